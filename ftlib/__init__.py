@@ -1,0 +1,25 @@
+"""Small files for pretraining and fine-tuning: copy one into your own project, or import it from here.
+
+Importing `ftlib` imports nothing else. Each module stands alone: it imports no other module of ftlib, and says in its
+docstring what it is, how to use it, what it is not, and what it needs.
+
+    data         real texts that need no network, split by a hash of the text; your own CSV with located errors
+    hub          a model's name becomes a local folder, with or without a network
+    tokenize     train and load WordPiece and BPE; pack text into rows, pad batches to their longest row
+    model        one transformer, bidirectional or causal; loads and saves BERT and GPT-2 folders
+    mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
+    classify     heads on any encoder, freezing, batches grouped by length, predictions
+    optim        parameter groups, AdamW, warm-up with linear or cosine decay as functions of the step
+    train        the loop: steps() is a generator, and the body of your `for` is yours
+    launch       one processor, one GPU or many under torchrun, from the environment
+    checkpoint   one safetensors file, written whole or not at all; resume from the newest valid one
+    evaluate     accuracy, F1, calibration, bootstrap intervals, n-gram baselines
+    plot         one figure style; every figure says in a sentence what it shows
+    seed         seeds, threads, and what machine this is
+    doctor       is this machine ready? (`python -m ftlib.doctor`)
+    checks       what checks the exercises of the chapters; the only part that imports the others
+
+The words they share: B batch, T tokens, D width, H heads, V vocabulary. A batch is a dict of tensors: `input_ids`
+(B, T), `attention_mask` (B, T), and `labels` with -100 where nothing is asked. A loss function returns a sum, never a
+mean.
+"""

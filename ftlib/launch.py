@@ -1,0 +1,112 @@
+"""Where am I running? One core, one GPU, or one of many processes started by torchrun: the environment decides.
+
+Use it:
+
+    >>> place = setup(device="cpu")
+    >>> place.rank, place.world
+    (0, 1)
+    >>> model = wrap(torch.nn.Linear(2, 2), place)      # unchanged for one process, DistributedDataParallel for many
+    >>> type(unwrap(model)).__name__
+    'Linear'
+    >>> finish()
+
+The same file then runs as `python x.py`, `torchrun --nproc_per_node=2 x.py` and `accelerate launch x.py`, because all
+launchers speak through the variables RANK, WORLD_SIZE and LOCAL_RANK (torch.distributed's env:// convention).
+
+What it is not: a launcher. Needs: torch only.
+"""
+
+import os
+import platform
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+
+class Place(NamedTuple):
+    """The device of this process, its number, how many there are, and the type for autocast (None: float32)."""
+
+    device: torch.device
+    rank: int
+    world: int
+    dtype: torch.dtype | None
+
+
+def pick_device(local_rank=0):
+    """CUDA if there is a GPU, then Apple's MPS, else the CPU. `FTLIB_DEVICE=cpu` overrides."""
+    if chosen := os.environ.get("FTLIB_DEVICE"):
+        return torch.device(chosen)
+    if torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(f"LOCAL_RANK is {local_rank} and this machine has {torch.cuda.device_count()} GPUs; "
+                             "start at most one process per GPU")
+        return torch.device("cuda", local_rank)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def native_bf16(device):
+    """Whether `device` multiplies bfloat16 in hardware. Emulated bf16 works too, but is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        # torch has no public question for this yet; both names have been stable since 2.4
+        ask = [getattr(torch.cpu, name, lambda: False) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        return any(question() for question in ask)
+    return False
+
+
+def setup(seed=None, device=None, bf16=None):
+    """Read RANK, WORLD_SIZE and LOCAL_RANK, join the other processes, choose the device; returns a Place.
+
+    bf16: True or False to insist, None to use it where the hardware has it. Raises ValueError on a half-set environment.
+    """
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1 and "RANK" not in os.environ:
+        raise ValueError(f"WORLD_SIZE is {world} but RANK is not set; start with torchrun, or unset WORLD_SIZE")
+    device = torch.device(device) if device else pick_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
+    if seed is not None:
+        torch.manual_seed(seed)  # the same everywhere: all processes must start from the same weights
+    use = native_bf16(device) if bf16 is None else bf16
+    return Place(device, rank, world, torch.bfloat16 if use else None)
+
+
+def wrap(model, place):
+    """Move the model to its device; for more than one process, average gradients over them with DDP (Li et al. 2020)."""
+    model = model.to(place.device)
+    if place.world == 1:
+        return model
+    ids = [place.device.index] if place.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=ids)
+
+
+def unwrap(model):
+    """The model inside DDP, for saving and for looking at."""
+    return getattr(model, "module", model)
+
+
+def say(place, text):
+    """Print once, from process 0."""
+    if place.rank == 0:
+        print(text, flush=True)
+
+
+def describe(place):
+    """One sentence: device, processes, precision."""
+    kind = "bfloat16 autocast" if place.dtype else "float32"
+    many = f"process {place.rank + 1} of {place.world}" if place.world > 1 else "one process"
+    return f"running on {place.device.type}, {many}, {kind}, {torch.get_num_threads()} threads"
+
+
+def finish():
+    """Leave the group of processes; call it last, so that none waits for one that is gone."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

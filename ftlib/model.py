@@ -1,0 +1,267 @@
+"""One transformer: bidirectional (BERT) or causal (GPT), norm before or after each part, in plain PyTorch.
+
+Use it:
+
+    >>> config = Config(vocab_size=100, width=32, layers=2, heads=4, inner=64, max_tokens=16)
+    >>> model = LanguageModel(config)
+    >>> ids = torch.randint(5, 100, (2, 16))
+    >>> model(ids).logits.shape
+    torch.Size([2, 16, 100])
+    >>> where = torch.zeros(2, 16, dtype=torch.bool); where[0, 3] = True
+    >>> model(ids, where=where).logits.shape          # logits at the asked place and nowhere else
+    torch.Size([1, 100])
+
+`load(folder)` reads BERT and RoBERTa-PreLayerNorm folders of transformers, `save(model, folder)` writes them, so that
+`AutoModelForMaskedLM.from_pretrained(folder)` gives the same logits.
+
+What it is not: every variant of the field; learned positions and GELU, as in BERT. Needs: torch, safetensors.
+
+Shapes: B batch, T tokens, D width, H heads, K = D / H head width, V vocabulary, A asked places.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+@dataclass
+class Config:
+    """The sizes of a model. `segments=2` adds sentence embeddings, `pairs=True` the next-sentence head of BERT."""
+
+    vocab_size: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    inner: int = 1024  # width of the feed-forward part
+    max_tokens: int = 128
+    causal: bool = False
+    pre_norm: bool = True
+    dropout: float = 0.0
+    segments: int = 0
+    pairs: bool = False
+    norm_eps: float = 1e-5
+    pad_id: int = 0
+
+
+class Output(NamedTuple):
+    """What a model returns; named as in transformers, so that losses read `.logits` of either."""
+
+    last_hidden_state: torch.Tensor
+    logits: torch.Tensor | None = None
+    next_sentence_logits: torch.Tensor | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017), (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.heads, self.causal, self.dropout = config.heads, config.causal, config.dropout
+        self.qkv = nn.Linear(config.width, 3 * config.width)  # one product instead of three
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, x, mask=None):
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, K)
+        drop = self.dropout if self.training else 0.0
+        # SDPA refuses a mask together with is_causal, so _mask() has put causality into the mask when there is one
+        y = F.scaled_dot_product_attention(q, k, v, mask, drop, is_causal=self.causal and mask is None)
+        return self.out(y.transpose(1, 2).reshape(B, T, D))  # (B, H, T, K) -> (B, T, D)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.pre_norm = config.pre_norm
+        self.attention = Attention(config)
+        self.up = nn.Linear(config.width, config.inner)
+        self.down = nn.Linear(config.inner, config.width)
+        self.norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.norm2 = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.drop = nn.Dropout(config.dropout)
+
+    def feed_forward(self, x):
+        return self.down(F.gelu(self.up(x)))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
+
+    def forward(self, x, mask=None):
+        if self.pre_norm:  # the residual path stays free of norms, which lets deep models start learning at once
+            x = x + self.drop(self.attention(self.norm1(x), mask))
+            return x + self.drop(self.feed_forward(self.norm2(x)))
+        x = self.norm1(x + self.drop(self.attention(x, mask)))
+        return self.norm2(x + self.drop(self.feed_forward(x)))
+
+
+class Transformer(nn.Module):
+    """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T, D)`."""
+
+    def __init__(self, config):
+        super().__init__()
+        if config.width % config.heads:
+            raise ValueError(f"width {config.width} is not a multiple of heads {config.heads}; change one of them")
+        self.config, W = config, config.width
+        self.tokens, self.positions = nn.Embedding(config.vocab_size, W), nn.Embedding(config.max_tokens, W)
+        self.segments = nn.Embedding(config.segments, W) if config.segments else None
+        self.norm_in = nn.Identity() if config.causal else nn.LayerNorm(W, eps=config.norm_eps)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm_out = nn.LayerNorm(W, eps=config.norm_eps) if config.pre_norm else nn.Identity()
+        self.drop = nn.Dropout(config.dropout)
+        self.apply(_initialise)
+
+    def _mask(self, attention_mask, T):
+        """(B, T) of 0/1 -> bool (B, 1, 1 or T, T) for SDPA, True where a query may look; None if nothing is hidden."""
+        if attention_mask is None or bool(attention_mask.all()):
+            return None  # the unmasked kernel is faster
+        mask = attention_mask[:, None, None, :].bool()
+        if self.config.causal:
+            mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
+        return mask
+
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+        T = input_ids.shape[1]
+        if T > self.config.max_tokens:
+            raise ValueError(f"text has {T} tokens, the model reads at most {self.config.max_tokens}; "
+                             "truncate it or use a longer model")
+        x = self.tokens(input_ids) + self.positions.weight[:T]  # (B, T, D) + (T, D)
+        if self.segments is not None:
+            x = x + self.segments(torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
+        x, mask = self.drop(self.norm_in(x)), self._mask(attention_mask, T)
+        for block in self.blocks:
+            x = block(x, mask)
+        return Output(self.norm_out(x))
+
+
+class LanguageModel(nn.Module):
+    """A transformer that names tokens: masked-LM head of BERT, or GPT-2's bare output matrix if `config.causal`."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, self.encoder = config, Transformer(config)
+        D = config.width
+        if not config.causal:
+            self.dense, self.norm = nn.Linear(D, D), nn.LayerNorm(D, eps=config.norm_eps)
+            self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        if config.pairs:
+            self.pooler, self.next_sentence = nn.Linear(D, D), nn.Linear(D, 2)
+        self.apply(_initialise)
+
+    def head(self, x):
+        """(..., D) -> (..., V); the output matrix is the token embedding (Press & Wolf 2017)."""
+        if self.config.causal:
+            return F.linear(x, self.encoder.tokens.weight)
+        x = self.norm(F.gelu(self.dense(x)))
+        return F.linear(x, self.encoder.tokens.weight, self.bias)
+
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, where=None):
+        x = self.encoder(input_ids, attention_mask, token_type_ids).last_hidden_state
+        # `where` is an argument, not a second method, because DistributedDataParallel only sees forward()
+        logits = self.head(x if where is None else x[where])  # (B, T, V), or (A, V) at the asked places
+        pairs = self.next_sentence(torch.tanh(self.pooler(x[:, 0]))) if self.config.pairs else None
+        return Output(x, logits, pairs)
+
+
+def _initialise(module):
+    """Normal(0, 0.02) weights and zero biases, as BERT and GPT-2 start."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+
+
+def count(model):
+    """How many weights the model has; shared ones count once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+# Our names and those of transformers for the same part; `{}` is the number of the layer, `^` a name outside the encoder.
+_BERT = {
+    "tokens": "embeddings.word_embeddings", "positions": "embeddings.position_embeddings",
+    "segments": "embeddings.token_type_embeddings", "norm_in": "embeddings.LayerNorm",
+    "blocks.{}.attention.qkv": "encoder.layer.{}.attention.self.query|key|value",
+    "blocks.{}.attention.out": "encoder.layer.{}.attention.output.dense",
+    "blocks.{}.up": "encoder.layer.{}.intermediate.dense", "blocks.{}.down": "encoder.layer.{}.output.dense",
+    "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm",
+    "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions",
+    "pooler": "pooler.dense", "next_sentence": "^cls.seq_relationship",
+}
+_PRENORM = _BERT | {
+    "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
+    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head",
+}
+_FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _PRENORM}
+
+
+def _names(model, family):
+    """Yield (our name, [their name or names]) for each tensor; theirs are three where we join query, key and value."""
+    for ours in model.state_dict():
+        part, _, kind = ours.removeprefix("encoder.").rpartition(".")
+        layer = part.split(".")[1] if part.startswith("blocks.") else ""
+        theirs = _FAMILIES[family][part.replace(f".{layer}.", ".{}.", 1)].format(layer)
+        theirs = theirs[1:] if theirs.startswith("^") else f"{family.replace('-', '_')}.{theirs}"
+        stem, several, last = theirs.rpartition(".query|")
+        names = [f"{stem}.{p}" for p in ("query", "key", "value")] if several else [theirs]
+        yield ours, [f"{name}.{kind}" for name in names]
+
+
+def load(folder):
+    """The model of a transformers folder: a LanguageModel, or a Transformer where the file holds no head (MiniLM).
+
+    Raises ValueError for a family this file does not know and KeyError, naming the tensor, if one is missing.
+    """
+    c = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    family = c.get("model_type")
+    if family not in _FAMILIES:
+        raise ValueError(f"{folder} holds a model of type {family!r}; load() reads {' and '.join(_FAMILIES)}")
+    pre, prefix = family != "bert", family.replace("-", "_")
+    shift = c["pad_token_id"] + 1 if pre else 0  # RoBERTa counts positions from the padding id + 1
+    tensors = load_file(Path(folder) / "model.safetensors")
+    tensors = {k if k.startswith((prefix, "cls.", "lm_head.")) else f"{prefix}.{k}": v for k, v in tensors.items()}
+    pairs = "cls.seq_relationship.weight" in tensors
+    config = Config(c["vocab_size"], c["hidden_size"], c["num_hidden_layers"], c["num_attention_heads"],
+                    c["intermediate_size"], c["max_position_embeddings"] - shift, pre_norm=pre, pairs=pairs,
+                    segments=0 if pre else c["type_vocab_size"], norm_eps=c["layer_norm_eps"], pad_id=c["pad_token_id"])
+    model = (LanguageModel if {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
+    state = {}
+    for ours, theirs in _names(model, family):
+        if missing := set(theirs) - tensors.keys():
+            raise KeyError(f"{folder} lacks the tensor {sorted(missing)[0]}; it is not a complete {family} model")
+        state[ours] = torch.cat([tensors[name].float() for name in theirs])[shift if "positions" in ours else 0:]
+    model.load_state_dict(state)
+    return model
+
+
+def save(model, folder, half=True):
+    """Write config.json and model.safetensors (float16 if `half`) so that transformers gives equal logits.
+
+    Raises ValueError for what no masked-LM class of transformers holds: a causal model, or pre-norm with segments.
+    """
+    c, folder = model.config, Path(folder)
+    if c.causal or (c.pre_norm and c.segments):
+        raise ValueError(f"causal={c.causal}, pre_norm={c.pre_norm}, segments={c.segments} has no masked-LM class in "
+                         "transformers; save a bidirectional model, with segments only if pre_norm=False")
+    family, shift = ("roberta-prelayernorm", c.pad_id + 1) if c.pre_norm else ("bert", 0)
+    state, tensors = model.state_dict(), {}
+    for ours, theirs in _names(model, family):
+        t = state[ours].detach().cpu().to(torch.float16 if half else torch.float32)
+        t = F.pad(t, (0, 0, shift, 0)) if "positions" in ours else t
+        tensors |= {name: part.clone() for name, part in zip(theirs, t.chunk(len(theirs)))}
+    if not c.segments:  # both families have sentence embeddings: one that adds nothing
+        tensors[f"{family.replace('-', '_')}.embeddings.token_type_embeddings.weight"] = torch.zeros(1, c.width)
+    settings = {
+        "model_type": family, "vocab_size": c.vocab_size, "hidden_size": c.width, "num_hidden_layers": c.layers,
+        "num_attention_heads": c.heads, "intermediate_size": c.inner, "max_position_embeddings": c.max_tokens + shift,
+        "type_vocab_size": c.segments or 1, "layer_norm_eps": c.norm_eps, "pad_token_id": c.pad_id, "hidden_act": "gelu",
+        "hidden_dropout_prob": c.dropout, "attention_probs_dropout_prob": c.dropout, "dtype": "float32",
+        "tie_word_embeddings": True,
+        "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

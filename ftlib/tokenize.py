@@ -1,0 +1,155 @@
+"""Text to token ids and back to tensors: train a vocabulary, encode, pack rows, pad batches.
+
+Use it:
+
+    >>> tokenizer = train_wordpiece(["a good film", "a bad film", "a good good film"], vocab_size=40)
+    >>> rows = encode(tokenizer, ["a good film"], max_tokens=8)
+    >>> decode(tokenizer, rows[0])
+    'a good film'
+    >>> pad([[2, 7, 3], [2, 3]])["attention_mask"].tolist()
+    [[1, 1, 1], [1, 1, 0]]
+    >>> pack([[2, 7, 3], [2, 8, 3]], length=3).shape
+    torch.Size([2, 3])
+
+What it is not: a tokenizer. The merging and matching is done by the Rust library `tokenizers`, which transformers
+uses too, so a vocabulary saved here opens with `AutoTokenizer.from_pretrained(folder)`. Chapter 05 builds both
+algorithms by hand and shows that they agree with this library.
+
+Needs: torch, tokenizers (comes with transformers).
+
+Shapes: N rows, T tokens in a row, B rows in a batch.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # the order fixes their ids: 0, 1, 2, 3, 4
+
+
+def _frame(tokenizer):
+    """Put [CLS] in front and [SEP] behind every text, as BERT (Devlin et al. 2019) does."""
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+    )
+    return tokenizer
+
+
+def train_wordpiece(texts, vocab_size, min_frequency=2):
+    """Learn a lower-cased WordPiece vocabulary (Schuster & Nakajima 2012) from an iterable of strings.
+
+    The normaliser is BERT's: it strips accents and puts spaces around Chinese characters, so the same call on
+    Chinese text gives a vocabulary of characters.
+
+    Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces, the first five being `SPECIAL`.
+    Raises ValueError if `vocab_size` leaves no room beside the special tokens.
+    """
+    if vocab_size <= len(SPECIAL):
+        raise ValueError(f"vocab_size is {vocab_size}, the special tokens alone take {len(SPECIAL)}; ask for more")
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=SPECIAL, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _frame(tokenizer)
+
+
+def train_bpe(texts, vocab_size, min_frequency=2):
+    """Learn a byte-level BPE vocabulary (Sennrich et al. 2016; bytes as in GPT-2): no text is ever unknown.
+
+    Returns a `tokenizers.Tokenizer`. Raises ValueError if `vocab_size` does not hold the 256 bytes.
+    """
+    if vocab_size < 256 + len(SPECIAL):
+        raise ValueError(f"vocab_size is {vocab_size}, 256 bytes and {len(SPECIAL)} special tokens need more; ask for 300+")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=SPECIAL, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _frame(tokenizer)
+
+
+def save(tokenizer, folder, max_tokens=512):
+    """Write `tokenizer.json` and the small file that lets `AutoTokenizer.from_pretrained(folder)` open it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_tokens, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def load(folder):
+    """The `tokenizers.Tokenizer` of a model folder. Raises FileNotFoundError if there is no tokenizer.json."""
+    path = Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; a model folder needs a tokenizer.json (see tokenize.save)")
+    tokenizer = Tokenizer.from_file(str(path))
+    # Published files often hold a fixed padding and truncation; encode() and pad() decide those here.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def encode(tokenizer, texts, max_tokens=None):
+    """Token ids of each text, framed by [CLS] and [SEP] and cut to `max_tokens` ids (None: not cut).
+
+    Returns a list of N lists of ints. The cut keeps the beginning of the text and the closing [SEP].
+    """
+    if isinstance(texts, str):
+        raise TypeError("encode takes a list of texts and got one string; write encode(tokenizer, [text])")
+    if max_tokens is not None and max_tokens < 3:
+        raise ValueError(f"max_tokens is {max_tokens}, but [CLS] and [SEP] already take 2; allow at least 3")
+    rows = [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
+    if max_tokens is None:
+        return rows
+    return [row if len(row) <= max_tokens else row[: max_tokens - 1] + row[-1:] for row in rows]
+
+
+def decode(tokenizer, ids):
+    """The text of one list of ids, special tokens left out."""
+    return tokenizer.decode([int(i) for i in ids], skip_special_tokens=True)
+
+
+def starts_word(tokenizer):
+    """Bool tensor (V,): which pieces begin a word (everything that does not start with `##`). For whole-word masks."""
+    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+    return torch.tensor([not piece.startswith("##") for piece in pieces])
+
+
+def pack(rows, length):
+    """Lay the rows end to end and cut the stream into rows of exactly `length` tokens: no padding, nothing wasted.
+
+    rows: N lists of ints. Returns LongTensor (M, T) with T = length; the rest that fills no row is dropped.
+    A row can hold the end of one text and the beginning of the next; their [SEP] and [CLS] mark the border.
+    """
+    stream = torch.tensor([i for row in rows for i in row], dtype=torch.long)
+    if len(stream) < length:
+        raise ValueError(f"the texts have {len(stream)} tokens together, one row needs {length}; give more text")
+    whole = len(stream) // length
+    return stream[: whole * length].view(whole, length)
+
+
+def pad(rows, pad_id=0):
+    """Make one batch of rows of different lengths, padded to the longest of them and no further.
+
+    rows: B lists of ints. Returns {"input_ids": (B, T), "attention_mask": (B, T)} as LongTensors; 1 marks real tokens.
+    """
+    if not rows:
+        raise ValueError("pad got no rows; a batch needs at least one")
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[i, : len(row)] = 1
+    return {"input_ids": ids, "attention_mask": mask}

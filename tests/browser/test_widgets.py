@@ -1,0 +1,313 @@
+"""Every slider and every button of every chapter, by keyboard, in a real browser: JupyterLab, with the network blocked.
+
+For each chapter that shows widgets a temporary notebook is made of the cells that the widgets need (those tagged `setup` and `widget`, or,
+without such tags, those whose names the widget cells use), run there with Run > Run All Cells, and operated with the arrow and space keys.
+Skipped where no Chromium is found; in continuous integration (the variable CI is set) it must be there.
+"""
+import ast
+import builtins
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import notebooks
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = notebooks.ROOT
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]
+TOKEN = "tests"
+WAIT = 15_000  # milliseconds for one reaction of a widget
+READY = 180_000  # for all cells of a notebook
+
+SAMPLE = """
+import ipywidgets as widgets
+slider, text = widgets.IntSlider(value=2, max=9, description="rows"), widgets.HTML("2 rows")
+back, forth = widgets.Button(description="fewer"), widgets.Button(description="more")
+back.on_click(lambda _: setattr(slider, "value", slider.value - 1))
+forth.on_click(lambda _: setattr(slider, "value", slider.value + 1))
+def redraw(change):
+    text.value = f"{change['new']} rows"
+slider.observe(redraw, "value")
+widgets.VBox([slider, widgets.HBox([back, forth]), text])
+"""
+DEAD = SAMPLE.replace('slider.observe(redraw, "value")\n', "")
+RAISES = SAMPLE + "\n1 / 0"
+
+
+def chromium():
+    """The path of a Chromium, or None."""
+    names = (os.environ.get("CHROME"), "chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def playwright_installed():
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+MISSING = None if chromium() and playwright_installed() else "no Chromium (or no playwright) found: pip install playwright, and install chromium"
+pytestmark = pytest.mark.skipif(MISSING is not None and not os.environ.get("CI"), reason=MISSING or "")
+
+
+# --- the cells that widgets need -----------------------------------------------------------------------------------------------
+
+
+def makes_widgets(cell):
+    return bool(re.search(r"\bwidgets\.\w|\bipywidgets\.\w", notebooks.source(cell)))
+
+
+def names_of(tree):
+    """(names a cell defines or changes, names it uses)."""
+    defined, used = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            defined |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            defined.add(node.func.value.id)  # `slider.observe(...)` and `rows.append(...)` change what they are called on
+    return defined, used
+
+
+def needed(notebook):
+    """The code of the cells that the notebook's widgets need, in order."""
+    cells = notebooks.code_cells(notebook)
+    if any("widget" in notebooks.tags(cell) for cell in cells):
+        return [notebooks.source(cell) for cell in cells if {"setup", "widget"} & set(notebooks.tags(cell))]
+    chosen, wanted = [], set()
+    for cell in reversed(cells):
+        if notebooks.is_exercise(cell):
+            continue
+        defined, used = names_of(notebooks.parse(notebooks.source(cell)))
+        if makes_widgets(cell) or defined & wanted:
+            chosen.insert(0, notebooks.source(cell))
+            wanted |= used - set(dir(builtins))
+    return chosen
+
+
+def with_widgets():
+    """The chapters that make widgets of their own."""
+    return [path for path in notebooks.chapters() if any(map(makes_widgets, notebooks.code_cells(notebooks.read(path))))]
+
+
+def test_only_the_needed_cells_are_chosen():
+    cells = ["import ipywidgets as widgets\nimport math", "slow = math.sqrt(2)", "top = 9", "slider = widgets.IntSlider(max=top)",
+             "print(slow)", "slider.observe(print)\nslider"]
+    book = {"cells": [{"cell_type": "code", "source": text, "metadata": {}} for text in cells]}
+    assert needed(book) == [cells[0], cells[2], cells[3], cells[5]]
+    book["cells"][1]["metadata"]["tags"] = ["setup"]
+    book["cells"][3]["metadata"]["tags"] = ["widget"]
+    assert needed(book) == [cells[1], cells[3]]
+
+
+# --- JupyterLab and the browser ------------------------------------------------------------------------------------------------
+
+
+class Lab:
+    """JupyterLab on a free port of 127.0.0.1 with folders of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {"HOME": "home", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+               "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+        variables = {**os.environ, **{name: str(folder / path) for name, path in own.items()}}
+        variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])
+        for path in own.values():
+            (folder / path).mkdir()
+        (folder / "course" / "chapters").mkdir(parents=True)
+        # a chapter finds data/ and its figures where it always finds them
+        for name in ("data", "ftlib"):
+            if (ROOT / name).exists():
+                (folder / "course" / name).symlink_to(ROOT / name)
+        self.log = open(folder / "lab.log", "w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
+             f"--IdentityProvider.token={TOKEN}", "--LabServerApp.extension_manager=readonly", "--LabApp.collaborative=False",
+             f"--ServerApp.root_dir={folder / 'course'}"], env=variables, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder)
+        self.wait()
+        self.request("PUT", "/lab/api/settings/@jupyterlab/apputils-extension:notification",
+                     {"raw": '{"fetchNews": "false", "checkForUpdates": false}'})
+        # every cell is drawn, also those that are not on the screen
+        self.request("PUT", "/lab/api/settings/@jupyterlab/notebook-extension:tracker", {"raw": '{"windowingMode": "none"}'})
+
+    def wait(self, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                return self.request("GET", "/api/status")
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError("JupyterLab did not start:\n" + (self.folder / "lab.log").read_text()[-3000:])
+
+    def request(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
+                                         method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def add(self, name, sources):
+        """Write a notebook and start its kernel; without a session a dialogue would ask for the kernel and block the page."""
+        cells = [new_markdown_cell("# Widgets"), *map(new_code_cell, sources)]
+        book = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        nbformat.write(book, self.folder / "course" / "chapters" / name)
+        path = f"chapters/{name}"
+        session = self.request("POST", "/api/sessions", {"path": path, "name": name, "type": "notebook", "kernel": {"name": "python3"}})
+        return session["id"]
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    assert MISSING is None, MISSING
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    assert MISSING is None, MISSING
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as play:
+        context = play.chromium.launch_persistent_context(str(tmp_path_factory.mktemp("chromium")), executable_path=chromium(), args=FLAGS,
+                                                          headless=True, viewport={"width": 1400, "height": 1000})
+        yield context
+        context.close()
+
+
+# The text of a cell's outputs without the numbers that a slider shows of itself, and the pictures: what a reader sees change.
+SEEN = """area => {
+  const copy = area.cloneNode(true);
+  copy.querySelectorAll('.widget-readout, .widget-button, .jupyter-button').forEach(e => e.remove());
+  return copy.innerText + [...copy.querySelectorAll('img')].map(e => e.src).join() + [...copy.querySelectorAll('svg')].map(e => e.innerHTML).join();
+}"""
+ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
+
+
+class Page:
+    """One notebook, open and run."""
+
+    def __init__(self, lab, browser, name, sources):
+        self.lab, self.session = lab, lab.add(name, sources)
+        self.page = browser.new_page()
+        self.page.goto(f"{lab.url}/lab/tree/chapters/{name}?token={TOKEN}&reset")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.page.wait_for_function("""() => {
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());
+            return prompts.length && (prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector('ERRORS'));
+        }""".replace("ERRORS", ERRORS), timeout=READY)
+
+    def errors(self):
+        return [text.strip() for text in self.page.locator(ERRORS).all_inner_texts()]
+
+    def areas(self):
+        """The output areas that hold a control."""
+        areas = self.page.locator(".jp-CodeCell .jp-Cell-outputArea")
+        areas.first.wait_for()
+        return [areas.nth(i) for i in range(areas.count()) if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()]
+
+    def changes(self, area, control, key):
+        """Focus `control`, press `key` -> whether what the reader sees changed."""
+        before = area.evaluate(SEEN)
+        control.focus()
+        self.page.keyboard.press(key)
+        end = time.monotonic() + WAIT / 1000
+        while time.monotonic() < end:
+            if area.evaluate(SEEN) != before:
+                return True
+            self.page.wait_for_timeout(100)
+            if key == "ArrowRight" and self.errors():
+                return False
+        return False
+
+    def close(self):
+        self.page.close()
+        self.lab.request("DELETE", f"/api/sessions/{self.session}")
+
+
+def operate(page):
+    """Move every slider and press every button -> (faults, number of controls that did something)."""
+    faults, moved = page.errors(), 0
+    if faults:
+        return faults, moved
+    page.page.locator(".noUi-handle, .jupyter-button").first.wait_for(timeout=30_000)
+    for number, area in enumerate(page.areas()):
+        sliders, buttons = area.locator(".noUi-handle"), area.locator(".jupyter-button")
+        if sliders.count() and not (buttons.count() or area.locator("input[type=text], input[type=number], select").count()):
+            faults.append(f"widget output {number}: a slider without step buttons or a text field beside it")
+        for i in range(sliders.count()):
+            # a slider that stands at its right end moves to the left
+            if page.changes(area, sliders.nth(i), "ArrowRight") or page.changes(area, sliders.nth(i), "ArrowLeft"):
+                moved += 1
+            else:
+                faults.append(f"widget output {number}: slider {i} changes nothing that a reader sees")
+        still = list(range(buttons.count()))
+        for _ in range(2):  # "back" does nothing at the beginning, and something after "next"
+            still = [i for i in still if buttons.nth(i).is_disabled() or not page.changes(area, buttons.nth(i), "Space")]
+        moved += buttons.count() - len(still)
+        faults += [f"widget output {number}: button {buttons.nth(i).inner_text()!r} changes nothing that a reader sees" for i in still]
+    return faults + page.errors(), moved
+
+
+@pytest.fixture
+def opened(lab, browser):
+    """`opened(name, sources)` -> a Page, closed at the end of the test."""
+    pages = []
+
+    def open_page(name, sources):
+        pages.append(Page(lab, browser, name, sources))
+        return pages[-1]
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def test_sample_works(opened):
+    assert operate(opened("sample.ipynb", [SAMPLE])) == ([], 3)
+
+
+@pytest.mark.parametrize("name, text, words", [("dead", DEAD, "changes nothing"), ("raises", RAISES, "ZeroDivisionError")])
+def test_broken_widgets_are_caught(opened, name, text, words, counted, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "WAIT", 1500)
+    faults, _ = operate(opened(f"{name}.ipynb", [text]))
+    assert any(words in fault for fault in faults), faults
+    counted("fault")
+
+
+@pytest.mark.parametrize("path", with_widgets(), ids=lambda path: path.stem)
+def test_chapter(opened, path, counted):
+    faults, moved = operate(opened(path.name, needed(notebooks.read(path))))
+    assert faults == [] and moved > 0
+    counted("widget", moved)

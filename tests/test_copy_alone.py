@@ -1,0 +1,147 @@
+"""Each file of ftlib can be copied alone into another project: it imports there, its own example runs, and it is small enough to read."""
+import ast
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FTLIB = ROOT / "ftlib"
+MODULES = sorted(path for path in FTLIB.glob("*.py") if path.stem != "__init__")
+LINES, FUNCTION = (80, 250), 60
+
+# Runs in an isolated Python whose folder holds the one file. ftlib is blocked by name (it is installed in the test environment), the
+# network too. The module gets its own name, unless the standard library has that name (tokenize).
+ALONE = """
+import doctest, importlib.util, pathlib, sys
+exec(compile(pathlib.Path(sys.argv[2]).read_text(), "offline", "exec"))
+sys.modules["ftlib"] = None
+path = pathlib.Path(sys.argv[1])
+name = path.stem if path.stem not in sys.stdlib_module_names else "copied_" + path.stem
+spec = importlib.util.spec_from_file_location(name, path)
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+assert doctest.DocTestFinder(recurse=False).find(module)[0].examples, "the module's docstring has no example (a line with >>>)"
+print("examples", result.attempted)
+sys.exit(result.failed > 0)
+"""
+
+
+def run_alone(path, folder):
+    """Copy `path` into the empty `folder` and run its examples there -> the finished process."""
+    assert list(folder.iterdir()) == []
+    shutil.copy(path, folder)
+    return subprocess.run([sys.executable, "-I", "-c", ALONE, str(folder / path.name), str(ROOT / "tests/offline/sitecustomize.py")],
+                          cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def inner_imports(tree, package="ftlib"):
+    """Every way in which a module reaches for another module of the package -> [description]."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == package):
+            found.append(f"line {node.lineno}: from {'.' * node.level}{node.module or ''} import ...")
+        if isinstance(node, ast.Import):
+            found += [f"line {node.lineno}: import {a.name}" for a in node.names if a.name.split(".")[0] == package]
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
+            name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
+            if str(name).split(".")[0] == package:
+                found.append(f"line {node.lineno}: import by name")
+    return found
+
+
+def sizes(text):
+    """Where a module is outside the sizes -> [description]."""
+    count = len(text.splitlines())
+    found = [] if LINES[0] <= count <= LINES[1] else [f"{count} lines, between {LINES[0]} and {LINES[1]} are readable"]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno + 1 > FUNCTION:
+            found.append(f"{node.name}: {node.end_lineno - node.lineno + 1} lines, at most {FUNCTION}")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_works_alone(path, tmp_path, counted):
+    result = run_alone(path, tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    counted("copied")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_imports_no_other(path):
+    assert inner_imports(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_is_small(path):
+    assert sizes(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_public_names_have_docstrings(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_") and n.name != "main"]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+
+def test_import_ftlib_is_light():
+    code = "import sys, ftlib; print([m for m in ('torch', 'transformers', 'numpy', 'matplotlib', 'tokenizers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
+
+
+def test_the_map_names_every_module():
+    documentation = ast.get_docstring(ast.parse((FTLIB / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert [path.name for path in MODULES if path.stem not in documentation] == []
+
+
+# --- planted faults -----------------------------------------------------------------------------------------------------------
+
+GOOD = '"""Doubles.\n\n>>> double(2)\n4\n"""\n\n\ndef double(x):\n    return 2 * x\n'
+BAD = {
+    "reaches for a neighbour": "import seed\n",
+    "reaches for the package": "import ftlib.seed\n",
+    "reaches relatively": "from . import seed\n",
+    "goes to the network": "import socket\nsocket.getaddrinfo('example.org', 80)\n",
+}
+
+
+def plant(tmp_path, text):
+    path = tmp_path / "double.py"
+    path.write_text(text)
+    (tmp_path / "empty").mkdir()
+    return run_alone(path, tmp_path / "empty")
+
+
+def test_good_module_passes(tmp_path):
+    result = plant(tmp_path, GOOD)
+    assert result.returncode == 0 and result.stdout.strip() == "examples 1", result.stderr
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_needy_module_is_caught(name, tmp_path, counted):
+    assert plant(tmp_path, GOOD + BAD[name]).returncode != 0
+    counted("fault")
+
+
+@pytest.mark.parametrize("text", [GOOD.replace("\n4\n", "\n5\n"), GOOD.replace(">>> double(2)\n4", "")])
+def test_wrong_or_missing_example_is_caught(text, tmp_path, counted):
+    assert text != GOOD and plant(tmp_path, text).returncode != 0
+    counted("fault")
+
+
+@pytest.mark.parametrize("text", ["from ftlib import plot", "import ftlib.plot as p", "from . import plot", "from .plot import show",
+                                  "def f():\n    from ftlib.plot import show", "import importlib\nimportlib.import_module('ftlib.plot')",
+                                  "__import__('ftlib')"])
+def test_inner_import_is_caught(text, counted):
+    assert inner_imports(ast.parse(text))
+    counted("fault")
+
+
+def test_sizes_are_caught(counted):
+    body = "\n".join("    x = 1" for _ in range(60))
+    assert sizes("x = 1\n" * 79) and sizes("x = 1\n" * 251) and sizes(f"def f():\n{body}\n" + "x = 1\n" * 40)
+    assert not sizes("x = 1\n" * 80)
+    counted("fault", 3)

