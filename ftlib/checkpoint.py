@@ -42,7 +42,7 @@ SIZED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")  #
 
 
 def save(path, model, optimizer, *, step, meta=None, hook=None):
-    """Write all that is needed to continue after optimizer step `step` to the file `path`, completely or not at all.
+    """Write all that is needed to continue after `step` optimizer steps to the file `path`, completely or not at all.
 
     meta: plain values (configuration, hashes of data and vocabulary) for `load` to compare. hook: called with a word
     before each operation on the disk. Raises FloatingPointError for weights that are not finite, ValueError for an
@@ -52,13 +52,13 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
         if not torch.isfinite(weight).all():
             raise FloatingPointError(f"{name} is not finite at step {step}; go back to an older checkpoint")
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    info = {"format": FORMAT, "step": int(step), "meta": meta or {}, "random": _random_states()}
+    info = {"format": FORMAT, "step": int(step), "meta": meta or {}, "random": _random_states(),
+            "weights": None, "groups": None, "plain": None}
     if optimizer is not None:
         state = optimizer.state_dict()
         slots = {f"optimizer.{i}.{key}": value for i, slot in state["state"].items() for key, value in slot.items()}
-        tensors |= {name: value for name, value in slots.items() if isinstance(value, torch.Tensor)}
-        plain = {name: value for name, value in slots.items() if not isinstance(value, torch.Tensor)}
-        info["optimizer"] = {"weights": _trained(model, optimizer), "groups": state["param_groups"], "plain": plain}
+        tensors |= {name: slots.pop(name) for name in [*slots] if isinstance(slots[name], torch.Tensor)}
+        info.update(weights=_trained(model, optimizer), groups=state["param_groups"], plain=slots)
     if _place()[0] == 0:
         metadata = {"checkpoint": json.dumps(info), "sha256": BLANK.decode()}
         # copies, because the library refuses tensors that share their memory, as tied weights do
@@ -76,17 +76,17 @@ def load(path, model, optimizer=None, expect=None):
     """
     info, tensors = _read(path)
     for field, value in json.loads(json.dumps(expect or {})).items():  # tuples become lists, as they did in the file
-        _compare(path, field, info["meta"].get(field, "nothing"), value)
+        _demand(path, field, info["meta"].get(field, "nothing"), value)
     weights = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    _compare(path, "model", *({name: f"{tuple(tensor.shape)} {tensor.dtype}" for name, tensor in side.items()}
-                              for side in (weights, model.state_dict())))
+    _demand(path, "model", *({name: f"{tuple(tensor.shape)} {tensor.dtype}" for name, tensor in side.items()}
+                             for side in (weights, model.state_dict())))
     if optimizer is not None:
-        if "optimizer" not in info:
+        if info["groups"] is None:
             raise ValueError(f"{path} holds no optimizer; it can give weights, but a run cannot continue from it")
-        _compare(path, "optimizer", info["optimizer"]["weights"], _trained(model, optimizer))
+        _demand(path, "optimizer", info["weights"], _trained(model, optimizer))
         if _place()[0] < len(info["random"]):  # a process that the file does not know keeps its own seed
             _restore_random(path, info["random"][_place()[0]])
-        optimizer.load_state_dict(_optimizer_state(path, info["optimizer"], tensors, optimizer))
+        optimizer.load_state_dict(_optimizer_state(path, info, tensors, optimizer))
     model.load_state_dict(weights)
     return info["meta"]
 
@@ -107,8 +107,8 @@ def save_numbered(folder, model, optimizer, *, step, meta=None, keep=2, best=Non
     """
     path = pathlib.Path(folder) / f"step-{int(step)}.safetensors"
     save(path, model, optimizer, step=step, meta=meta, hook=hook)
-    kept = 0
-    for old in sorted(path.parent.glob("step-*.safetensors"), key=_number, reverse=True) if _place()[0] == 0 else []:
+    kept, files = 0, [p for p in path.parent.glob("step-*.safetensors") if p.stem[5:].isdigit() and _place()[0] == 0]
+    for old in sorted(files, key=_number, reverse=True):
         if kept < max(2, keep):
             kept += old == path or newest(folder, old.name) is not None
         elif old != path and _number(old) != best:
@@ -172,7 +172,8 @@ def _read(path):
         raise ValueError(f"{path} is damaged or no checkpoint: the SHA-256 of its {len(data)} bytes differs")
     try:
         info = json.loads(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]["checkpoint"])
-        _compare(path, "format", info["format"], FORMAT)
+        _demand(path, "format", info["format"], FORMAT)
+        info = {part: info[part] for part in ("step", "meta", "random", "weights", "groups", "plain")}
         info["meta"] = {**info["meta"], "step": int(info["step"])}
         return info, safetensors.torch.load(data)
     except (KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError) as error:
@@ -183,11 +184,10 @@ def _number(path):
     return int((re.findall(r"\d+", path.stem) or [-1])[-1])
 
 
-def _compare(path, field, found, wanted):
-    """Refuse the first difference between the file's value and this run's, by name."""
+def _demand(path, field, found, wanted):
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in wanted | found:
-            _compare(path, f"{field} {key}", found.get(key, "nothing"), wanted.get(key, "nothing"))
+            _demand(path, f"{field} {key}", found.get(key, "nothing"), wanted.get(key, "nothing"))
     elif found != wanted:
         raise ValueError(f"{path}: {field} is {found!r} in the file, {wanted!r} here; use its settings or a new folder")
 
@@ -209,7 +209,7 @@ def _optimizer_state(path, info, tensors, optimizer):
         number, key = name.split(".", 2)[1:]
         state.setdefault(int(number), {})[key] = slots[name]
         if key in SIZED or (key == "step" and name in tensors):
-            _compare(path, f"shape of {name}", list(slots[name].shape), [] if key == "step" else shapes[int(number)])
+            _demand(path, f"shape of {name}", list(slots[name].shape), [] if key == "step" else shapes[int(number)])
     for group, own in zip(info["groups"], optimizer.state_dict()["param_groups"], strict=True):
         group["params"] = own["params"]  # our numbers, never the file's
         group |= {key: tuple(value) for key, value in group.items() if key == "betas"}  # JSON knows only lists

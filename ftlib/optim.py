@@ -8,7 +8,7 @@ Use it:
     [(0.1, 1), (0.0, 3)]
     >>> optimizer = adamw(groups)
     >>> [round(warmup_linear(step, warmup=2, total=6), 2) for step in range(6)]
-    [0.5, 1.0, 0.8, 0.6, 0.4, 0.2]
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
 
 A schedule is a plain function from the number of the optimizer step to a factor on the rate; `train.steps` multiplies.
 So nothing has to be saved or restored: step 700 of a resumed run asks the same function the same question.

@@ -22,7 +22,7 @@ import time
 
 NEEDED = (3, 11)
 EXTRAS = "data,notebook,hf,test,browser"  # everything at once: after one install the network may go away
-FIRST = os.path.join("chapters", "00_start_here.ipynb")
+FIRST = "chapters/00_start_here.ipynb"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -65,13 +65,13 @@ def python_of(venv):
 
 
 def fingerprint(root):
-    """One line for all that the installation depends on; the folder too, because scripts hold absolute paths."""
+    """Two lines that say what an installation depends on: a hash of the lists of packages, and the folder."""
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "constraints.txt"):
         with open(os.path.join(root, name), "rb") as file:
             digest.update(file.read().replace(b"\r\n", b"\n"))
-    digest.update(("%s %s" % (EXTRAS, os.path.realpath(root))).encode("utf-8"))
-    return digest.hexdigest()
+    digest.update(EXTRAS.encode("utf-8"))
+    return digest.hexdigest() + "\n" + os.path.realpath(root)
 
 
 def read(path):
@@ -86,12 +86,14 @@ def ensure(root=ROOT):
     """Make `.venv` under `root` if it is missing, broken, moved or out of date. Returns its Python."""
     venv = os.path.join(root, ".venv")
     python, stamp, want = python_of(venv), os.path.join(venv, "ftlib-ready.txt"), fingerprint(root)
-    if read(stamp) == want and recent([python]):
+    have = read(stamp)
+    if have == want and recent([python]):
         return python
     began = time.time()
-    if not (recent([python]) and runs([python, "-m", "pip", "--version"])):
+    moved = have is not None and have.split("\n")[1:] != want.split("\n")[1:]  # its scripts hold the old folder's path
+    if moved or not (recent([python]) and runs([python, "-m", "pip", "--version"])):
         say("1/2  Making .venv with Python %d.%d" % sys.version_info[:2])
-        # --clear: what stands there is a stopped attempt, or belongs to a Python that has been removed since
+        # --clear: what stands there was made elsewhere, was stopped, or belongs to a Python that is gone
         if subprocess.call([sys.executable, "-m", "venv", "--clear", venv]) != 0:
             stop("This Python could not make an environment; on Debian and Ubuntu `sudo apt install python3-venv` "
                  "brings the missing part, elsewhere install Python from python.org, then run this again.")
@@ -133,8 +135,8 @@ def become(python, arguments, root=ROOT):
 def lab_arguments(root, browser, port):
     """What JupyterLab is started with. Its token stays on and it listens to this machine only."""
     arguments = ["-m", "jupyterlab", "--ServerApp.root_dir=" + root]
-    if os.path.exists(os.path.join(root, FIRST)):
-        arguments.append(os.path.join(root, FIRST))
+    if os.path.exists(os.path.join(root, *FIRST.split("/"))):
+        arguments.append("--LabApp.default_url=/lab/tree/" + FIRST)  # also in the address that the terminal shows
     if browser == "none":
         arguments.append("--no-browser")
     if port:

@@ -89,12 +89,15 @@ def needed(notebook):
     cells = notebooks.code_cells(notebook)
     if any("widget" in notebooks.tags(cell) for cell in cells):
         return [notebooks.source(cell) for cell in cells if {"setup", "widget"} & set(notebooks.tags(cell))]
+    trees = [notebooks.parse(notebooks.source(cell)) for cell in cells]
+    shown = {name for tree in trees for node in tree.body if isinstance(node, ast.Assign) and "widgets." in ast.unparse(node.value)
+             for name in names_of(node)[0]}
     chosen, wanted = [], set()
-    for cell in reversed(cells):
+    for cell, tree in reversed(list(zip(cells, trees))):
         if notebooks.is_exercise(cell):
             continue
-        defined, used = names_of(notebooks.parse(notebooks.source(cell)))
-        if makes_widgets(cell) or defined & wanted:
+        defined, used = names_of(tree)
+        if makes_widgets(cell) or used & shown or defined & wanted:
             chosen.insert(0, notebooks.source(cell))
             wanted |= used - set(dir(builtins))
     return chosen
@@ -222,6 +225,8 @@ class Page:
         self.page = browser.new_page()
         self.page.goto(f"{lab.url}/lab/tree/chapters/{name}?token={TOKEN}&reset")
         self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+        # before the page has met the kernel, Run All Cells asks which kernel to take
+        self.page.get_by_text(re.compile(r"\| Idle")).first.wait_for(timeout=60_000)
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.page.wait_for_function("""() => {
@@ -259,10 +264,10 @@ class Page:
 
 def operate(page):
     """Move every slider and press every button -> (faults, number of controls that did something)."""
+    page.page.locator(f"{ERRORS}, .noUi-handle, .jupyter-button").first.wait_for(timeout=30_000)
     faults, moved = page.errors(), 0
     if faults:
         return faults, moved
-    page.page.locator(".noUi-handle, .jupyter-button").first.wait_for(timeout=30_000)
     for number, area in enumerate(page.areas()):
         sliders, buttons = area.locator(".noUi-handle"), area.locator(".jupyter-button")
         if sliders.count() and not (buttons.count() or area.locator("input[type=text], input[type=number], select").count()):

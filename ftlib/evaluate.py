@@ -1,0 +1,138 @@
+"""Numbers you can defend: losses over all targets, accuracy, F1, calibration, intervals, and the lines to beat.
+
+Use it:
+
+    >>> prediction, label = torch.tensor([1, 0, 1, 1]), torch.tensor([1, 0, 0, 1])
+    >>> accuracy(prediction, label)
+    0.75
+    >>> confusion(prediction, label, classes=2).tolist()      # row: the label, column: the prediction
+    [[1, 1], [0, 2]]
+    >>> round(macro_f1(prediction, label, classes=2), 3)
+    0.733
+    >>> low, high = bootstrap_interval([0.81, 0.79, 0.83, 0.80])
+    >>> 0.79 <= low < high <= 0.83
+    True
+
+What it is not: a collection of every metric; scikit-learn has those, and the tests compare with it. Needs: torch only.
+
+Shapes: N texts, C classes, V vocabulary. `logits` (N, C) may be given wherever predictions (N,) are.
+"""
+
+import math
+
+import torch
+import torch.distributed as dist
+
+
+def _classes_of(predicted):
+    return predicted.argmax(dim=-1) if predicted.ndim == 2 else predicted
+
+
+def accuracy(predicted, labels):
+    """The share of right answers. predicted: (N,) classes or (N, C) logits; labels (N,)."""
+    labels = torch.as_tensor(labels)
+    if len(labels) == 0:
+        raise ValueError("accuracy of 0 texts is not a number; give at least 1")
+    return float((_classes_of(torch.as_tensor(predicted)) == labels).double().mean())
+
+
+def confusion(predicted, labels, classes):
+    """Counts (C, C): row = the true class, column = the predicted one."""
+    cells = torch.as_tensor(labels) * classes + _classes_of(torch.as_tensor(predicted))
+    return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
+
+
+def macro_f1(predicted, labels, classes):
+    """The plain mean over classes of F1 = 2 TP / (2 TP + FP + FN): a rare class counts as much as a common one.
+
+    A class that is neither present nor predicted counts as 0, as in scikit-learn.
+    """
+    table = confusion(predicted, labels, classes).double()
+    hits, wrong = table.diag(), table.sum(0) + table.sum(1) - 2 * table.diag()
+    return float((2 * hits / (2 * hits + wrong).clamp(min=1)).mean())
+
+
+def calibration_error(logits, labels, bins=10):
+    """Expected calibration error (Guo et al. 2017): |confidence - accuracy| averaged over equal-width confidence bins.
+
+    0 means: of the answers given with 80 % confidence, 80 % are right. logits (N, C), labels (N,).
+    """
+    confidence, predicted = torch.softmax(logits.double(), dim=-1).max(dim=-1)
+    right = (predicted == torch.as_tensor(labels)).double()
+    bucket = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (0, 0.1] is bin 0
+    gap = torch.zeros(bins, dtype=torch.float64).index_add(0, bucket, confidence - right)
+    return float(gap.abs().sum() / len(right))
+
+
+def bootstrap_interval(values, level=0.95, samples=10_000, seed=0):
+    """Percentile bootstrap interval (Efron 1979) of the mean of `values`: (low, high).
+
+    values: one number per independent unit (a seed, or a text: 1 if right, 0 if wrong). With fewer than about five
+    units the interval is too narrow; it is a description then, not a promise. Raises ValueError for fewer than two.
+    """
+    values = torch.as_tensor(values, dtype=torch.float64)
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} value gives no interval; at least 2 are needed")
+    generator = torch.Generator().manual_seed(seed)
+    means = []
+    chunk = max(1, 4_000_000 // len(values))  # bounded memory for long lists
+    for start in range(0, samples, chunk):
+        picked = torch.randint(len(values), (min(chunk, samples - start), len(values)), generator=generator)
+        means.append(values[picked].mean(dim=1))
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(torch.cat(means), edges).tolist()
+    return low, high
+
+
+def mean_loss(model, batches, loss_fn, dtype=None):
+    """Loss per target, in nats, over all batches and all processes, dropout off.
+
+    loss_fn(model, batch) returns the sum over batch["labels"] != -100; the sums are added up first and divided once.
+    """
+    device, was = next(model.parameters()).device, model.training
+    model.eval()
+    total, targets = 0.0, 0
+    with torch.no_grad(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        for batch in batches:
+            total += float(loss_fn(model, {k: v.to(device) for k, v in batch.items()}))
+            targets += int((batch["labels"] != -100).sum())
+    model.train(was)
+    if dist.is_initialized():
+        both = torch.tensor([total, targets], dtype=torch.float64, device=device)
+        dist.all_reduce(both)
+        total, targets = both.tolist()
+    if targets == 0:
+        raise ValueError("0 targets were asked in these batches, a mean needs at least 1; check the labels for -100")
+    return total / targets
+
+
+def unigram_loss(train, held_out, vocab_size):
+    """Nats per token of the best guess that ignores the context: -log of each token's share in `train` (add-one).
+
+    train, held_out: LongTensors of ids of any shape. A model above this line has not read its input yet.
+    """
+    counts = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
+    logp = (counts / counts.sum()).log()
+    return float(-logp[held_out.flatten()].mean())
+
+
+def bigram_loss(train, held_out, vocab_size, strength=100.0, places=None):
+    """Nats per token of a guess from the token before: counts of pairs, smoothed towards the unigram.
+
+    train, held_out: (N, T) rows of ids. p(b | a) = (count(a b) + strength p(b)) / (count(a) + strength), the Dirichlet
+    prior of MacKay & Peto 1995. places: bool (N, T), score only these (the first column has no neighbour and is skipped).
+    """
+    single = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
+    p = single / single.sum()
+    before = torch.bincount(train[:, :-1].flatten(), minlength=vocab_size).double()
+    pairs, counts = (train[:, :-1] * vocab_size + train[:, 1:]).flatten().unique(return_counts=True)
+    asked = torch.ones_like(held_out[:, 1:], dtype=torch.bool) if places is None else places[:, 1:]
+    a, b = held_out[:, :-1][asked], held_out[:, 1:][asked]
+    found = torch.searchsorted(pairs, a * vocab_size + b).clamp(max=len(pairs) - 1)
+    seen = torch.where(pairs[found] == a * vocab_size + b, counts[found], 0).double()
+    return float(-((seen + strength * p[b]) / (before[a] + strength)).log().mean())
+
+
+def perplexity(nats):
+    """exp(loss): among how many equally likely tokens the model hesitates."""
+    return math.exp(nats)
