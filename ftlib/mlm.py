@@ -62,3 +62,73 @@ def mlm_loss(model, batch):
     asked = batch["labels"] != -100
     output = model(batch["input_ids"], batch.get("attention_mask"), batch.get("token_type_ids"), where=asked)
     return F.cross_entropy(output.logits.float(), batch["labels"][asked], reduction="sum")
+
+
+def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
+    """BERT's second task: rows [CLS] A [SEP] B [SEP] in which B follows A in its document, or comes from another one.
+
+    documents: lists of ids without special tokens, each of at least `length` ids. index (B,): which documents to take.
+    A fair coin per row, a function of (seed, epoch, index) like the masks, decides between the two.
+
+    Returns {"input_ids", "token_type_ids" (B, T), "next_sentence_label" (B,)}; 0 follows, 1 does not, as in transformers.
+    """
+    if len(documents) < 2:
+        raise ValueError(f"{len(documents)} document cannot give a foreign sentence; at least 2 are needed")
+    half, generator, rows, labels = (length - 3) // 2, torch.Generator(), [], []
+    for i in index.tolist():
+        generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i) % 2**63)
+        here, there, coin, other = torch.rand(4, generator=generator).tolist()
+        start = int(here * (len(documents[i]) - 2 * half + 1))
+        first, second = documents[i][start : start + half], documents[i][start + half : start + 2 * half]
+        if coin < 0.5:
+            foreign = documents[(i + 1 + int(other * (len(documents) - 1))) % len(documents)]  # never document i
+            start = int(there * (len(foreign) - half + 1))
+            second = foreign[start : start + half]
+        rows.append([cls_id, *first, sep_id, *second, sep_id])
+        labels.append(int(coin < 0.5))
+    ids = torch.tensor(rows)
+    segment = torch.zeros_like(ids)
+    segment[:, half + 2 :] = 1
+    return {"input_ids": ids, "token_type_ids": segment, "next_sentence_label": torch.tensor(labels)}
+
+
+def pretraining_loss(model, batch):
+    """The joint loss of BERT as two sums: masked tokens and next sentence. train.steps divides each by its own count.
+
+    Adding the sums and dividing once would weigh one pair like one token, and there are about 20 tokens a pair.
+    """
+    asked = batch["labels"] != -100
+    output = model(batch["input_ids"], batch.get("attention_mask"), batch.get("token_type_ids"), where=asked)
+    words = F.cross_entropy(output.logits.float(), batch["labels"][asked], reduction="sum")
+    pairs = F.cross_entropy(output.next_sentence_logits.float(), batch["next_sentence_label"], reduction="sum")
+    return {"labels": words, "next_sentence_label": pairs}
+
+
+@torch.no_grad()
+def fill_mask(model, tokenizer, text, k=5):
+    """The k likeliest pieces for each [MASK] in `text`: one list of (piece, probability) per mask, best first.
+
+    Raises ValueError if the text has no [MASK].
+    """
+    ids = torch.tensor([tokenizer.encode(text).ids])
+    asked = ids == tokenizer.token_to_id("[MASK]")
+    if not asked.any():
+        raise ValueError(f"{text!r} has no [MASK]; write [MASK] where the model shall guess")
+    was = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    probabilities = model(ids.to(device), where=asked.to(device)).logits.float().softmax(dim=-1)  # (A, V)
+    model.train(was)
+    best = probabilities.topk(k)
+    return [[(tokenizer.id_to_token(i), p) for i, p in zip(row.tolist(), ps.tolist())] for row, ps in zip(best.indices, best.values)]
+
+
+if __name__ == "__main__":
+    # The demo uses data, model and loop, and this file imports none of them, so that it can be copied alone
+    import runpy
+    from pathlib import Path
+
+    demo = Path(__file__).resolve().parent.parent / "recipes" / "demo_mlm.py"
+    if not demo.is_file():
+        raise SystemExit(f"{demo} is not there; the demo needs a clone of the repository, not this file alone")
+    runpy.run_path(str(demo), run_name="__main__")

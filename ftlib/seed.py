@@ -13,10 +13,11 @@ True
 >>> machine().count(",") >= 3
 True
 
-What it is not: a promise of equal bits elsewhere. The same seed on the same machine with the same number of threads gives
-the same numbers; another processor, thread count or version of torch may differ in the last digits, and a GPU may choose
-other algorithms from run to run (`torch.use_deterministic_algorithms(True)` forbids that, at a price in speed). It does
-not change PYTHONHASHSEED, which Python reads before any of your code runs: do not let results depend on the order of a set.
+What it is not: a promise of equal bits elsewhere. The same seed on the same machine with the same number of threads
+gives the same numbers; another processor, thread count or version of torch may differ in the last digits, and a GPU may
+choose other algorithms from run to run (`torch.use_deterministic_algorithms(True)` forbids that, at a price in speed).
+It does not change PYTHONHASHSEED, which Python reads before any of your code runs: do not let results depend on the
+order of a set.
 
 What it needs: torch. numpy is seeded too if it is there.
 """

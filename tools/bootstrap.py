@@ -161,8 +161,8 @@ def main(arguments):
     if sys.version_info < NEEDED:
         newer = another_python()
         if newer is None:
-            stop("This course needs Python %d.%d or later and found %d.%d: install a newer one from python.org, or name "
-                 "one that you have (PYTHON=/path/to/python3.12 make), and run this again."
+            stop("This course needs Python %d.%d or later and found %d.%d: install a newer one from python.org, "
+                 "or name one that you have (PYTHON=/path/to/python3.12 make), and run this again."
                  % (NEEDED + tuple(sys.version_info[:2])))
         raise SystemExit(subprocess.call(newer + [os.path.abspath(__file__)] + arguments))
     prepare = commands[arguments[0]]
@@ -172,7 +172,7 @@ def main(arguments):
         say("The environment in .venv is ready.")
         return
     if arguments[0] == "lab":
-        say("Starting JupyterLab; stop it with Ctrl-C, twice. Without a browser, open the address with the token below.")
+        say("Starting JupyterLab (Ctrl-C, twice, stops it). If no browser opens, use the address with the token.")
     become(python, started)
 
 

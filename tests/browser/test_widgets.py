@@ -214,7 +214,9 @@ SEEN = """area => {
   copy.querySelectorAll('.widget-readout, .widget-button, .jupyter-button').forEach(e => e.remove());
   return copy.innerText + [...copy.querySelectorAll('img')].map(e => e.src).join() + [...copy.querySelectorAll('svg')].map(e => e.innerHTML).join();
 }"""
-ERRORS = '[data-mime-type="application/vnd.jupyter.error"]'
+# JupyterLab draws an error as a piece of stderr; a warning on stderr is no error
+ERRORS = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], ' \
+         '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has(.ansi-red-fg)'
 
 
 class Page:
@@ -229,10 +231,10 @@ class Page:
         self.page.get_by_text(re.compile(r"\| Idle")).first.wait_for(timeout=60_000)
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self.page.wait_for_function("""() => {
+        self.page.wait_for_function("""errors => {
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());
-            return prompts.length && (prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector('ERRORS'));
-        }""".replace("ERRORS", ERRORS), timeout=READY)
+            return prompts.length && (prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector(errors));
+        }""", arg=ERRORS, timeout=READY)
 
     def errors(self):
         return [text.strip() for text in self.page.locator(ERRORS).all_inner_texts()]

@@ -1,0 +1,70 @@
+"""Fine-tune a pretrained encoder on labelled texts: chapter 14 as a program.
+
+    python recipes/finetune.py --model reviews-bert-mini --data rotten_tomatoes --labels 1000
+    torchrun --nproc_per_node=2 recipes/finetune.py ...              accelerate launch recipes/finetune.py ...
+
+`finetune()` is the function that chapter 14, the demo and the label-efficiency grid call.
+"""
+
+import argparse
+
+import torch
+
+from ftlib import classify, data, evaluate, hub, launch, model, optim, seed, tokenize, train
+
+
+def encoder_of(name, scratch=False):
+    """(encoder, tokenizer) of a name in hub.MODELS or a folder; `scratch` keeps the architecture and forgets the weights."""
+    folder = hub.resolve(name)
+    net = model.load(folder)
+    net = getattr(net, "encoder", net)  # a language model lends its encoder
+    return (model.Transformer(net.config) if scratch else net), tokenize.load(folder)
+
+
+def finetune(encoder, tokenizer, texts, labels, *, epochs=3, size=16, lr=3e-4, tokens=128, layer_decay=1.0, seed=0, classes=2,
+             place=None, min_steps=0, show=False):
+    """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of train.Step)."""
+    place = place or launch.Place(torch.device("cpu"), 0, 1, None)
+    torch.manual_seed(seed)
+    net = launch.wrap(classify.Classifier(encoder, classes), place)
+    rows = tokenize.encode(tokenizer, texts, tokens)
+    per_epoch = -(-len(rows) // size)
+    epochs = max(epochs, -(-min_steps // per_epoch))  # ten labels for three epochs would be three steps
+    order = (batch for epoch in range(epochs) for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch))
+    mine = (batch[place.rank :: place.world] or batch[:1] for batch in order)
+    total = per_epoch * epochs
+    run = train.steps(net, classify.batches_of(rows, labels, order=mine), classify.classification_loss,
+                      optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)), dtype=place.dtype,
+                      schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total))
+    return launch.unwrap(net), list(train.progress(run, total) if show and place.rank == 0 else run)
+
+
+def score(net, tokenizer, texts, labels, tokens=128, place=None):
+    """Logits and the share of right answers (1 or 0 for each text) on held-out texts."""
+    rows = tokenize.encode(tokenizer, texts, tokens)
+    logits = classify.predict(net, classify.batches_of(rows), place.dtype if place else None)
+    return logits, (logits.argmax(-1) == torch.tensor(labels)).float()
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in dict(model="reviews-bert-mini", data="rotten_tomatoes", labels=1000, epochs=3, size=16, tokens=128, seed=0).items():
+        a.add_argument(f"--{name}", type=type(value), default=value)
+    a.add_argument("--lr", type=float, default=3e-4)
+    a.add_argument("--scratch", action="store_true")
+    a = a.parse_args()
+    place = launch.setup(a.seed)
+    launch.say(place, f"{seed.machine()}; {launch.describe(place)}")
+    splits = data.load(a.data)
+    few, test = data.subset(splits["train"], a.labels, a.seed), splits["test"]
+    encoder, tokenizer = encoder_of(a.model, a.scratch)
+    net, _ = finetune(encoder, tokenizer, few["text"], few["label"], epochs=a.epochs, size=a.size, lr=a.lr, tokens=a.tokens,
+                      seed=a.seed, place=place, show=True)
+    _, right = score(net, tokenizer, test["text"], test["label"], a.tokens, place)
+    low, high = evaluate.bootstrap_interval(right)
+    launch.say(place, f"test accuracy {right.mean():.3f}, 95 % interval {low:.3f} to {high:.3f} over {len(right)} texts")
+    launch.finish()
+
+
+if __name__ == "__main__":
+    main()
