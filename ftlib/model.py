@@ -2,8 +2,7 @@
 
 Use it:
 
-    >>> config = Config(vocab_size=100, width=32, layers=2, heads=4, inner=64, max_tokens=16)
-    >>> model = LanguageModel(config)
+    >>> model = LanguageModel(Config(vocab_size=100, width=32, layers=2, heads=4, inner=64, max_tokens=16))
     >>> ids = torch.randint(5, 100, (2, 16))
     >>> model(ids).logits.shape
     torch.Size([2, 16, 100])
@@ -11,11 +10,9 @@ Use it:
     >>> model(ids, where=where).logits.shape          # logits at the asked place and nowhere else
     torch.Size([1, 100])
 
-`load(folder)` reads BERT and RoBERTa-PreLayerNorm folders of transformers, `save(model, folder)` writes them, so that
-`AutoModelForMaskedLM.from_pretrained(folder)` gives the same logits.
-
+`load(folder)` reads BERT and RoBERTa-PreLayerNorm folders of transformers; what `save(model, folder)` writes gives
+the same logits in `AutoModelForMaskedLM.from_pretrained(folder)`.
 What it is not: every variant of the field; learned positions and GELU, as in BERT. Needs: torch, safetensors.
-
 Shapes: B batch, T tokens, D width, H heads, K = D / H head width, V vocabulary, A asked places.
 """
 
@@ -42,7 +39,7 @@ class Config:
     max_tokens: int = 128
     causal: bool = False
     pre_norm: bool = True
-    dropout: float = 0.0
+    dropout: float = 0.0  # on embeddings, attention and both parts of a block; 0 suits pretraining on few epochs
     segments: int = 0
     pairs: bool = False
     norm_eps: float = 1e-5
@@ -171,8 +168,8 @@ def _initialise(module):
     """Normal(0, 0.02) weights and zero biases, as BERT and GPT-2 start."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, std=0.02)
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
 
 
 def count(model):
@@ -189,12 +186,10 @@ _BERT = {
     "blocks.{}.up": "encoder.layer.{}.intermediate.dense", "blocks.{}.down": "encoder.layer.{}.output.dense",
     "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm",
     "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions",
-    "pooler": "pooler.dense", "next_sentence": "^cls.seq_relationship",
-}
+    "pooler": "pooler.dense", "next_sentence": "^cls.seq_relationship"}
 _PRENORM = _BERT | {
     "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
-    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head",
-}
+    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}
 _FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _PRENORM}
 
 
@@ -206,33 +201,35 @@ def _names(model, family):
         theirs = _FAMILIES[family][part.replace(f".{layer}.", ".{}.", 1)].format(layer)
         theirs = theirs[1:] if theirs.startswith("^") else f"{family.replace('-', '_')}.{theirs}"
         stem, several, last = theirs.rpartition(".query|")
-        names = [f"{stem}.{p}" for p in ("query", "key", "value")] if several else [theirs]
-        yield ours, [f"{name}.{kind}" for name in names]
+        yield ours, [f"{stem}.{p}.{kind}" for p in ("query", "key", "value")] if several else [f"{theirs}.{kind}"]
 
 
 def load(folder):
     """The model of a transformers folder: a LanguageModel, or a Transformer where the file holds no head (MiniLM).
 
-    Raises ValueError for a family this file does not know and KeyError, naming the tensor, if one is missing.
+    Raises ValueError for a family or a variant this file does not know and KeyError, naming the tensor, if one is missing.
     """
     c = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    family = c.get("model_type")
-    if family not in _FAMILIES:
-        raise ValueError(f"{folder} holds a model of type {family!r}; load() reads {' and '.join(_FAMILIES)}")
+    family, act, tied = c.get("model_type"), c.get("hidden_act", "gelu"), c.get("tie_word_embeddings", True)
+    if family not in _FAMILIES or act != "gelu" or not tied:
+        raise ValueError(f"{folder} holds a model of type {family!r} with hidden_act={act!r}, tie_word_embeddings={tied}; "
+                         f"load() reads {' and '.join(_FAMILIES)} with 'gelu' and True")
     pre, prefix = family != "bert", family.replace("-", "_")
     shift = c["pad_token_id"] + 1 if pre else 0  # RoBERTa counts positions from the padding id + 1
     tensors = load_file(Path(folder) / "model.safetensors")
     tensors = {k if k.startswith((prefix, "cls.", "lm_head.")) else f"{prefix}.{k}": v for k, v in tensors.items()}
-    pairs = "cls.seq_relationship.weight" in tensors
     config = Config(c["vocab_size"], c["hidden_size"], c["num_hidden_layers"], c["num_attention_heads"],
-                    c["intermediate_size"], c["max_position_embeddings"] - shift, pre_norm=pre, pairs=pairs,
-                    segments=0 if pre else c["type_vocab_size"], norm_eps=c["layer_norm_eps"], pad_id=c["pad_token_id"])
+                    c["intermediate_size"], c["max_position_embeddings"] - shift, pre_norm=pre,
+                    segments=0 if pre else c["type_vocab_size"], pairs="cls.seq_relationship.weight" in tensors,
+                    norm_eps=c["layer_norm_eps"], pad_id=c["pad_token_id"])
     model = (LanguageModel if {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
     state = {}
     for ours, theirs in _names(model, family):
         if missing := set(theirs) - tensors.keys():
             raise KeyError(f"{folder} lacks the tensor {sorted(missing)[0]}; it is not a complete {family} model")
         state[ours] = torch.cat([tensors[name].float() for name in theirs])[shift if "positions" in ours else 0:]
+        if pre and "positions" in ours:  # RoBERTa adds its one sentence embedding everywhere; the positions carry it here
+            state[ours] += tensors[f"{prefix}.embeddings.token_type_embeddings.weight"][0].float()
     model.load_state_dict(state)
     return model
 
@@ -259,9 +256,7 @@ def save(model, folder, half=True):
         "num_attention_heads": c.heads, "intermediate_size": c.inner, "max_position_embeddings": c.max_tokens + shift,
         "type_vocab_size": c.segments or 1, "layer_norm_eps": c.norm_eps, "pad_token_id": c.pad_id, "hidden_act": "gelu",
         "hidden_dropout_prob": c.dropout, "attention_probs_dropout_prob": c.dropout, "dtype": "float32",
-        "tie_word_embeddings": True,
-        "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"],
-    }
+        "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"]}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -82,7 +82,7 @@ def main(a):
         tokenize.save(tokenizer, out, a.length)
         unigram = evaluate.unigram_loss(rows, torch.cat([b["labels"][b["labels"] != -100] for b in test]), config.vocab_size)
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
-                  "precision": str(place.dtype or torch.float32), "tokens": a.steps * a.batch * a.length, "unigram": unigram, **now}
+                  "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32), "tokens": a.steps * a.batch * a.length, "unigram": unigram, **now}
         (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     launch.finish()
 

@@ -138,7 +138,7 @@ class Lab:
             (folder / path).mkdir()
         (folder / "course" / "chapters").mkdir(parents=True)
         # a chapter finds data/ and its figures where it always finds them
-        for name in ("data", "ftlib"):
+        for name in ("data", "ftlib", "recipes", "chapters/figures"):
             if (ROOT / name).exists():
                 (folder / "course" / name).symlink_to(ROOT / name)
         self.log = open(folder / "lab.log", "w")
