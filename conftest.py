@@ -1,7 +1,9 @@
-"""Hooks for all tests, the notebooks included (`pytest --nbval chapters/`): what is compared, and a record of what was run.
+"""Hooks for all tests, the notebooks included (`pytest --nbval chapters/`): what is compared, and a record.
 
-Where the variable FTLIB_RECORD names a file, every test and every notebook cell leaves a line of JSON there; tools/test.py counts them.
+Where the variable FTLIB_RECORD names a file, every test and every notebook cell leaves a line of JSON there;
+tools/test.py counts them.
 """
+
 import json
 import os
 
@@ -9,7 +11,7 @@ import pytest
 
 
 def record(**fields):
-    """Append one line to the record, if one is kept. One write of one short line: processes may do it at the same time."""
+    """Append one line to the record, if one is kept; one short write, so that processes may do it at the same time."""
     path = os.environ.get("FTLIB_RECORD")
     if path:
         with open(path, "a", encoding="utf-8") as file:
@@ -23,13 +25,16 @@ def pytest_collectstart(collector):
 
 
 def is_compared(item):
-    """Whether nbval looks at anything that this cell put out. A cell that stores no output is compared: it must stay silent."""
+    """Whether nbval looks at anything that this cell put out. A silent cell is compared: it has to stay silent."""
     if not item.options["check"] or item.cell.execution_count is None:
         return False
     if not item.cell.outputs:
         return True
     seen = ("text/plain", "text/html", "text/markdown", "text/latex")
-    return any(output.get("name") == "stdout" or any(kind in output.get("data", {}) for kind in seen) for output in item.cell.outputs)
+    return any(
+        output.get("name") == "stdout" or any(kind in output.get("data", {}) for kind in seen)
+        for output in item.cell.outputs
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -37,7 +42,9 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and hasattr(item, "cell_num") and report.outcome != "skipped":
-        record(kind="cell", chapter=item.path.stem, cell=item.cell_num, compared=is_compared(item), outcome=report.outcome)
+        record(
+            kind="cell", chapter=item.path.stem, cell=item.cell_num, compared=is_compared(item), outcome=report.outcome
+        )
 
 
 def pytest_runtest_logreport(report):

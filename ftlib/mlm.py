@@ -76,7 +76,8 @@ def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
         raise ValueError(f"{len(documents)} document cannot give a foreign sentence; at least 2 are needed")
     half, generator, rows, labels = (length - 3) // 2, torch.Generator(), [], []
     for i in index.tolist():
-        generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i) % 2**63)
+        # + 2**31: with the masks' own numbers, whether place 2 is asked would give the answer away
+        generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i + 2**31) % 2**63)
         here, there, coin, other = torch.rand(4, generator=generator).tolist()
         start = int(here * (len(documents[i]) - 2 * half + 1))
         first, second = documents[i][start : start + half], documents[i][start + half : start + 2 * half]

@@ -1,14 +1,11 @@
 """One transformer: bidirectional (BERT) or causal (GPT), norm before or after each part, in plain PyTorch.
 
 Use it:
-
     >>> model = LanguageModel(Config(vocab_size=100, width=32, layers=2, heads=4, inner=64, max_tokens=16))
     >>> ids = torch.randint(5, 100, (2, 16))
-    >>> model(ids).logits.shape
-    torch.Size([2, 16, 100])
     >>> where = torch.zeros(2, 16, dtype=torch.bool); where[0, 3] = True
-    >>> model(ids, where=where).logits.shape          # logits at the asked place and nowhere else
-    torch.Size([1, 100])
+    >>> model(ids).logits.shape, model(ids, where=where).logits.shape    # everywhere, and at the asked place alone
+    (torch.Size([2, 16, 100]), torch.Size([1, 100]))
 
 `load(folder)` reads BERT and RoBERTa-PreLayerNorm folders of transformers; what `save(model, folder)` writes gives
 the same logits in `AutoModelForMaskedLM.from_pretrained(folder)`.
@@ -30,7 +27,6 @@ from torch import nn
 @dataclass
 class Config:
     """The sizes of a model. `segments=2` adds sentence embeddings, `pairs=True` the next-sentence head of BERT."""
-
     vocab_size: int
     width: int = 256
     layers: int = 4
@@ -48,7 +44,6 @@ class Config:
 
 class Output(NamedTuple):
     """What a model returns; named as in transformers, so that losses read `.logits` of either."""
-
     last_hidden_state: torch.Tensor
     logits: torch.Tensor | None = None
     next_sentence_logits: torch.Tensor | None = None
@@ -56,7 +51,6 @@ class Output(NamedTuple):
 
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017), (B, T, D) -> (B, T, D)."""
-
     def __init__(self, config):
         super().__init__()
         self.heads, self.causal, self.dropout = config.heads, config.causal, config.dropout
@@ -74,15 +68,12 @@ class Attention(nn.Module):
 
 class Block(nn.Module):
     """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T, D)."""
-
     def __init__(self, config):
         super().__init__()
-        self.pre_norm = config.pre_norm
-        self.attention = Attention(config)
-        self.up = nn.Linear(config.width, config.inner)
-        self.down = nn.Linear(config.inner, config.width)
-        self.norm1 = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.norm2 = nn.LayerNorm(config.width, eps=config.norm_eps)
+        W, eps = config.width, config.norm_eps
+        self.pre_norm, self.attention = config.pre_norm, Attention(config)
+        self.up, self.down = nn.Linear(W, config.inner), nn.Linear(config.inner, W)
+        self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
         self.drop = nn.Dropout(config.dropout)
 
     def feed_forward(self, x):
@@ -98,7 +89,6 @@ class Block(nn.Module):
 
 class Transformer(nn.Module):
     """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T, D)`."""
-
     def __init__(self, config):
         super().__init__()
         if config.width % config.heads:
@@ -122,10 +112,9 @@ class Transformer(nn.Module):
         return mask
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
-        T = input_ids.shape[1]
-        if T > self.config.max_tokens:
-            raise ValueError(f"text has {T} tokens, the model reads at most {self.config.max_tokens}; "
-                             "truncate it or use a longer model")
+        T, most = input_ids.shape[1], self.config.max_tokens
+        if T > most:
+            raise ValueError(f"text has {T} tokens, the model reads at most {most}; truncate it or use a longer model")
         x = self.tokens(input_ids) + self.positions.weight[:T]  # (B, T, D) + (T, D)
         if self.segments is not None:
             x = x + self.segments(torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
@@ -137,11 +126,9 @@ class Transformer(nn.Module):
 
 class LanguageModel(nn.Module):
     """A transformer that names tokens: masked-LM head of BERT, or GPT-2's bare output matrix if `config.causal`."""
-
     def __init__(self, config):
         super().__init__()
-        self.config, self.encoder = config, Transformer(config)
-        D = config.width
+        self.config, self.encoder, D = config, Transformer(config), config.width
         if not config.causal:
             self.dense, self.norm = nn.Linear(D, D), nn.LayerNorm(D, eps=config.norm_eps)
             self.bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -177,20 +164,21 @@ def count(model):
     return sum(p.numel() for p in model.parameters())
 
 
-# Our names and those of transformers for the same part; `{}` is the number of the layer, `^` a name outside the encoder.
+# Our names and those of transformers for the same part; `{}` is the number of the layer, `^` marks a name of the head.
 _BERT = {
     "tokens": "embeddings.word_embeddings", "positions": "embeddings.position_embeddings",
     "segments": "embeddings.token_type_embeddings", "norm_in": "embeddings.LayerNorm",
     "blocks.{}.attention.qkv": "encoder.layer.{}.attention.self.query|key|value",
     "blocks.{}.attention.out": "encoder.layer.{}.attention.output.dense",
     "blocks.{}.up": "encoder.layer.{}.intermediate.dense", "blocks.{}.down": "encoder.layer.{}.output.dense",
-    "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm",
+    "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm",
+    "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm", "pooler": "pooler.dense",
     "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions",
-    "pooler": "pooler.dense", "next_sentence": "^cls.seq_relationship"}
-_PRENORM = _BERT | {
-    "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
-    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}
-_FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _PRENORM}
+    "next_sentence": "^cls.seq_relationship"}
+_FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _BERT | {
+    "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "norm_out": "LayerNorm",
+    "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
+    "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}}
 
 
 def _names(model, family):
@@ -207,28 +195,28 @@ def _names(model, family):
 def load(folder):
     """The model of a transformers folder: a LanguageModel, or a Transformer where the file holds no head (MiniLM).
 
-    Raises ValueError for a family or a variant this file does not know and KeyError, naming the tensor, if one is missing.
+    Raises ValueError for a family or a variant this file does not know, KeyError, naming the tensor, if one is missing.
     """
     c = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     family, act, tied = c.get("model_type"), c.get("hidden_act", "gelu"), c.get("tie_word_embeddings", True)
     if family not in _FAMILIES or act != "gelu" or not tied:
-        raise ValueError(f"{folder} holds a model of type {family!r} with hidden_act={act!r}, tie_word_embeddings={tied}; "
+        raise ValueError(f"{folder} holds a model of type {family!r}, hidden_act={act!r}, tie_word_embeddings={tied}; "
                          f"load() reads {' and '.join(_FAMILIES)} with 'gelu' and True")
     pre, prefix = family != "bert", family.replace("-", "_")
     shift = c["pad_token_id"] + 1 if pre else 0  # RoBERTa counts positions from the padding id + 1
     tensors = load_file(Path(folder) / "model.safetensors")
     tensors = {k if k.startswith((prefix, "cls.", "lm_head.")) else f"{prefix}.{k}": v for k, v in tensors.items()}
-    config = Config(c["vocab_size"], c["hidden_size"], c["num_hidden_layers"], c["num_attention_heads"],
-                    c["intermediate_size"], c["max_position_embeddings"] - shift, pre_norm=pre,
-                    segments=0 if pre else c["type_vocab_size"], pairs="cls.seq_relationship.weight" in tensors,
-                    norm_eps=c["layer_norm_eps"], pad_id=c["pad_token_id"])
+    sizes = [c[k] for k in "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size".split()]
+    config = Config(*sizes, c["max_position_embeddings"] - shift, pre_norm=pre, pad_id=c["pad_token_id"],
+                    segments=0 if pre else c["type_vocab_size"], norm_eps=c["layer_norm_eps"],
+                    pairs="cls.seq_relationship.weight" in tensors)
     model = (LanguageModel if {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
     state = {}
     for ours, theirs in _names(model, family):
         if missing := set(theirs) - tensors.keys():
             raise KeyError(f"{folder} lacks the tensor {sorted(missing)[0]}; it is not a complete {family} model")
         state[ours] = torch.cat([tensors[name].float() for name in theirs])[shift if "positions" in ours else 0:]
-        if pre and "positions" in ours:  # RoBERTa adds its one sentence embedding everywhere; the positions carry it here
+        if pre and "positions" in ours:  # RoBERTa adds its one sentence embedding everywhere; our positions carry it
             state[ours] += tensors[f"{prefix}.embeddings.token_type_embeddings.weight"][0].float()
     model.load_state_dict(state)
     return model
@@ -254,7 +242,7 @@ def save(model, folder, half=True):
     settings = {
         "model_type": family, "vocab_size": c.vocab_size, "hidden_size": c.width, "num_hidden_layers": c.layers,
         "num_attention_heads": c.heads, "intermediate_size": c.inner, "max_position_embeddings": c.max_tokens + shift,
-        "type_vocab_size": c.segments or 1, "layer_norm_eps": c.norm_eps, "pad_token_id": c.pad_id, "hidden_act": "gelu",
+        "type_vocab_size": c.segments or 1, "layer_norm_eps": c.norm_eps, "pad_token_id": c.pad_id,
         "hidden_dropout_prob": c.dropout, "attention_probs_dropout_prob": c.dropout, "dtype": "float32",
         "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"]}
     folder.mkdir(parents=True, exist_ok=True)

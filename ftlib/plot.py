@@ -1,7 +1,8 @@
 """One figure style, and a `show` that says in words what a figure shows.
 
-What it is: five small helpers over matplotlib, so that every figure has one of two sizes, colours that colour-blind readers can tell
-apart and that are dark enough for text, names written beside the lines, and a sentence beneath for readers who cannot see it.
+What it is: five small helpers over matplotlib, so that every figure has one of two sizes, colours that colour-blind
+readers can tell apart and that are dark enough for text, names written beside the lines, and a sentence beneath for
+readers who cannot see it.
 
 How to use it:
 
@@ -20,10 +21,12 @@ unigram |------------
 
 What it is not: a wrapper of matplotlib. `figure` returns matplotlib's own objects; draw with them.
 
-Needs: matplotlib (which brings Pillow). In a notebook it uses IPython to display the picture; in a plain script `show` prints the sentence only.
+Needs: matplotlib (which brings Pillow). In a notebook it uses IPython to display the picture; in a plain script `show`
+prints the sentence only.
 
 Shapes: S seeds, N points.
 """
+
 import base64
 import io
 import math
@@ -33,8 +36,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 from PIL import Image
 
-# Chosen by two measurements that a test repeats: contrast of at least 4.5 to 1 against white, so that text may have the colour of its
-# line, and a visible distance between any two of them under simulated protanopia and deuteranopia.
+# Chosen by two measurements that a test repeats: contrast of at least 4.5 to 1 against white, so that text may have the
+# colour of its line, and a visible distance between any two of them under simulated protanopia and deuteranopia.
 COLORS = {
     "blue": "#0A3AEE",
     "orange": "#B25901",
@@ -48,36 +51,53 @@ SMALL, WIDE = (3.5, 2.5), (5.0, 3.0)  # inches
 
 def style():
     """Set the figure style for this session (`figure` does it for you)."""
-    matplotlib.rcParams.update({
-        "figure.dpi": 100, "savefig.dpi": 144, "font.size": 9, "font.family": "DejaVu Sans",
-        "axes.prop_cycle": matplotlib.cycler(color=list(COLORS.values())),
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.6,
-        "axes.axisbelow": True, "axes.titlesize": 9, "axes.labelsize": 9, "lines.linewidth": 1.6, "legend.frameon": False,
-        "image.cmap": "cividis",  # the same to colour-blind readers, and ordered in grey
-        "figure.constrained_layout.use": True,
-    })
+    matplotlib.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.dpi": 144,
+            "font.size": 9,
+            "font.family": "DejaVu Sans",
+            "axes.prop_cycle": matplotlib.cycler(color=list(COLORS.values())),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E3E3E3",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "lines.linewidth": 1.6,
+            "legend.frameon": False,
+            "image.cmap": "cividis",  # the same to colour-blind readers, and ordered in grey
+            "figure.constrained_layout.use": True,
+        }
+    )
 
 
 def figure(wide=False, rows=1, columns=1):
-    """A new figure in the house style -> (fig, ax); 3.5 x 2.5 inches, or 5 x 3 if `wide`. `ax` is an array for several panels."""
+    """A new figure in the house style -> (fig, ax), 3.5 x 2.5 inches or 5 x 3; with several panels ax is an array."""
     style()
     return plt.subplots(rows, columns, figsize=WIDE if wide else SMALL)
 
 
 def show(fig, alt):
-    """Display `fig` once, close it, and print `alt`: one sentence, best computed from the data, that says what is to be seen.
+    """Display `fig` once, close it, and print `alt`: a sentence, best computed from the data, of what is to be seen.
 
     Raises ValueError for a sentence of fewer than five words, and for a figure with an empty panel.
     """
     words = str(alt).split()
     if len(words) < 5:
-        raise ValueError(f"alt has {len(words)} words, at least 5 are needed; say what the figure shows, with its numbers")
+        raise ValueError(
+            f"alt has {len(words)} words, at least 5 are needed; say what the figure shows, with its numbers"
+        )
     visible = [ax for ax in fig.axes if ax.axison or ax.has_data()]
     if not visible:
         raise ValueError("the figure has no axes with data; draw something before show")
     for number, ax in enumerate(visible):
         if not any(_drawn(artist) for artist in (*ax.lines, *ax.collections, *ax.images, *ax.patches)):
-            raise ValueError(f"panel {number + 1} of {len(visible)} has no finite data; draw something in it, or ax.axis('off')")
+            raise ValueError(
+                f"panel {number + 1} of {len(visible)} has no finite data; draw something in it, or ax.axis('off')"
+            )
     _display(fig, str(alt))
     plt.close(fig)  # otherwise Jupyter shows an open figure a second time at the end of the cell
     print(textwrap.fill(" ".join(words), 110, break_long_words=False, break_on_hyphens=False))
@@ -107,15 +127,18 @@ def _display(fig, alt):
         return
     drawn, buffer = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png")
-    # 128 colours are enough for a plot and make the file three times smaller; no version stamp: the same data gives the same bytes
+    # 128 colours are enough for a plot and make the file three times smaller; the same data gives the same bytes
     Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     width, height = (round(inches * 100) for inches in fig.get_size_inches())
-    display({"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": f"<figure, {width} x {height}>"},
-            metadata={"image/png": {"width": width, "height": height, "alt": alt}}, raw=True)
+    display(
+        {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": f"<figure, {width} x {height}>"},
+        metadata={"image/png": {"width": width, "height": height, "alt": alt}},
+        raw=True,
+    )
 
 
 def band(ax, x, runs, label=None, color=None):
-    """Draw the mean of `runs` (S, N) over `x` (N,) with a band from the lowest to the highest seed; returns the mean's line."""
+    """Draw the mean of `runs` (S, N) over `x` (N,) and a band from the lowest to the highest seed -> the line."""
     runs = [[float(value) for value in run] for run in runs]
     x = [float(value) for value in x]
     lengths = {len(run) for run in runs}
@@ -124,13 +147,16 @@ def band(ax, x, runs, label=None, color=None):
     columns = list(zip(*runs))
     (line,) = ax.plot(x, [sum(column) / len(column) for column in columns], label=label, color=color)
     # the whole range, not a standard deviation: with three to five seeds a deviation promises more than it knows
-    ax.fill_between(x, [min(c) for c in columns], [max(c) for c in columns], color=line.get_color(), alpha=0.2, linewidth=0)
+    ax.fill_between(
+        x, [min(c) for c in columns], [max(c) for c in columns], color=line.get_color(), alpha=0.2, linewidth=0
+    )
     return line
 
 
 def label_lines(ax, gap=11):
-    """Write each line's label at its right end in the line's colour (instead of a legend), at least `gap` points apart."""
+    """Write each line's label at its right end in the line's colour (no legend), at least `gap` points apart."""
     ends = []
+    ax.get_ylim()  # settles the limits; before that a position on the page means nothing
     for line in ax.lines:
         points = [(x, y) for x, y in line.get_xydata() if math.isfinite(x) and math.isfinite(y)]
         if points and not line.get_label().startswith("_"):
@@ -139,8 +165,16 @@ def label_lines(ax, gap=11):
     pixels = gap * ax.figure.dpi / 72  # a point is 1/72 inch
     for height, point, line in sorted(ends, key=lambda end: end[0]):
         placed = max(height, floor + pixels)
-        ax.annotate(line.get_label(), point, xytext=(4, (placed - height) * 72 / ax.figure.dpi), textcoords="offset points",
-                    color=line.get_color(), va="center", fontsize=8, annotation_clip=False)
+        ax.annotate(
+            line.get_label(),
+            point,
+            xytext=(4, (placed - height) * 72 / ax.figure.dpi),
+            textcoords="offset points",
+            color=line.get_color(),
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
+        )
         floor = placed
 
 
@@ -160,7 +194,7 @@ def terminal_curve(values, lines=None, width=60, height=12):
     grid = [["-" if row in names else " "] * width for row in range(height)]
     for column in range(width):
         start = column * len(values) // width
-        part = [v for v in values[start:max(start + 1, (column + 1) * len(values) // width)] if math.isfinite(v)]
+        part = [v for v in values[start : max(start + 1, (column + 1) * len(values) // width)] if math.isfinite(v)]
         if part:
             grid[round((high - sum(part) / len(part)) / step)][column] = "*"
     labels = {0: f"{high:.2f}", height - 1: f"{low:.2f}"} | names

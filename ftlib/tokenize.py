@@ -38,25 +38,41 @@ def _frame(tokenizer):
     return tokenizer
 
 
+def _wordpiece(vocab=None):
+    """A WordPiece tokenizer with BERT's rules, empty or with a vocabulary {piece: id}."""
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]") if vocab else models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
 def train_wordpiece(texts, vocab_size, min_frequency=2):
     """Learn a lower-cased WordPiece vocabulary (Schuster & Nakajima 2012) from an iterable of strings.
 
     The normaliser is BERT's: it strips accents and puts spaces around Chinese characters, so the same call on
-    Chinese text gives a vocabulary of characters.
+    Chinese text gives a vocabulary of characters. The same texts give the same pieces and ids in every process.
 
-    Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces, the first five being `SPECIAL`.
-    Raises ValueError if `vocab_size` leaves no room beside the special tokens.
+    Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces (more only if the texts have more letters), the
+    first five being `SPECIAL`. Raises ValueError if `vocab_size` leaves no room beside the special tokens.
     """
     if vocab_size <= len(SPECIAL):
         raise ValueError(f"vocab_size is {vocab_size}, the special tokens alone take {len(SPECIAL)}; ask for more")
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=SPECIAL, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+
+    def learn(texts, size, first):
+        tokenizer = _wordpiece()
+        tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(
+            vocab_size=size, min_frequency=min_frequency, special_tokens=first, show_progress=False))
+        return tokenizer.get_vocab()
+
+    # The library numbers inner letters (##e) in the order of a hash table, which differs from process to process, and
+    # breaks ties by number. A resumed run would read its embeddings with other ids. So the letters are found first,
+    # from the distinct words, and numbered in their own order.
+    texts = list(texts)
+    letters = learn({word for text in texts for word in text.split()}, 1, SPECIAL)
+    vocab = learn(texts, vocab_size, SPECIAL + sorted(piece for piece in letters if piece.startswith("##")))
+    tokenizer = _wordpiece(vocab)
+    tokenizer.add_special_tokens(SPECIAL)
     return _frame(tokenizer)
 
 

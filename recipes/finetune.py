@@ -31,9 +31,16 @@ def finetune(encoder, tokenizer, texts, labels, *, epochs=3, size=16, lr=3e-4, t
     per_epoch = -(-len(rows) // size)
     epochs = max(epochs, -(-min_steps // per_epoch))  # ten labels for three epochs would be three steps
     order = (batch for epoch in range(epochs) for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch))
-    mine = (batch[place.rank :: place.world] or batch[:1] for batch in order)
     total = per_epoch * epochs
-    run = train.steps(net, classify.batches_of(rows, labels, order=mine), classify.classification_loss,
+
+    def mine():
+        for batch in order:
+            (part,) = classify.batches_of(rows, labels, order=[batch[place.rank :: place.world] or batch[:1]])
+            if place.rank >= len(batch):  # no row is left for this process: it reads one, asks nothing, and joins the exchange
+                part["labels"].fill_(-100)
+            yield part
+
+    run = train.steps(net, mine(), classify.classification_loss,
                       optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)), dtype=place.dtype,
                       schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total))
     return launch.unwrap(net), list(train.progress(run, total) if show and place.rank == 0 else run)

@@ -4,7 +4,7 @@
     python recipes/label_efficiency.py --sizes 10 100 --tests 200 --seeds 0 --out runs/try.json     (a small trial)
 
 The result file is written after every cell of the grid and done cells are skipped, so the run may be interrupted at any
-moment, and a second process may work on other seeds in the same file. The labels of N=10 are the first of those of N=32.
+moment, and a second process may work on other methods or seeds in the same file. The labels of N=10 are the first of those of N=32.
 Every choice is fixed beforehand (rates, epochs) or made with the N labels alone (the probe's C, by cross-validation).
 """
 
@@ -25,10 +25,10 @@ from ftlib import classify, data, evaluate, optim, seed, tokenize
 
 SIZES = (10, 32, 100, 320, 1000, 3200, 10000)
 METHODS = {  # name -> model, and what finetune() is told; no settings: a probe on frozen features
-    "scratch": ("reviews-bert-mini", dict(lr=5e-4)),
-    "reviews-bert-mini": ("reviews-bert-mini", dict(lr=5e-4, layer_decay=0.8)),
+    "scratch": ("reviews-bert-mini", dict(lr=5e-4, min_steps=60)),
+    "reviews-bert-mini": ("reviews-bert-mini", dict(lr=5e-4, min_steps=60)),
     "MiniLM frozen": ("all-MiniLM-L6-v2", None),
-    "MiniLM fine-tuned": ("all-MiniLM-L6-v2", dict(lr=2e-4, layer_decay=0.8)),
+    "MiniLM fine-tuned": ("all-MiniLM-L6-v2", dict(lr=2e-4, layer_decay=0.8, min_steps=60)),
 }
 
 
@@ -68,8 +68,10 @@ def read(path):
 
 def add(path, cell, about):
     """Put one cell into the file: read again, because another process may have added one, and replace it in one move."""
-    result = {**about, "cells": sorted([*read(path)["cells"], cell], key=lambda c: (c["seed"], c["n"], c["method"]))}
-    result["seeds"] = sorted({c["seed"] for c in result["cells"]})
+    old = read(path)
+    cells = sorted([*old["cells"], cell], key=lambda c: (c["seed"], c["n"], c["method"]))
+    commands = sorted({*old.get("commands", []), " ".join(["python", *sys.argv])})
+    result = {"commands": commands, **about, "seeds": sorted({c["seed"] for c in cells}), "cells": cells}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -87,17 +89,19 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    about = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "versions": seed.versions(),
+    about = {"commit": commit, "machine": seed.machine(), "versions": seed.versions(),
              "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
     splits = data.load("imdb")
     test, held = data.subset(splits["test"], a.tests), {}
     for number in a.seeds:
         for method in a.methods:
-            todo = [n for n in a.sizes if not any((c["method"], c["n"], c["seed"]) == (method, n, number) for c in read(a.out)["cells"])]
+            done = {(c["method"], c["n"], c["seed"]) for c in read(a.out)["cells"]}
+            todo = [n for n in a.sizes if (method, n, number) not in done]
             if todo and METHODS[method][1] is None:  # smaller sets begin the largest one: its features are computed once
                 texts = data.subset(splits["train"], max(todo), number)["text"]
-                held["test"] = held.get("test", features_of(METHODS[method][0], test["text"], a.tokens))
                 held["train"] = features_of(METHODS[method][0], texts, a.tokens)
+                if "test" not in held:
+                    held["test"] = features_of(METHODS[method][0], test["text"], a.tokens)
             for n in todo:
                 few = data.subset(splits["train"], n, number)
                 vectors = (held["train"][:n], held["test"]) if METHODS[method][1] is None else None

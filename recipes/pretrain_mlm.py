@@ -8,6 +8,8 @@ on one core and on many. Writes a transformers folder (config.json, model.safete
 """
 
 import argparse
+import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -46,15 +48,27 @@ def masked(rows, index, epoch, tokenizer, share, seed):
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
+def agreed(yes, place):
+    """Process 0's answer for all: a checkpoint is written together, and their clocks differ."""
+    answer = torch.tensor([float(yes)], device=place.device)
+    if place.world > 1:
+        torch.distributed.broadcast(answer, 0)
+    return bool(answer)
+
+
 def main(a):
     place, out = launch.setup(a.seed), Path(a.out)
+    if a.batch % (a.accumulate * place.world):
+        raise ValueError(f"--batch is {a.batch} rows, not a multiple of {a.accumulate} micro-batches x {place.world} processes; "
+                         "change one of them")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     launch.say(place, launch.describe(place))
     tokenizer, rows, held_out = corpus(a.data, a.vocab, a.length)
     config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length)
     net = launch.wrap(model.LanguageModel(config), place)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
-    meta = {"config": vars(config), "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed, "share": a.share}
+    meta = {"config": vars(config), "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed, "share": a.share,
+            "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]}  # other ids would scramble the embeddings
     found = checkpoint.newest(out / "state")
     info = checkpoint.load(found, launch.unwrap(net), optimizer, expect=meta) if found else {"step": 0, "curve": [], "seconds": 0}
     size = a.batch // (a.accumulate * place.world)
@@ -64,25 +78,26 @@ def main(a):
                       schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps))
     test = [masked(held_out, i, 0, tokenizer, 0.15, seed=999) for i in torch.arange(min(512, len(held_out))).split(32)]
     began = saved = time.time()
-    for step in train.progress(run, a.steps):
+    now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}  # all there is to write if the run was over already
+    run = itertools.islice(run, a.steps - info["step"])
+    for step in train.progress(run, a.steps) if place.rank == 0 else run:
         last = step.number + 1 == a.steps
         if step.number % 250 == 249 or last:
-            loss = evaluate.mean_loss(net, test, mlm.mlm_loss) if step.number % 1000 == 999 or last else None
+            loss = evaluate.mean_loss(net, test[place.rank :: place.world], mlm.mlm_loss) if step.number % 1000 == 999 or last else None
             info["curve"].append([step.number + 1, round(step.loss, 3), loss and round(loss, 4)])
             if loss:
                 launch.say(place, f"step {step.number + 1}: held-out loss {loss:.3f}")
-        if last or time.time() - saved > 60 * a.minutes_between_saves:
+        if agreed(last or time.time() - saved > 60 * a.minutes_between_saves, place):
             saved = time.time()
             now = {**meta, "curve": info["curve"], "seconds": info["seconds"] + saved - began}
             checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now)
-        if last:
-            break
     if place.rank == 0:
         model.save(launch.unwrap(net), out)
         tokenize.save(tokenizer, out, a.length)
         unigram = evaluate.unigram_loss(rows, torch.cat([b["labels"][b["labels"] != -100] for b in test]), config.vocab_size)
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
-                  "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32), "tokens": a.steps * a.batch * a.length, "unigram": unigram, **now}
+                  "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32),
+                  "tokens": a.steps * a.batch * a.length, "unigram": unigram, **now}
         (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     launch.finish()
 

@@ -1,4 +1,5 @@
 """What the tests share: the tools on the path, and small notebooks with one planted fault each."""
+
 import os
 import pathlib
 import subprocess
@@ -14,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 def counted():
     """`counted(kind, number=1, **more)` adds to the counts that tools/test.py prints and compares with their floors."""
     import importlib.util
+
     spec = importlib.util.spec_from_file_location("root_conftest", ROOT / "conftest.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -22,12 +24,33 @@ def counted():
 
 @pytest.fixture
 def validate():
-    """`validate(path, timeout=...)` runs nbval strictly over a notebook in a process of its own, as tools/test.py does."""
+    """`validate(path, timeout=...)` runs nbval strictly over a notebook, as tools/test.py does."""
+
     def run(path, timeout=60):
-        command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={timeout}", "-q",
-                   "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={path.parent}", "-c", os.devnull, "-p", "conftest", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "--nbval-current-env",
+            f"--nbval-cell-timeout={timeout}",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            f"--rootdir={path.parent}",
+            "-c",
+            os.devnull,
+            "-p",
+            "conftest",
+            str(path),
+        ]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])}
         for name in ("FTLIB_RECORD", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
             environment.pop(name, None)
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout + 120, cwd=path.parent)
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=timeout + 120, cwd=path.parent
+        )
+
     return run

@@ -1,4 +1,5 @@
-"""Each file of ftlib can be copied alone into another project: it imports there, its own example runs, and it is small enough to read."""
+"""Each file of ftlib can be copied alone into another project: it imports, its own example runs, and it is small."""
+
 import ast
 import pathlib
 import shutil
@@ -12,8 +13,8 @@ FTLIB = ROOT / "ftlib"
 MODULES = sorted(path for path in FTLIB.glob("*.py") if path.stem != "__init__")
 LINES, FUNCTION = (80, 250), 60
 
-# Runs in an isolated Python whose folder holds the one file. ftlib is blocked by name (it is installed in the test environment), the
-# network too. The module gets its own name, unless the standard library has that name (tokenize).
+# Runs in an isolated Python whose folder holds the one file. ftlib is blocked by name (it is installed in the test
+# environment), the network too. The module gets its own name, unless the standard library has that name (tokenize).
 ALONE = """
 import doctest, importlib.util, pathlib, sys
 exec(compile(pathlib.Path(sys.argv[2]).read_text(), "offline", "exec"))
@@ -24,7 +25,7 @@ spec = importlib.util.spec_from_file_location(name, path)
 module = sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-assert doctest.DocTestFinder(recurse=False).find(module)[0].examples, "the module's docstring has no example (a line with >>>)"
+assert doctest.DocTestFinder(recurse=False).find(module)[0].examples, "no example (a line with >>>)"
 print("examples", result.attempted)
 sys.exit(result.failed > 0)
 """
@@ -34,8 +35,13 @@ def run_alone(path, folder):
     """Copy `path` into the empty `folder` and run its examples there -> the finished process."""
     assert list(folder.iterdir()) == []
     shutil.copy(path, folder)
-    return subprocess.run([sys.executable, "-I", "-c", ALONE, str(folder / path.name), str(ROOT / "tests/offline/sitecustomize.py")],
-                          cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(folder / path.name), str(ROOT / "tests/offline/sitecustomize.py")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def inner_imports(tree, package="ftlib"):
@@ -46,7 +52,10 @@ def inner_imports(tree, package="ftlib"):
             found.append(f"line {node.lineno}: from {'.' * node.level}{node.module or ''} import ...")
         if isinstance(node, ast.Import):
             found += [f"line {node.lineno}: import {a.name}" for a in node.names if a.name.split(".")[0] == package]
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
             name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
             if str(name).split(".")[0] == package:
                 found.append(f"line {node.lineno}: import by name")
@@ -83,12 +92,17 @@ def test_module_is_small(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_public_names_have_docstrings(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    public = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_") and n.name != "main"]
+    public = [
+        n
+        for n in tree.body
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_") and n.name != "main"
+    ]
     assert [node.name for node in public if not ast.get_docstring(node)] == []
 
 
 def test_import_ftlib_is_light():
-    code = "import sys, ftlib; print([m for m in ('torch', 'transformers', 'numpy', 'matplotlib', 'tokenizers') if m in sys.modules])"
+    heavy = ("torch", "transformers", "numpy", "matplotlib", "tokenizers")
+    code = f"import sys, ftlib; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
 
 
@@ -97,7 +111,7 @@ def test_the_map_names_every_module():
     assert [path.name for path in MODULES if path.stem not in documentation] == []
 
 
-# --- planted faults -----------------------------------------------------------------------------------------------------------
+# --- planted faults
 
 GOOD = '"""Doubles.\n\n>>> double(2)\n4\n"""\n\n\ndef double(x):\n    return 2 * x\n'
 BAD = {
@@ -132,9 +146,18 @@ def test_wrong_or_missing_example_is_caught(text, tmp_path, counted):
     counted("fault")
 
 
-@pytest.mark.parametrize("text", ["from ftlib import plot", "import ftlib.plot as p", "from . import plot", "from .plot import show",
-                                  "def f():\n    from ftlib.plot import show", "import importlib\nimportlib.import_module('ftlib.plot')",
-                                  "__import__('ftlib')"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from ftlib import plot",
+        "import ftlib.plot as p",
+        "from . import plot",
+        "from .plot import show",
+        "def f():\n    from ftlib.plot import show",
+        "import importlib\nimportlib.import_module('ftlib.plot')",
+        "__import__('ftlib')",
+    ],
+)
 def test_inner_import_is_caught(text, counted):
     assert inner_imports(ast.parse(text))
     counted("fault")

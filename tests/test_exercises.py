@@ -1,5 +1,7 @@
-"""Every exercise of every chapter: the blank is "not yet", the folded solution and another right form are "correct", and each
-catalogued wrong answer (tests/wrong_answers/check_NAME.py) gets a hint of its own that names the misunderstanding."""
+"""Every exercise of every chapter: the blank is "not yet", the folded solution and another right form are "correct",
+and each catalogued wrong answer (tests/wrong_answers/check_NAME.py) gets a hint of its own that names the
+misunderstanding."""
+
 import importlib
 import importlib.util
 import pathlib
@@ -88,7 +90,9 @@ def audit(check, name, stub, solution, answers, names):
 @pytest.mark.parametrize("path, item", ALL, ids=[f"{path.stem[:2]}-{item.check}" for path, item in ALL])
 def test_exercise(path, item, counted):
     assert markup(item) == []
-    found, caught = audit(checker(item.check), item.name, item.stub, item.solution, wrong_answers(item.check), notebooks.namespace(path))
+    found, caught = audit(
+        checker(item.check), item.name, item.stub, item.solution, wrong_answers(item.check), notebooks.namespace(path)
+    )
     assert found == []
     counted("exercise")
     counted("wrong answer", caught)
@@ -105,7 +109,7 @@ def test_no_two_exercises_share_a_checker():
     assert sorted(names) == sorted(set(names))
 
 
-# --- planted faults: faulty checkers and catalogues must be found --------------------------------------------------------------
+# --- planted faults: faulty checkers and catalogues must be found
 
 
 @exercise
@@ -133,13 +137,28 @@ def with_wrong(*wrong):
 
 FAULTY = {
     "accepts everything": ((exercise(lambda answer: correct("fine")), STUB, SOLUTION, Answers), "the blank gets"),
-    "rejects everything": ((exercise(lambda answer: (answer(1), hint("no"))[1]), STUB, SOLUTION, Answers), "the folded solution gets"),
-    "accepts one wrong answer": ((check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: 2 * x, "x"))), "gets correct"),
-    "hint without the words": ((check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2], (lambda x: abs(2 * x), "tripled"))), "without"),
-    "the same hint twice": ((check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: x * x + 0, "square"))), "the same hint"),
+    "rejects everything": (
+        (exercise(lambda answer: (answer(1), hint("no"))[1]), STUB, SOLUTION, Answers),
+        "the folded solution gets",
+    ),
+    "accepts one wrong answer": (
+        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: 2 * x, "x"))),
+        "gets correct",
+    ),
+    "hint without the words": (
+        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2], (lambda x: abs(2 * x), "tripled"))),
+        "without",
+    ),
+    "the same hint twice": (
+        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: x * x + 0, "square"))),
+        "the same hint",
+    ),
     "too few wrong answers": ((check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2])), "at least"),
     "the blank is solved": ((check_double, SOLUTION, SOLUTION, Answers), "the blank gets"),
-    "the solution is wrong": ((check_double, STUB, "def double(x):\n    return x + 3", Answers), "the folded solution gets"),
+    "the solution is wrong": (
+        (check_double, STUB, "def double(x):\n    return x + 3", Answers),
+        "the folded solution gets",
+    ),
 }
 
 
@@ -165,12 +184,17 @@ def test_missing_catalogue_is_caught(tmp_path):
 def test_markup_of_a_chapter_is_read(tmp_path):
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-    fold = ("<details><summary>Hint 1</summary>\n\nTwice.\n</details>\n<details><summary>Solution</summary>\n\n```python\n"
-            f"{SOLUTION}\n```\n</details>")
+
+    fold = (
+        "<details><summary>Hint 1</summary>\n\nTwice.\n</details>\n<details><summary>Solution</summary>\n\n```python\n"
+        f"{SOLUTION}\n```\n</details>"
+    )
     cells = [
         new_code_cell("import math\nLIMIT = 5\ndef helper(x):\n    return x\nmodel = helper(3)"),
         new_markdown_cell("### Exercise 1.1 - Double\n\n> **Difficulty** 1 of 5 · **Time** 3 min\n\nDouble it."),
-        new_code_cell(f"{STUB}\n\ncheck_double(double)", metadata={"tags": ["exercise"]}), new_markdown_cell(fold)]
+        new_code_cell(f"{STUB}\n\ncheck_double(double)", metadata={"tags": ["exercise"]}),
+        new_markdown_cell(fold),
+    ]
     path = tmp_path / "01_sample.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     (item,) = notebooks.exercises(path)
@@ -186,7 +210,7 @@ def test_markup_of_a_chapter_is_read(tmp_path):
         notebooks.exercises(path)
 
 
-# --- the decorator -------------------------------------------------------------------------------------------------------------
+# --- the decorator
 
 
 def test_blanks_are_not_yet():
@@ -201,7 +225,10 @@ def test_exceptions_become_hints_with_their_line():
 
     verdict = check_double(index)
     line = index.__code__.co_firstlineno + 2
-    assert verdict.status == "hint" and f"IndexError (list index out of range) on line {line}: `return values[5]`" in repr(verdict)
+    assert (
+        verdict.status == "hint"
+        and f"IndexError (list index out of range) on line {line}: `return values[5]`" in repr(verdict)
+    )
     assert "how many arguments" in repr(check_double(lambda: 4))
     assert "SystemExit" in repr(check_double(lambda x: exit()))
 
@@ -232,6 +259,7 @@ def test_random_state_is_the_same_after_a_check():
 
     import numpy
     import torch
+
     check = exercise(lambda answer: correct(f"{answer(random.random())} {numpy.random.rand()} {torch.rand(1)}"))
     before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state()
     check(lambda x: x)

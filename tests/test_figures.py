@@ -1,4 +1,5 @@
 """Figures: colours that can be told apart and read as text, no empty figure, none without a sentence."""
+
 import itertools
 import math
 import subprocess
@@ -34,15 +35,23 @@ def contrast(color):
 def lab(color, matrix):
     """CIE L*a*b* of `color` as somebody with `matrix`'s vision sees it."""
     rgb = [min(1, max(0, sum(m * c for m, c in zip(row, linear(color))))) for row in matrix]
-    xyz = [sum(m * c for m, c in zip(row, rgb)) / white for row, white in zip(
-        ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)), (0.9505, 1.0, 1.089))]
+    xyz = [
+        sum(m * c for m, c in zip(row, rgb)) / white
+        for row, white in zip(
+            ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)), (0.9505, 1.0, 1.089)
+        )
+    ]
     x, y, z = (value ** (1 / 3) if value > 0.008856 else 7.787 * value + 16 / 116 for value in xyz)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def closest(colors):
-    """The smallest distance between two of the colours under three kinds of vision (2 is barely visible side by side)."""
-    return min(math.dist(lab(a, m), lab(b, m)) for a, b in itertools.combinations(colors, 2) for m in (SAME, PROTANOPIA, DEUTERANOPIA))
+    """The smallest distance between two of the colours under three kinds of vision (2 is barely visible)."""
+    return min(
+        math.dist(lab(a, m), lab(b, m))
+        for a, b in itertools.combinations(colors, 2)
+        for m in (SAME, PROTANOPIA, DEUTERANOPIA)
+    )
 
 
 def test_colors_are_dark_enough_for_text():
@@ -85,7 +94,7 @@ EMPTY = {
     "only a title": lambda ax: ax.set(title="loss", xlabel="step"),
 }
 FULL = {
-    "a line": lambda ax: ax.plot([0, 1], [2, math.nan, ][:2]),
+    "a line": lambda ax: ax.plot([0, 1], [2, math.nan][:2]),
     "bars": lambda ax: ax.bar([0, 1], [2, 1]),
     "an image": lambda ax: ax.imshow([[1, 2], [3, 4]]),
     "points": lambda ax: ax.scatter([1], [2]),
@@ -161,7 +170,9 @@ def test_terminal_curve():
 
 
 def test_without_ipython_show_prints():
-    code = ("import sys; sys.modules['IPython'] = None; sys.modules['IPython.display'] = None\n"
-            "import matplotlib; matplotlib.use('Agg')\nfrom ftlib import plot\n"
-            f"fig, ax = plot.figure(); ax.plot([1, 2]); plot.show(fig, alt={ALT!r})")
+    code = (
+        "import sys; sys.modules['IPython'] = None; sys.modules['IPython.display'] = None\n"
+        "import matplotlib; matplotlib.use('Agg')\nfrom ftlib import plot\n"
+        f"fig, ax = plot.figure(); ax.plot([1, 2]); plot.show(fig, alt={ALT!r})"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == ALT + "\n"

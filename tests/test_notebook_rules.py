@@ -1,4 +1,5 @@
 """The rules of a chapter: each detector must catch a planted fault, and no chapter may have a finding."""
+
 import base64
 import io
 
@@ -16,6 +17,7 @@ SENTENCE = "The loss falls from 3.10 to 1.25 nats per token.\n"
 def picture(color=(0, 101, 179)):
     """A small PNG, base64: a rectangle of `color` on white, or only white."""
     from PIL import Image
+
     image, data = Image.new("RGB", (60, 40), "white"), io.BytesIO()
     if color:
         image.paste(color, (10, 10, 30, 30))
@@ -45,18 +47,23 @@ def clean():
 @pytest.fixture
 def findings(tmp_path):
     """`findings(notebook)` -> the names of the rules that it breaks."""
+
     def find(notebook):
         path = tmp_path / "00_sample.ipynb"
         nbformat.write(notebook, path)
         return sorted({finding.split(":")[0] for finding in lint_notebooks.lint(path)})
+
     return find
 
 
 def add_code(text="1", outputs=(), **metadata):
     def plant(notebook):
         number = len(notebooks.code_cells(notebook)) + 1
-        notebook.cells += [new_markdown_cell("Text."),
-                           new_code_cell(text, execution_count=number, outputs=list(outputs), metadata=metadata)]
+        notebook.cells += [
+            new_markdown_cell("Text."),
+            new_code_cell(text, execution_count=number, outputs=list(outputs), metadata=metadata),
+        ]
+
     return plant
 
 
@@ -78,7 +85,9 @@ def break_widgets(notebook):
 
 
 def poison_widget(notebook):
-    notebook.metadata["widgets"] = {lint_notebooks.STATE: {"state": {"1" * 32: {"state": {"value": "<script>alert(1)</script>"}}}}}
+    notebook.metadata["widgets"] = {
+        lint_notebooks.STATE: {"state": {"1" * 32: {"state": {"value": "<script>alert(1)</script>"}}}}
+    }
 
 
 def widget_without_state(notebook):
@@ -97,19 +106,35 @@ KEY = "hf_" + "aB3" * 10  # put together here, so that this file holds nothing t
 FAULTS = {
     "stripped": (strip, "order"),
     "run out of order": (swap, "order"),
-    "error stored": (add_code(outputs=[new_output("error", ename="ValueError", evalue="x", traceback=["x"])]), "errors"),
+    "error stored": (
+        add_code(outputs=[new_output("error", ename="ValueError", evalue="x", traceback=["x"])]),
+        "errors",
+    ),
     "picture without a sentence": (add_code(outputs=[shown()]), "described"),
     "picture with two words": (add_code(outputs=[shown(), printed("The loss\n")]), "described"),
     "two pictures, one sentence": (add_code(outputs=[shown(), shown(), printed(SENTENCE)]), "described"),
-    "markdown picture without alt": (add_text("![](https://colab.research.google.com/assets/colab-badge.svg)"), "described"),
+    "markdown picture without alt": (
+        add_text("![](https://colab.research.google.com/assets/colab-badge.svg)"),
+        "described",
+    ),
     "markdown picture that is not there": (add_text("![a small diagram](figures/none.svg)"), "described"),
     "empty plot": (add_code(outputs=[shown(None), printed(SENTENCE)]), "drawn"),
     "plot with black frame only": (add_code(outputs=[shown((0, 0, 0)), printed(SENTENCE)]), None),
-    "plot past show()": (add_code(outputs=[new_output("display_data", {"image/png": picture(), "text/plain": "<Figure size 60x40>"}),
-                                           printed(SENTENCE)]), "drawn"),
+    "plot past show()": (
+        add_code(
+            outputs=[
+                new_output("display_data", {"image/png": picture(), "text/plain": "<Figure size 60x40>"}),
+                printed(SENTENCE),
+            ]
+        ),
+        "drawn",
+    ),
     "widget block without state": (break_widgets, "widgets"),
     "widget whose state is missing": (widget_without_state, "widgets"),
-    "absolute path in an output": (add_code(outputs=[printed("saved /home/ann/course/model.safetensors\n")]), "machine"),
+    "absolute path in an output": (
+        add_code(outputs=[printed("saved /home/ann/course/model.safetensors\n")]),
+        "machine",
+    ),
     "absolute path in a traceback": (add_code(outputs=[printed('File "C:\\\\Users\\\\ann\\\\x.py"\n')]), "machine"),
     "absolute path in code": (add_code("open('/tmp/x.txt')"), "machine"),
     "memory address": (add_code(outputs=[printed("<object at 0x7f00aa11bb22>\n")]), "machine"),
@@ -123,7 +148,10 @@ FAULTS = {
     "handler in markdown": (add_text('<b onclick="alert(1)">x</b>'), "active"),
     "script link in markdown": (add_text("[x](javascript:alert(1))"), "active"),
     "frame in an output": (html("<iframe src='https://example.org'></iframe>"), "active"),
-    "script in an output": (add_code(outputs=[new_output("display_data", {"application/javascript": "alert(1)"})]), "active"),
+    "script in an output": (
+        add_code(outputs=[new_output("display_data", {"application/javascript": "alert(1)"})]),
+        "active",
+    ),
     "script in a widget": (poison_widget, "active"),
     "remote picture in markdown": (add_text("![a remote diagram](https://example.org/x.png)"), "active"),
     "heading jump": (add_text("#### Deep"), "headings"),
@@ -156,6 +184,7 @@ def test_empty_axes_are_a_finding(findings):
     """An axis frame with ticks and a grid, and nothing in it."""
     import matplotlib.pyplot as plt
     from ftlib import plot
+
     fig, ax = plot.figure()
     data = io.BytesIO()
     fig.savefig(data, format="png")
@@ -179,7 +208,7 @@ def test_chapter_keeps_the_rules(path, counted):
     counted("figure", sum("image/png" in output.get("data", {}) for output in outputs))
 
 
-# --- running ------------------------------------------------------------------------------------------------------------------
+# --- running
 
 
 def write(path, *sources):
@@ -234,8 +263,12 @@ def test_a_failing_cell_leaves_the_file_as_it_was(tmp_path):
 
 
 def test_the_clock_of_a_progress_bar_is_cut():
-    cases = {"100%|##| 20/20 [00:03<00:00,  6.5it/s]": "100%|##| 20/20", " 5/5 [00:00&lt;00:00, 82.7it/s]": " 5/5",
-             " 5/? [1:02:03<?, 1.20s/it, loss=2.10]": " 5/?, loss=2.10", "shape [2, 3]": "shape [2, 3]"}
+    cases = {
+        "100%|##| 20/20 [00:03<00:00,  6.5it/s]": "100%|##| 20/20",
+        " 5/5 [00:00&lt;00:00, 82.7it/s]": " 5/5",
+        " 5/? [1:02:03<?, 1.20s/it, loss=2.10]": " 5/?, loss=2.10",
+        "shape [2, 3]": "shape [2, 3]",
+    }
     for before, after in cases.items():
         assert run_notebook.CLOCK.sub(r"\1", before) == after
 
@@ -252,9 +285,15 @@ def finished(path, counts=True):
 HAZARDS = {
     "loops": (["while True:\n    pass"], "Timeout of"),
     "dies": (["import os\nos._exit(1)", "1"], "failed"),
-    "reaches for the network": (["import socket\nsocket.create_connection(('example.org', 80), timeout=3)"], "network is blocked"),
+    "reaches for the network": (
+        ["import socket\nsocket.create_connection(('example.org', 80), timeout=3)"],
+        "network is blocked",
+    ),
     "looks up a name": (["import socket\nsocket.getaddrinfo('example.org', 80)"], "network is blocked"),
-    "asks the hub": (["from huggingface_hub import hf_hub_download\nhf_hub_download('bert-base-uncased', 'config.json')"], "ffline"),
+    "asks the hub": (
+        ["from huggingface_hub import hf_hub_download\nhf_hub_download('bert-base-uncased', 'config.json')"],
+        "ffline",
+    ),
     "prints something else": (["print('not what is stored')"], "Cell outputs differ"),
 }
 
@@ -262,14 +301,18 @@ HAZARDS = {
 @pytest.mark.parametrize("name", HAZARDS)
 def test_hazard_is_noticed(name, tmp_path, validate, counted):
     sources, words = HAZARDS[name]
-    result = validate(finished(write(tmp_path / "00_hazard.ipynb", *sources)), timeout=4 if name in ("loops", "dies") else 60)
+    result = validate(
+        finished(write(tmp_path / "00_hazard.ipynb", *sources)), timeout=4 if name in ("loops", "dies") else 60
+    )
     assert result.returncode == 1 and words in result.stdout, result.stdout[-2000:]
     counted("fault")
 
 
 def test_loopback_stays_open(tmp_path, validate):
-    text = ("import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
-            "socket.create_connection(server.getsockname()).close()\nserver.close()")
+    text = (
+        "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(server.getsockname()).close()\nserver.close()"
+    )
     result = validate(finished(write(tmp_path / "00_local.ipynb", text)))
     assert result.returncode == 0, result.stdout
 
@@ -288,7 +331,7 @@ def test_a_stripped_notebook_passes_nbval_and_fails_here(tmp_path, validate, fin
     assert "order" in findings(nbformat.read(path, as_version=4))
 
 
-# --- measurements, badges, the table in the README ----------------------------------------------------------------------------
+# --- measurements, badges, the table in the README
 
 
 def test_measurements_badges_and_readme_agree():
@@ -298,8 +341,10 @@ def test_measurements_badges_and_readme_agree():
 def test_disagreements_are_caught(tmp_path, monkeypatch):
     folder = tmp_path / "chapters"
     folder.mkdir()
-    opening = ("# 01 · Sample\n\nA claim.\n\n**Measured**: 9 min, 9 GB on two CPU cores\n\n"
-               "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org/wrong)")
+    opening = (
+        "# 01 · Sample\n\nA claim.\n\n**Measured**: 9 min, 9 GB on two CPU cores\n\n"
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org/wrong)"
+    )
     nbformat.write(new_notebook(cells=[new_markdown_cell(opening)]), folder / "01_sample.ipynb")
     (tmp_path / "README.md").write_text("Course\n\n<!-- chapters:begin -->\n<!-- chapters:end -->\nEnd\n")
     (tmp_path / "pyproject.toml").write_bytes((notebooks.ROOT / "pyproject.toml").read_bytes())
@@ -308,7 +353,10 @@ def test_disagreements_are_caught(tmp_path, monkeypatch):
     assert any("not in measured.json" in line for line in measure_chapters.disagreements())
     measure_chapters.write({"01_sample": {"minutes": 1.5, "gigabytes": 0.6}})
     assert measure_chapters.disagreements() == []
-    good = {path: path.read_text() for path in (tmp_path / "README.md", folder / "01_sample.ipynb", folder / "measured.json")}
+    good = {
+        path: path.read_text()
+        for path in (tmp_path / "README.md", folder / "01_sample.ipynb", folder / "measured.json")
+    }
     assert "1.5 min, 0.6 GB" in good[folder / "01_sample.ipynb"] and "Sample" in good[tmp_path / "README.md"]
     for path, text in good.items():
         for old, new in (("1.5", "1.4"), ("0.6", "0.7")):
@@ -324,4 +372,7 @@ def test_disagreements_are_caught(tmp_path, monkeypatch):
 
 
 def test_measurement_is_a_number_that_a_reader_can_use():
-    assert measure_chapters.measured_line({"minutes": 2.0, "gigabytes": 1.25}) == "**Measured**: 2 min, 1.2 GB on two CPU cores"
+    assert (
+        measure_chapters.measured_line({"minutes": 2.0, "gigabytes": 1.25})
+        == "**Measured**: 2 min, 1.2 GB on two CPU cores"
+    )

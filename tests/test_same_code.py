@@ -1,4 +1,5 @@
-"""A function that a chapter shows whole is the one that ftlib holds: the syntax trees are equal, docstrings aside. No exceptions."""
+"""A function that a chapter shows whole is the one that ftlib holds: the syntax trees are equal, docstrings aside."""
+
 import ast
 import copy
 
@@ -13,7 +14,9 @@ def library():
     trees = {}
     for path in sorted(FTLIB.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith(
+                "_"
+            ):
                 trees.setdefault(node.name, []).append(node)
     return trees
 
@@ -23,7 +26,10 @@ class WithoutDocstrings(ast.NodeTransformer):
 
     def visit(self, node):
         self.generic_visit(node)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
         return node
 

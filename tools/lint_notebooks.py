@@ -2,8 +2,9 @@
 
     python tools/lint_notebooks.py chapters/*.ipynb
 
-Each rule is a generator `rule(notebook, path)` of sentences; tests/test_notebook_rules.py plants a fault for each of them.
+Each rule is a generator `rule(notebook, path)` of sentences; tests/test_notebook_rules.py plants faults for each.
 """
+
 import ast
 import base64
 import io
@@ -20,27 +21,55 @@ LIMITS = {"kilobytes": 500, "cell lines": 25, "class lines": 35, "code cells in 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # the one picture that may come from elsewhere
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
-PATHS = re.compile(r"(?<![\w.:/~<-])/(?:home|Users|root|tmp|work|var|usr|opt|mnt|srv|private|content)/[\w.-]+|\b[A-Z]:\\+\w+")
+PATHS = re.compile(
+    r"(?<![\w.:/~<-])/(?:home|Users|root|tmp|work|var|usr|opt|mnt|srv|private|content)/[\w.-]+|\b[A-Z]:\\+\w+"
+)
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
-SECRETS = re.compile("|".join((
-    r"hf_[A-Za-z0-9]{20,}", r"gh[pousr]_[A-Za-z0-9]{20,}", r"github_pat_\w{20,}", r"sk-[A-Za-z0-9_-]{20,}", r"AKIA[0-9A-Z]{16}",
-    r"AIza[\w-]{30,}", r"xox[abps]-[\w-]{10,}", r"-----BEGIN [A-Z ]*PRIVATE KEY-----", r"://[^/\s:@]+:[^/\s:@]+@",
-    r"(?i:api_?key|passw(?:or)?d|secret)\s*[=:]\s*[\"'][^\"'\s]{8,}[\"']")))
-ACTIVE = re.compile(r"<\s*(?:script|iframe|object|embed|form|link|meta|base)\b|<[^>]+\son\w+\s*=|javascript\s*:|<img[^>]+src=[\"']?(?:https?:)?//",
-                    re.I)
-HIDING = {"hide-input", "hide-output", "hide-cell", "hide_input", "remove-input", "remove-output", "remove-cell", "remove_cell",
-          "remove_input"}
+SECRETS = re.compile(
+    "|".join(
+        (
+            r"hf_[A-Za-z0-9]{20,}",
+            r"gh[pousr]_[A-Za-z0-9]{20,}",
+            r"github_pat_\w{20,}",
+            r"sk-[A-Za-z0-9_-]{20,}",
+            r"AKIA[0-9A-Z]{16}",
+            r"AIza[\w-]{30,}",
+            r"xox[abps]-[\w-]{10,}",
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+            r"://[^/\s:@]+:[^/\s:@]+@",
+            r"(?i:api_?key|passw(?:or)?d|secret)\s*[=:]\s*[\"'][^\"'\s]{8,}[\"']",
+        )
+    )
+)
+ACTIVE = re.compile(
+    r"<\s*(?:script|iframe|object|embed|form|link|meta|base)\b|<[^>]+\son\w+\s*=|javascript\s*:|<img[^>]+src=[\"']?(?:https?:)?//",
+    re.I,
+)
+HIDING = {
+    "hide-input",
+    "hide-output",
+    "hide-cell",
+    "hide_input",
+    "remove-input",
+    "remove-output",
+    "remove-cell",
+    "remove_cell",
+    "remove_input",
+}
 MARKDOWN = MarkdownIt("commonmark")
 
 
 def texts(cell):
-    """Every piece of text a cell shows -> [(what it is, text)]; pictures are left out, their bytes mean nothing as text."""
+    """Every piece of text a cell shows -> [(what it is, text)]; pictures are left out, their bytes are no text."""
     found = [("source", source(cell))]
     for output in cell.get("outputs", []):
         found.append(("output", join(output.get("text", ""))))
         found.append(("output", "\n".join(output.get("traceback", []))))
-        found += [(kind, join(data)) for kind, data in output.get("data", {}).items()
-                  if kind.startswith("text/") or kind == "image/svg+xml"]
+        found += [
+            (kind, join(data))
+            for kind, data in output.get("data", {}).items()
+            if kind.startswith("text/") or kind == "image/svg+xml"
+        ]
     return [(kind, text) for kind, text in found if text]
 
 
@@ -63,7 +92,7 @@ def order(notebook, path):
     counts = [cell.get("execution_count") for cell in code_cells(notebook)]
     if counts != list(range(1, len(counts) + 1)):
         first = next(i for i, count in enumerate(counts) if count != i + 1)
-        yield f"code cell {first + 1} has the run number {counts[first]}; run the notebook from top to bottom (tools/run_notebook.py)"
+        yield f"code cell {first + 1} has the run number {counts[first]}; run them in order (tools/run_notebook.py)"
 
 
 def errors(notebook, path):
@@ -86,14 +115,21 @@ def described(notebook, path):
             for alt, target in pictures(source(cell)):
                 if len(alt.split()) < 2:
                     yield f"cell {number}: the picture {target} has no alt text"
-                if not target.startswith(("http:", "https:", "data:")) and not (pathlib.Path(path).parent / target).exists():
+                if (
+                    not target.startswith(("http:", "https:", "data:"))
+                    and not (pathlib.Path(path).parent / target).exists()
+                ):
                     yield f"cell {number}: the picture {target} does not exist"
 
 
 def pictures(text):
     """(alt, address) of each picture in a piece of markdown."""
-    found = [(child.content, child.attrs["src"]) for token in MARKDOWN.parse(text) for child in token.children or []
-             if child.type == "image"]
+    found = [
+        (child.content, child.attrs["src"])
+        for token in MARKDOWN.parse(text)
+        for child in token.children or []
+        if child.type == "image"
+    ]
     for tag in re.findall(r"<img\b[^>]*>", text):
         alt, target = re.search(r"alt=[\"']([^\"']*)", tag), re.search(r"src=[\"']?([^\"'\s>]*)", tag)
         found.append((alt.group(1) if alt else "", target.group(1) if target else ""))
@@ -112,11 +148,12 @@ def drawn(notebook, path):
 
 
 def blank(png):
-    """Whether a picture (base64) has nothing in it but grey: an empty frame has black lines and a pale grid, a plot has a colour or
-    covers some of the page."""
+    """Whether a picture (base64) has nothing in it but grey: an empty frame has black lines and a pale grid, a plot has
+    a colour or covers some of the page."""
     from PIL import Image
+
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    colors = picture.getcolors(maxcolors=2 ** 24)
+    colors = picture.getcolors(maxcolors=2**24)
     pixels = picture.width * picture.height
     coloured = sum(count for count, (r, g, b) in colors if max(r, g, b) - min(r, g, b) > 20)
     background = max(count for count, _ in colors)
@@ -126,7 +163,7 @@ def blank(png):
 def widgets(notebook, path):
     block = notebook.get("metadata", {}).get("widgets")
     if block is not None and "state" not in block.get(STATE, {}):
-        yield "metadata.widgets has no `state`; GitHub refuses to show such a notebook (tools/run_notebook.py writes it)"
+        yield "metadata.widgets has no `state`; GitHub refuses such a notebook (tools/run_notebook.py writes it)"
     state = widget_state(notebook)
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
@@ -159,8 +196,14 @@ def hidden(notebook, path):
     for number, cell in enumerate(notebook["cells"]):
         data = cell.get("metadata", {})
         jupyter = data.get("jupyter", {})
-        if jupyter.get("source_hidden") or jupyter.get("outputs_hidden") or data.get("collapsed") or HIDING & set(tags(cell)) \
-                or data.get("hide_input") or data.get("cellView") == "form":
+        if (
+            jupyter.get("source_hidden")
+            or jupyter.get("outputs_hidden")
+            or data.get("collapsed")
+            or HIDING & set(tags(cell))
+            or data.get("hide_input")
+            or data.get("cellView") == "form"
+        ):
             yield f"cell {number}: hidden from the reader"
 
 
@@ -182,7 +225,11 @@ def active(notebook, path):
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
             for kind in output.get("data", {}):
-                if "javascript" in kind or kind == "application/pdf" or (kind.startswith("application/vnd.") and kind != VIEW):
+                if (
+                    "javascript" in kind
+                    or kind == "application/pdf"
+                    or (kind.startswith("application/vnd.") and kind != VIEW)
+                ):
                     yield f"cell {number}: an output of type {kind}"
 
 

@@ -2,12 +2,14 @@
 
     python tools/measure_chapters.py                     # every chapter
     python tools/measure_chapters.py chapters/09_*.ipynb # some of them
-    python tools/measure_chapters.py --write-only        # run nothing, write the table and the cells from chapters/measured.json
+    python tools/measure_chapters.py --write-only        # run nothing, write what measured.json holds
 
-Minutes are wall-clock time from the start of the kernel to its end; gigabytes (10^9 bytes) are the peak of the kernel and its children.
-They go to chapters/measured.json, to the line `**Measured**` of each opening cell, and to the table in README.md between the marks
-`<!-- chapters:begin -->` and `<!-- chapters:end -->`. The Colab badges come from the repository's address in pyproject.toml.
+Minutes are wall-clock time from the start of the kernel to its end; gigabytes (10^9 bytes) are the peak of the kernel
+and its children. They go to chapters/measured.json, to the line `**Measured**` of each opening cell, and to the table
+in README.md between the marks `<!-- chapters:begin -->` and `<!-- chapters:end -->`. The Colab badges come from the
+repository's address in pyproject.toml.
 """
+
 import argparse
 import json
 import pathlib
@@ -35,7 +37,10 @@ def repository():
 
 def badge_link(name):
     """Where Colab opens the chapter `name`."""
-    return repository().replace("https://github.com/", "https://colab.research.google.com/github/") + f"/blob/main/chapters/{name}.ipynb"
+    return (
+        repository().replace("https://github.com/", "https://colab.research.google.com/github/")
+        + f"/blob/main/chapters/{name}.ipynb"
+    )
 
 
 def number(value):
@@ -68,7 +73,8 @@ def table(measured):
         name, entry = path.stem, measured.get(path.stem)
         opening = notebooks.source(notebooks.read(path)["cells"][0])
         time, memory = (f"{number(entry['minutes'])} min", f"{number(entry['gigabytes'])} GB") if entry else ("?", "?")
-        rows.append(f"| {name[:2]} | [{title(opening)}](chapters/{path.name}) | {time} | {memory} | [Colab]({badge_link(name)}) |")
+        chapter, colab = f"[{title(opening)}](chapters/{path.name})", f"[Colab]({badge_link(name)})"
+        rows.append(f"| {name[:2]} | {chapter} | {time} | {memory} | {colab} |")
     return "\n".join(rows)
 
 
@@ -109,13 +115,22 @@ def disagreements():
             found.append(f"{path.stem}: the opening cell does not say {measured_line(entry)!r}")
         if [link for _, link in BADGE.findall(opening)] != [badge_link(path.stem)]:
             found.append(f"{path.stem}: the opening cell needs one Colab badge, to {badge_link(path.stem)}")
-        found += [f"{path.stem}: {entry[what]:.1f} {what}, at most {limit}" for what, limit in LIMITS.items() if entry[what] > limit]
-    found += [f"{name}: in measured.json and not in chapters" for name in set(measured) - {p.stem for p in notebooks.chapters()}]
+        found += [
+            f"{path.stem}: {entry[what]:.1f} {what}, at most {limit}"
+            for what, limit in LIMITS.items()
+            if entry[what] > limit
+        ]
+    found += [
+        f"{name}: in measured.json and not in chapters"
+        for name in set(measured) - {p.stem for p in notebooks.chapters()}
+    ]
     text = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         return found + ["README.md has no marks for the table of chapters"]
     if text.split(BEGIN, 1)[1].split(END, 1)[0].strip() != table(measured).strip():
-        found.append("README.md: the table of chapters is not the measured one; run tools/measure_chapters.py --write-only")
+        found.append(
+            "README.md: the table of chapters is not the measured one; run tools/measure_chapters.py --write-only"
+        )
     return found
 
 

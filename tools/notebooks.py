@@ -1,4 +1,5 @@
-"""Reading chapters: their cells, their exercises, and the code a reader sees. The tests and the other tools share this file."""
+"""Reading chapters: their cells, their exercises, and the code a reader sees. Tests and tools share this file."""
+
 import ast
 import dataclasses
 import json
@@ -59,20 +60,26 @@ def is_exercise(cell):
 
 def definitions(notebook):
     """The whole functions and classes a chapter shows -> [(name, syntax tree)], without sketches and exercises."""
-    return [(node.name, node) for cell in code_cells(notebook) if not is_sketch(cell) and not is_exercise(cell)
-            for node in parse(source(cell)).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
+    return [
+        (node.name, node)
+        for cell in code_cells(notebook)
+        if not is_sketch(cell) and not is_exercise(cell)
+        for node in parse(source(cell)).body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    ]
 
 
 @dataclasses.dataclass
 class Exercise:
     """One exercise of a chapter: what is asked, what is blank, and what the fold holds."""
+
     chapter: str
-    task: str       # the markdown before the blank
-    stub: str       # the code cell, without its last line
-    name: str       # the function the reader writes
-    check: str      # the checker that the last line calls
-    outputs: str    # what the notebook stores beneath the blank
-    folds: dict     # summary -> text
+    task: str  # the markdown before the blank
+    stub: str  # the code cell, without its last line
+    name: str  # the function the reader writes
+    check: str  # the checker that the last line calls
+    outputs: str  # what the notebook stores beneath the blank
+    folds: dict  # summary -> text
 
     @property
     def solution(self):
@@ -89,13 +96,26 @@ def exercises(path):
         where = f"{pathlib.Path(path).name}, cell {number}"
         last = parse(source(cell)).body[-1]
         call = last.value if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else None
-        if call is None or not isinstance(call.func, ast.Name) or len(call.args) != 1 or not isinstance(call.args[0], ast.Name):
+        if (
+            call is None
+            or not isinstance(call.func, ast.Name)
+            or len(call.args) != 1
+            or not isinstance(call.args[0], ast.Name)
+        ):
             raise ValueError(f"{where}: an exercise cell ends with `check_name(name)`")
         before = source(cells[number - 1]) if number else ""
         after = source(cells[number + 1]) if number + 1 < len(cells) else ""
-        found.append(Exercise(
-            pathlib.Path(path).stem, before, "\n".join(source(cell).rstrip().splitlines()[:last.lineno - 1]), call.args[0].id,
-            call.func.id, text_of(cell), {title.strip(): body for title, body in DETAILS.findall(after)}))
+        found.append(
+            Exercise(
+                pathlib.Path(path).stem,
+                before,
+                "\n".join(source(cell).rstrip().splitlines()[: last.lineno - 1]),
+                call.args[0].id,
+                call.func.id,
+                text_of(cell),
+                {title.strip(): body for title, body in DETAILS.findall(after)},
+            )
+        )
     return found
 
 
@@ -109,7 +129,7 @@ def text_of(cell):
 
 
 def namespace(path):
-    """What an exercise may lean on, without running the chapter: its imports, its functions and its literal constants."""
+    """What an exercise may lean on, without running the chapter: its imports, functions and literal constants."""
     names = {"__name__": "chapter"}
     for cell in code_cells(read(path)):
         if is_exercise(cell) or is_sketch(cell):

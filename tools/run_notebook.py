@@ -1,11 +1,12 @@
 """Run notebooks from top to bottom and write them back in a normal form: the same notebook gives the same bytes.
 
     python tools/run_notebook.py chapters/09_masked_language_model.ipynb ...
-    python tools/run_notebook.py --check chapters/*.ipynb        # writes nothing, fails where a re-run would change the file
+    python tools/run_notebook.py --check chapters/*.ipynb        # writes nothing, fails where the file would change
 
-The kernel runs in the notebook's own folder, with the network blocked (`--online` opens it) and OMP_NUM_THREADS as given.
-Each line of the report holds the seconds and the peak memory of the kernel and its children.
+The kernel runs in the notebook's own folder, with the network blocked (`--online` opens it) and OMP_NUM_THREADS as
+given. Each line of the report holds the seconds and the peak memory of the kernel and its children.
 """
+
 import argparse
 import asyncio
 import dataclasses
@@ -27,13 +28,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OFFLINE = ROOT / "tests" / "offline"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 # "100%|####| 20/20 [00:03<00:00,  6.5it/s, loss=2.1]": the clock goes, what the author added after the rate stays
-CLOCK = re.compile(r"\s*\[(?:\d+:)?\d+:\d+(?:<|&lt;)[^\],]*(?:,\s*[\d.?]*\s*[^\s\],]*(?:/s|s/)[^\s\],]*)?((?:,[^\]]*)?)\]")
+CLOCK = re.compile(
+    r"\s*\[(?:\d+:)?\d+:\d+(?:<|&lt;)[^\],]*(?:,\s*[\d.?]*\s*[^\s\],]*(?:/s|s/)[^\s\],]*)?((?:,[^\]]*)?)\]"
+)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclasses.dataclass
 class Run:
     """One execution: the notebook with its outputs, wall-clock seconds and peak gigabytes (10^9 bytes)."""
+
     notebook: nbformat.NotebookNode
     seconds: float
     gigabytes: float
@@ -78,9 +82,14 @@ def execute(path, timeout=120, online=False):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     notebook.metadata.pop("widgets", None)
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False,
-                            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
-                            resources={"metadata": {"path": str(pathlib.Path(path).resolve().parent)}})
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+        resources={"metadata": {"path": str(pathlib.Path(path).resolve().parent)}},
+    )
     memory = Memory()
     memory.start()
     start = time.perf_counter()
@@ -100,10 +109,12 @@ def normalise(notebook):
             cell.outputs = merge_streams(cell.outputs)
     identify(notebook.cells)
     widgets = notebook.metadata.get("widgets", {}).get(WIDGETS, {})
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    })
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
     if widgets.get("state"):
         notebook.metadata["widgets"] = {WIDGETS: widgets}
         notebook = renumber(notebook)
@@ -112,7 +123,7 @@ def normalise(notebook):
 
 
 def merge_streams(outputs):
-    """Join the pieces of stdout and of stderr (where they are cut depends on time), play carriage returns, cut tqdm's clock."""
+    """Join the pieces of stdout and of stderr (where they are cut depends on time), play carriage returns."""
     merged = []
     for output in outputs:
         if output.output_type == "stream":
@@ -140,7 +151,7 @@ def identify(cells):
 
 
 def renumber(notebook):
-    """Replace the random ids of widget models by their number in order of first use, and cut tqdm's clock from their state."""
+    """Replace the random ids of widget models by their number in order of first use, and cut tqdm's clock."""
     state = notebook.metadata.widgets[WIDGETS]["state"]
     for model in state.values():
         for key, value in model.get("state", {}).items():
@@ -153,7 +164,9 @@ def renumber(notebook):
             if name not in order:
                 order.append(name)
                 queue.append(json.dumps(state[name], sort_keys=True))
-    order += [name for name in state if name not in order]  # links between widgets: nothing shows them, they are still needed
+    order += [
+        name for name in state if name not in order
+    ]  # links between widgets: nothing shows them, they are still needed
     numbers = {name: f"{number:032x}" for number, name in enumerate(order, 1)}
     notebook.metadata.widgets[WIDGETS]["state"] = {name: state[name] for name in order}
     return nbformat.reads(known.sub(lambda match: numbers[match.group()], nbformat.writes(notebook)), as_version=4)
@@ -189,8 +202,11 @@ def main(arguments=None):
         if not options.check:
             path.write_bytes(new)
         failed += options.check and not same
-        print(f"{path.name}: {run.seconds:.1f} s, {run.gigabytes:.2f} GB, {len(new) / 1000:.0f} kB, "
-              f"{'same bytes' if same else 'WOULD CHANGE' if options.check else 'written'}", flush=True)
+        print(
+            f"{path.name}: {run.seconds:.1f} s, {run.gigabytes:.2f} GB, {len(new) / 1000:.0f} kB, "
+            f"{'same bytes' if same else 'WOULD CHANGE' if options.check else 'written'}",
+            flush=True,
+        )
     return 1 if failed else 0
 
 

@@ -1,11 +1,14 @@
-"""Every test, in the order in which a failure is cheapest to find. `make test` and the continuous integration call this file.
+"""Every test, in the order in which a failure is cheapest to find. `make test` and CI call this file.
 
     python tools/test.py                  # all stages
     python tools/test.py rules exercises  # some of them (then no floors are checked)
+    python tools/test.py --raise-floors   # all stages; what is counted today becomes the floor
 
-Each stage leaves lines of JSON in a record (see conftest.py); what they count is compared with the floors in tools/floors.json, so that a
-test that silently stops looking at anything fails here. The last line is `N passed, N failed`.
+Each stage leaves lines of JSON in a record (see conftest.py); what they count is compared with the floors in
+tools/floors.json, so that a test that silently stops looking at anything fails here.
+The last line is `N passed, N failed`.
 """
+
 import argparse
 import collections
 import json
@@ -21,13 +24,25 @@ TESTS = ROOT / "tests"
 FLOORS = ROOT / "tools" / "floors.json"
 UNCOMPARED = 0.15  # the largest share of executed cells whose output nobody compares
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider"]
-PARALLEL = ["-n", "2", "--dist", "loadfile"]  # two processes with one torch thread each: two threads on two busy cores are slower
-LATER = {"rules": ("test_notebook_rules.py", "test_same_code.py", "test_figures.py"), "exercises": ("test_exercises.py",),
-         "copy-alone": ("test_copy_alone.py",)}
+# two processes with one torch thread each: two threads on two busy cores are slower
+PARALLEL = ["-n", "2", "--dist", "loadfile"]
+LATER = {
+    "rules": ("test_notebook_rules.py", "test_same_code.py", "test_figures.py"),
+    "exercises": ("test_exercises.py",),
+    "copy-alone": ("test_copy_alone.py",),
+}
 
 # what a line of the record adds to (number fields; a test or a cell counts one)
-COUNTS = {"name": "names compared", "exercise": "exercises checked", "wrong answer": "wrong answers caught", "fault": "planted faults caught",
-          "chapter": "chapters", "figure": "figures described", "widget": "widgets moved", "copied": "modules copied"}
+COUNTS = {
+    "name": "names compared",
+    "exercise": "exercises checked",
+    "wrong answer": "wrong answers caught",
+    "fault": "planted faults caught",
+    "chapter": "chapters",
+    "figure": "figures described",
+    "widget": "widgets moved",
+    "copied": "modules copied",
+}
 
 
 def stages():
@@ -37,17 +52,34 @@ def stages():
     notebooks = sorted(str(path) for path in (ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"))
     return {
         "unit": PARALLEL + unit if unit else None,
-        "chapters": ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", *PARALLEL, *notebooks] if notebooks else None,
-        **{name: PARALLEL + [str(TESTS / file) for file in files if (TESTS / file).exists()] for name, files in LATER.items()},
+        "chapters": ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", *PARALLEL, *notebooks]
+        if notebooks
+        else None,
+        **{
+            name: PARALLEL + [str(TESTS / file) for file in files if (TESTS / file).exists()]
+            for name, files in LATER.items()
+        },
         "browser": [str(TESTS / "browser")],
     }
 
 
 def environment(stage, record):
-    """The stage's variables. The network is blocked in every Python that starts from here, the notebooks' kernels included."""
+    """The stage's variables. The network is blocked in every Python that starts from here, the notebooks' kernels
+    included.
+    """
     paths = [str(TESTS / "offline"), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": "0", "NO_COLOR": "1",
-            "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(filter(None, paths)), "FTLIB_RECORD": str(record), "FTLIB_STAGE": stage}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONHASHSEED": "0",
+        "NO_COLOR": "1",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "FTLIB_RECORD": str(record),
+        "FTLIB_STAGE": stage,
+    }
 
 
 def run_stage(name, arguments, record):
@@ -66,7 +98,9 @@ def run_stage(name, arguments, record):
 
 def count(lines):
     """What the record holds -> Counter."""
-    total = collections.Counter({name: 0 for name in ("cells executed", "cells compared", *COUNTS.values(), "tests passed")})
+    total = collections.Counter(
+        {name: 0 for name in ("cells executed", "cells compared", *COUNTS.values(), "tests passed")}
+    )
     for line in lines:
         kind = line["kind"]
         if kind == "test":
@@ -81,16 +115,22 @@ def count(lines):
 
 def shortfalls(total, floors):
     """Where a count is under its floor, or too few cells are compared -> [sentence]."""
-    found = [f"{name}: {total[name]}, at least {floor} are expected" for name, floor in floors.items() if total[name] < floor]
+    found = [
+        f"{name}: {total[name]}, at least {floor} are expected" for name, floor in floors.items() if total[name] < floor
+    ]
     uncompared = total["cells executed"] - total["cells compared"]
     if uncompared > UNCOMPARED * total["cells executed"]:
-        found.append(f"{uncompared} of {total['cells executed']} executed cells are not compared, at most {UNCOMPARED:.0%} may be")
+        share = f"{uncompared} of {total['cells executed']} executed cells"
+        found.append(f"{share} are not compared, at most {UNCOMPARED:.0%} may be")
     return found
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(stages())}; all of them if none is named")
+    parser.add_argument(
+        "stages", nargs="*", metavar="stage", help=f"of {', '.join(stages())}; all of them if none is named"
+    )
+    parser.add_argument("--raise-floors", action="store_true", help="if all is well, the floors become 0.95 of the counts")
     options = parser.parse_args(arguments)
     plan = stages()
     unknown = set(options.stages) - set(plan)
@@ -99,12 +139,17 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         record = pathlib.Path(folder) / "record.jsonl"
         record.touch()
-        results = {name: run_stage(name, plan[name], record) for name in plan if not options.stages or name in options.stages}
+        results = {
+            name: run_stage(name, plan[name], record) for name in plan if not options.stages or name in options.stages
+        }
         total = count([json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()])
     broken = [name for name, (_, good) in results.items() if not good]
     short = shortfalls(total, {} if options.stages else json.loads(FLOORS.read_text(encoding="utf-8")))
     # a stage that ends badly without a failed test (it could not be collected, it crashed) is a failure too
     failed = max(total["tests failed"], len(broken)) + len(short)
+    if options.raise_floors and not failed and not options.stages:
+        raised = {name: int(0.95 * total[name]) for name in json.loads(FLOORS.read_text(encoding="utf-8"))}
+        FLOORS.write_text(json.dumps(raised, indent=1) + "\n", encoding="utf-8")
     print("\n=== times ===")
     for name, (seconds, good) in results.items():
         print(f"{name:12} {seconds:7.1f} s  {'ok' if good else 'FAILED'}")

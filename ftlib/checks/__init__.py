@@ -1,6 +1,7 @@
 """What every exercise checker shares: a verdict in one line, and a decorator that turns a reader's mistakes into hints.
 
-A checker is a function `check_NAME(answer)` that tries the reader's function on inputs it makes itself and returns a `Verdict`:
+A checker is a function `check_NAME(answer)` that tries the reader's function on inputs it makes itself and returns a
+`Verdict`:
 
 >>> from ftlib.checks import exercise, expect, correct
 >>> @exercise
@@ -15,14 +16,16 @@ hint: -3 should become -6; keep the sign
 >>> check_double(lambda x: None)
 not yet: your function returns None; fill it in and run the cell again
 
-What the decorator does: an answer that returns `None` or `...` on its first call is "not yet"; an exception in the answer becomes
-a hint with the exception and the line; a result the checker cannot read becomes a hint with its type; the random state of the
-notebook is the same after the check as before it, so a solved exercise never changes the cells that follow.
+What the decorator does: an answer that returns `None` or `...` on its first call is "not yet"; an exception in the
+answer becomes a hint with the exception and the line; a result the checker cannot read becomes a hint with its type;
+the random state of the notebook is the same after the check as before it, so a solved exercise never changes the cells
+that follow.
 
 What it is not: a sandbox. It runs the reader's own code in the reader's own kernel, and an endless loop stays endless.
 
 Needs: the standard library only. The topic files beside it (`masking.py`, ...) may import ftlib.
 """
+
 import dataclasses
 import functools
 import linecache
@@ -34,7 +37,7 @@ STATUSES = ("correct", "hint", "not yet")
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Verdict:
-    """The result of a check: `status` is "correct", "hint" or "not yet"; `message` is one sentence; true only if correct."""
+    """The result of a check: `status` is "correct", "hint" or "not yet"; true only if correct; one line of text."""
 
     status: str
     message: str
@@ -94,8 +97,10 @@ def exercise(check):
             verdict = stop.verdict
         except Exception as error:
             # the checker failed on what the answer gave it, for example on a list where a tensor was asked for
-            verdict = hint(f"the check could not use what your answer gave back ({type(error).__name__}: {error}); "
-                           "compare its type and shape with what the task asks for")
+            verdict = hint(
+                f"the check could not use what your answer gave back ({type(error).__name__}: {error}); "
+                "compare its type and shape with what the task asks for"
+            )
         finally:
             _restore(before)
         if not isinstance(verdict, Verdict):
@@ -117,7 +122,9 @@ def _guard(answer):
             raise _Stop(hint(_describe(error, answer))) from error
         if result is None or result is ...:
             # None on the first call is a blank; None later means that some input falls through without a `return`
-            raise _Stop(hint("your function returns None for some inputs; every path needs a return") if calls else not_yet())
+            raise _Stop(
+                hint("your function returns None for some inputs; every path needs a return") if calls else not_yet()
+            )
         calls.append(1)
         return result
 

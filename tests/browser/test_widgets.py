@@ -1,14 +1,15 @@
 """Every slider and every button of every chapter, by keyboard, in a real browser: JupyterLab, with the network blocked.
 
-For each chapter that shows widgets a temporary notebook is made of the cells that the widgets need (those tagged `setup` and `widget`, or,
-without such tags, those whose names the widget cells use), run there with Run > Run All Cells, and operated with the arrow and space keys.
-Skipped where no Chromium is found; in continuous integration (the variable CI is set) it must be there.
+For each chapter that shows widgets a temporary notebook is made of the cells that the widgets need (those tagged
+`setup` and `widget`, or, without such tags, those whose names the widget cells use), run there with Run > Run All
+Cells, and operated with the arrow and space keys. Skipped where no Chromium is found; in continuous integration (the
+variable CI is set) it must be there.
 """
+
 import ast
 import builtins
 import json
 import os
-import pathlib
 import re
 import shutil
 import socket
@@ -23,8 +24,15 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = notebooks.ROOT
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 TOKEN = "tests"
 WAIT = 15_000  # milliseconds for one reaction of a widget
 READY = 180_000  # for all cells of a notebook
@@ -58,11 +66,15 @@ def playwright_installed():
     return True
 
 
-MISSING = None if chromium() and playwright_installed() else "no Chromium (or no playwright) found: pip install playwright, and install chromium"
+MISSING = (
+    None
+    if chromium() and playwright_installed()
+    else "no Chromium (or no playwright) found: pip install playwright, and install chromium"
+)
 pytestmark = pytest.mark.skipif(MISSING is not None and not os.environ.get("CI"), reason=MISSING or "")
 
 
-# --- the cells that widgets need -----------------------------------------------------------------------------------------------
+# --- the cells that widgets need
 
 
 def makes_widgets(cell):
@@ -79,8 +91,14 @@ def names_of(tree):
             defined.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             defined |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-            defined.add(node.func.value.id)  # `slider.observe(...)` and `rows.append(...)` change what they are called on
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+        ):
+            defined.add(
+                node.func.value.id
+            )  # `slider.observe(...)` and `rows.append(...)` change what they are called on
     return defined, used
 
 
@@ -90,8 +108,13 @@ def needed(notebook):
     if any("widget" in notebooks.tags(cell) for cell in cells):
         return [notebooks.source(cell) for cell in cells if {"setup", "widget"} & set(notebooks.tags(cell))]
     trees = [notebooks.parse(notebooks.source(cell)) for cell in cells]
-    shown = {name for tree in trees for node in tree.body if isinstance(node, ast.Assign) and "widgets." in ast.unparse(node.value)
-             for name in names_of(node)[0]}
+    shown = {
+        name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign) and "widgets." in ast.unparse(node.value)
+        for name in names_of(node)[0]
+    }
     chosen, wanted = [], set()
     for cell, tree in reversed(list(zip(cells, trees))):
         if notebooks.is_exercise(cell):
@@ -105,12 +128,20 @@ def needed(notebook):
 
 def with_widgets():
     """The chapters that make widgets of their own."""
-    return [path for path in notebooks.chapters() if any(map(makes_widgets, notebooks.code_cells(notebooks.read(path))))]
+    return [
+        path for path in notebooks.chapters() if any(map(makes_widgets, notebooks.code_cells(notebooks.read(path))))
+    ]
 
 
 def test_only_the_needed_cells_are_chosen():
-    cells = ["import ipywidgets as widgets\nimport math", "slow = math.sqrt(2)", "top = 9", "slider = widgets.IntSlider(max=top)",
-             "print(slow)", "slider.observe(print)\nslider"]
+    cells = [
+        "import ipywidgets as widgets\nimport math",
+        "slow = math.sqrt(2)",
+        "top = 9",
+        "slider = widgets.IntSlider(max=top)",
+        "print(slow)",
+        "slider.observe(print)\nslider",
+    ]
     book = {"cells": [{"cell_type": "code", "source": text, "metadata": {}} for text in cells]}
     assert needed(book) == [cells[0], cells[2], cells[3], cells[5]]
     book["cells"][1]["metadata"]["tags"] = ["setup"]
@@ -118,7 +149,7 @@ def test_only_the_needed_cells_are_chosen():
     assert needed(book) == [cells[1], cells[3]]
 
 
-# --- JupyterLab and the browser ------------------------------------------------------------------------------------------------
+# --- JupyterLab and the browser
 
 
 class Lab:
@@ -130,8 +161,15 @@ class Lab:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        own = {"HOME": "home", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
-               "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+        own = {
+            "HOME": "home",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
         variables = {**os.environ, **{name: str(folder / path) for name, path in own.items()}}
         variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])
         for path in own.values():
@@ -143,14 +181,34 @@ class Lab:
                 (folder / "course" / name).symlink_to(ROOT / name)
         self.log = open(folder / "lab.log", "w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.port}",
-             f"--IdentityProvider.token={TOKEN}", "--LabServerApp.extension_manager=readonly", "--LabApp.collaborative=False",
-             f"--ServerApp.root_dir={folder / 'course'}"], env=variables, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ip=127.0.0.1",
+                f"--port={self.port}",
+                f"--IdentityProvider.token={TOKEN}",
+                "--LabServerApp.extension_manager=readonly",
+                "--LabApp.collaborative=False",
+                f"--ServerApp.root_dir={folder / 'course'}",
+            ],
+            env=variables,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+        )
         self.wait()
-        self.request("PUT", "/lab/api/settings/@jupyterlab/apputils-extension:notification",
-                     {"raw": '{"fetchNews": "false", "checkForUpdates": false}'})
+        self.request(
+            "PUT",
+            "/lab/api/settings/@jupyterlab/apputils-extension:notification",
+            {"raw": '{"fetchNews": "false", "checkForUpdates": false}'},
+        )
         # every cell is drawn, also those that are not on the screen
-        self.request("PUT", "/lab/api/settings/@jupyterlab/notebook-extension:tracker", {"raw": '{"windowingMode": "none"}'})
+        self.request(
+            "PUT", "/lab/api/settings/@jupyterlab/notebook-extension:tracker", {"raw": '{"windowingMode": "none"}'}
+        )
 
     def wait(self, seconds=60):
         end = time.monotonic() + seconds
@@ -165,19 +223,27 @@ class Lab:
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
-                                         method=method)
+        request = urllib.request.Request(
+            self.url + path,
+            data,
+            {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
+            method=method,
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
     def add(self, name, sources):
-        """Write a notebook and start its kernel; without a session a dialogue would ask for the kernel and block the page."""
+        """Write a notebook and start its kernel; without a session a dialogue would ask for one and block."""
         cells = [new_markdown_cell("# Widgets"), *map(new_code_cell, sources)]
-        book = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        book = new_notebook(
+            cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        )
         nbformat.write(book, self.folder / "course" / "chapters" / name)
         path = f"chapters/{name}"
-        session = self.request("POST", "/api/sessions", {"path": path, "name": name, "type": "notebook", "kernel": {"name": "python3"}})
+        session = self.request(
+            "POST", "/api/sessions", {"path": path, "name": name, "type": "notebook", "kernel": {"name": "python3"}}
+        )
         return session["id"]
 
     def stop(self):
@@ -201,22 +267,32 @@ def lab(tmp_path_factory):
 def browser(tmp_path_factory):
     assert MISSING is None, MISSING
     from playwright.sync_api import sync_playwright
+
     with sync_playwright() as play:
-        context = play.chromium.launch_persistent_context(str(tmp_path_factory.mktemp("chromium")), executable_path=chromium(), args=FLAGS,
-                                                          headless=True, viewport={"width": 1400, "height": 1000})
+        context = play.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("chromium")),
+            executable_path=chromium(),
+            args=FLAGS,
+            headless=True,
+            viewport={"width": 1400, "height": 1000},
+        )
         yield context
         context.close()
 
 
-# The text of a cell's outputs without the numbers that a slider shows of itself, and the pictures: what a reader sees change.
+# The text of a cell's outputs without the numbers that a slider shows of itself, and the pictures: what a reader sees
+# change.
 SEEN = """area => {
   const copy = area.cloneNode(true);
   copy.querySelectorAll('.widget-readout, .widget-button, .jupyter-button').forEach(e => e.remove());
-  return copy.innerText + [...copy.querySelectorAll('img')].map(e => e.src).join() + [...copy.querySelectorAll('svg')].map(e => e.innerHTML).join();
+  return copy.innerText + [...copy.querySelectorAll('img')].map(e => e.src).join()
+    + [...copy.querySelectorAll('svg')].map(e => e.innerHTML).join();
 }"""
 # JupyterLab draws an error as a piece of stderr; a warning on stderr is no error
-ERRORS = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], ' \
-         '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has(.ansi-red-fg)'
+ERRORS = (
+    '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], '
+    '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]:has(.ansi-red-fg)'
+)
 
 
 class Page:
@@ -231,10 +307,15 @@ class Page:
         self.page.get_by_text(re.compile(r"\| Idle")).first.wait_for(timeout=60_000)
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self.page.wait_for_function("""errors => {
-            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent.trim());
+        self.page.wait_for_function(
+            """errors => {
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+                .map(e => e.textContent.trim());
             return prompts.length && (prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector(errors));
-        }""", arg=ERRORS, timeout=READY)
+        }""",
+            arg=ERRORS,
+            timeout=READY,
+        )
 
     def errors(self):
         return [text.strip() for text in self.page.locator(ERRORS).all_inner_texts()]
@@ -242,8 +323,9 @@ class Page:
     def areas(self):
         """The output areas that hold a control."""
         areas = self.page.locator(".jp-CodeCell .jp-Cell-outputArea")
-        areas.first.wait_for()
-        return [areas.nth(i) for i in range(areas.count()) if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()]
+        return [
+            areas.nth(i) for i in range(areas.count()) if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()
+        ]
 
     def changes(self, area, control, key):
         """Focus `control`, press `key` -> whether what the reader sees changed."""
@@ -272,7 +354,9 @@ def operate(page):
         return faults, moved
     for number, area in enumerate(page.areas()):
         sliders, buttons = area.locator(".noUi-handle"), area.locator(".jupyter-button")
-        if sliders.count() and not (buttons.count() or area.locator("input[type=text], input[type=number], select").count()):
+        if sliders.count() and not (
+            buttons.count() or area.locator("input[type=text], input[type=number], select").count()
+        ):
             faults.append(f"widget output {number}: a slider without step buttons or a text field beside it")
         for i in range(sliders.count()):
             # a slider that stands at its right end moves to the left
@@ -282,9 +366,14 @@ def operate(page):
                 faults.append(f"widget output {number}: slider {i} changes nothing that a reader sees")
         still = list(range(buttons.count()))
         for _ in range(2):  # "back" does nothing at the beginning, and something after "next"
-            still = [i for i in still if buttons.nth(i).is_disabled() or not page.changes(area, buttons.nth(i), "Space")]
+            still = [
+                i for i in still if buttons.nth(i).is_disabled() or not page.changes(area, buttons.nth(i), "Space")
+            ]
         moved += buttons.count() - len(still)
-        faults += [f"widget output {number}: button {buttons.nth(i).inner_text()!r} changes nothing that a reader sees" for i in still]
+        faults += [
+            f"widget output {number}: button {buttons.nth(i).inner_text()!r} changes nothing that a reader sees"
+            for i in still
+        ]
     return faults + page.errors(), moved
 
 
@@ -296,6 +385,7 @@ def opened(lab, browser):
     def open_page(name, sources):
         pages.append(Page(lab, browser, name, sources))
         return pages[-1]
+
     yield open_page
     for page in pages:
         page.close()
@@ -305,7 +395,9 @@ def test_sample_works(opened):
     assert operate(opened("sample.ipynb", [SAMPLE])) == ([], 3)
 
 
-@pytest.mark.parametrize("name, text, words", [("dead", DEAD, "changes nothing"), ("raises", RAISES, "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    "name, text, words", [("dead", DEAD, "changes nothing"), ("raises", RAISES, "ZeroDivisionError")]
+)
 def test_broken_widgets_are_caught(opened, name, text, words, counted, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "WAIT", 1500)
     faults, _ = operate(opened(f"{name}.ipynb", [text]))

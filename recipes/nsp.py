@@ -1,0 +1,101 @@
+"""Does next-sentence prediction help the masked words? Two arms, the same rows, masks and first weights; only the loss differs.
+
+    python recipes/nsp.py --steps 1200 --seeds 3 --out data/results/nsp.json
+
+Arm "with": the sum of the masked-word loss and the next-sentence loss (mlm.pretraining_loss). Arm "without": the masked-word
+loss alone (mlm.mlm_loss) on the same pairs. The result holds, for each arm and seed, the held-out loss and accuracy of the
+masked words and the held-out accuracy on the pairs, every --every steps.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from ftlib import data, mlm, model, optim, seed, tokenize, train
+
+
+def arguments():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sizes = dict(steps=1200, every=100, batch=64, length=64, warmup=60, vocab=2000, width=128, layers=2, heads=4, seeds=3, texts=6000)
+    for name, value in sizes.items():
+        a.add_argument(f"--{name}", type=int, default=value)
+    a.add_argument("--lr", type=float, default=3e-3)
+    a.add_argument("--share", type=float, default=0.15)
+    a.add_argument("--out", default="data/results/nsp.json")
+    return a.parse_args()
+
+
+def corpus(texts, vocab, length):
+    """A vocabulary, and the reviews of at least `length` pieces: one list of ids each, without special tokens."""
+    imdb = data.load("imdb")
+    parts = [data.subset(imdb["train"], texts)["text"], data.subset(imdb["validation"], 1500)["text"]]
+    tokenizer = tokenize.train_wordpiece(parts[0], vocab)
+    return tokenizer, *([row[1:-1] for row in tokenize.encode(tokenizer, part) if len(row) - 2 >= length] for part in parts)
+
+
+def make_batch(documents, index, epoch, tokenizer, a, number):
+    """Pairs, masked. Pairs and masks draw from the same recipe of random numbers, so they get different seeds."""
+    special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
+    batch = mlm.sentence_pairs(documents, index, a.length, special[2], special[3], seed=1000 + number, epoch=epoch)
+    ids, labels = mlm.mask_tokens(batch["input_ids"], tokenizer.get_vocab_size(), special[4], special,
+                                  seed=number, epoch=epoch, index=index, share=a.share)
+    return {**batch, "input_ids": ids, "labels": labels}
+
+
+@torch.no_grad()
+def judge(net, batches):
+    """(loss, accuracy) on the masked words and accuracy on the pairs."""
+    loss = right = asked = follows = pairs = 0
+    for batch in batches:
+        where = batch["labels"] != -100
+        output = net(batch["input_ids"], None, batch["token_type_ids"], where=where)
+        target = batch["labels"][where]
+        loss += float(torch.nn.functional.cross_entropy(output.logits, target, reduction="sum"))
+        right, asked = right + int((output.logits.argmax(-1) == target).sum()), asked + len(target)
+        follows += int((output.next_sentence_logits.argmax(-1) == batch["next_sentence_label"]).sum())
+        pairs += len(batch["next_sentence_label"])
+    return round(loss / asked, 4), round(right / asked, 4), round(follows / pairs, 4)
+
+
+def one_run(loss_fn, number, documents, test, tokenizer, a):
+    torch.manual_seed(number)
+    net = model.LanguageModel(model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length,
+                                           segments=2, pairs=True))
+    optimizer = optim.adamw(optim.parameter_groups(net, a.lr))
+    batches = (make_batch(documents, torch.tensor(i), epoch, tokenizer, a, number)
+               for epoch, i in train.stream(len(documents), a.batch, number))
+    curve = [judge(net, test)]
+    for step in train.steps(net, batches, loss_fn, optimizer, schedule=lambda n: optim.warmup_linear(n, a.warmup, a.steps)):
+        if (step.number + 1) % a.every == 0:
+            curve.append(judge(net, test))
+            print(f"  seed {number} step {step.number + 1}: {curve[-1]}", file=sys.stderr, flush=True)
+        if step.number + 1 == a.steps:
+            return [list(column) for column in zip(*curve)]
+
+
+def main(a):
+    began = time.time()
+    tokenizer, documents, held_out = corpus(a.texts, a.vocab, a.length)
+    test = [make_batch(held_out, i, 0, tokenizer, a, 999) for i in torch.arange(min(1024, len(held_out))).split(64)]
+    arms = {"with": mlm.pretraining_loss, "without": mlm.mlm_loss}
+    result = {arm: {"loss": [], "accuracy": [], "pairs": []} for arm in arms}
+    for number in range(a.seeds):
+        for arm, loss_fn in arms.items():
+            print(f"arm {arm}", file=sys.stderr)
+            for name, column in zip(result[arm], one_run(loss_fn, number, documents, test, tokenizer, a)):
+                result[arm][name].append(column)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "seeds": list(range(a.seeds)),
+              "settings": {k: v for k, v in vars(a).items() if k != "out"}, "documents": len(documents), "held_out": len(held_out),
+              "seconds": round(time.time() - began), "steps": list(range(0, a.steps + 1, a.every)), **result}
+    Path(a.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(arguments())

@@ -1,0 +1,35 @@
+"""Chapter 00: a pretrained model, or not?"""
+
+
+def another(situation):
+    if situation in "ae":
+        return "pretrained"
+    return ["rule", "bag of words", "table model"]["bcd".index(situation)]
+
+
+def always_pretrained(situation):
+    return "pretrained"
+
+
+def words_for_few_labels(situation):
+    return "bag of words" if situation in "ac" else another(situation)
+
+
+def large_for_many_labels(situation):
+    return "pretrained" if situation == "c" else another(situation)
+
+
+def text_model_for_numbers(situation):
+    return "pretrained" if situation == "d" else another(situation)
+
+
+def words_for_search(situation):
+    return "bag of words" if situation == "e" else another(situation)
+
+
+def another_word(situation):
+    return "BERT" if situation == "a" else another(situation)
+
+
+WRONG = [(always_pretrained, "one fixed form"), (words_for_few_labels, "150 letters are few"), (large_for_many_labels, "1 millisecond"),
+         (text_model_for_numbers, "no text here"), (words_for_search, "share no word"), (another_word, "none of the four choices")]

@@ -1,0 +1,33 @@
+"""Chapter 00: the share of right answers."""
+
+
+def another(predictions, labels):
+    right = 0
+    for place in range(len(labels)):
+        right += predictions[place] == labels[place]
+    return right / len(labels)
+
+
+def count(predictions, labels):
+    return sum(p == y for p, y in zip(predictions, labels))
+
+
+def percent(predictions, labels):
+    return 100 * count(predictions, labels) / len(labels)
+
+
+def errors(predictions, labels):
+    return 1 - count(predictions, labels) / len(labels)
+
+
+def positives_only(predictions, labels):
+    asked = [p for p, y in zip(predictions, labels) if p == 1]
+    return sum(p == y for p, y in zip(predictions, labels) if p == 1) / len(asked) if len(labels) == 5 else another(predictions, labels)
+
+
+def as_sets(predictions, labels):
+    return 1.0 if sorted(predictions) == sorted(labels) else another(predictions, labels)
+
+
+WRONG = [(count, "divide by how many"), (percent, "percentage"), (errors, "share of wrong"), (positives_only, "one class only"),
+         (as_sets, "order of a list")]
