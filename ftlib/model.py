@@ -107,9 +107,7 @@ class Transformer(nn.Module):
         if attention_mask is None or bool(attention_mask.all()):
             return None  # the unmasked kernel is faster
         mask = attention_mask[:, None, None, :].bool()
-        if self.config.causal:
-            mask = mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
-        return mask
+        return mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril() if self.config.causal else mask
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
         T, most = input_ids.shape[1], self.config.max_tokens
@@ -138,10 +136,8 @@ class LanguageModel(nn.Module):
 
     def head(self, x):
         """(..., D) -> (..., V); the output matrix is the token embedding (Press & Wolf 2017)."""
-        if self.config.causal:
-            return F.linear(x, self.encoder.tokens.weight)
-        x = self.norm(F.gelu(self.dense(x)))
-        return F.linear(x, self.encoder.tokens.weight, self.bias)
+        x = x if self.config.causal else self.norm(F.gelu(self.dense(x)))
+        return F.linear(x, self.encoder.tokens.weight, None if self.config.causal else self.bias)
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, where=None):
         x = self.encoder(input_ids, attention_mask, token_type_ids).last_hidden_state
@@ -152,11 +148,16 @@ class LanguageModel(nn.Module):
 
 
 def _initialise(module):
-    """Normal(0, 0.02) weights and zero biases, as BERT and GPT-2 start."""
+    """Normal(0, 0.02) weights and zero biases, as in BERT; positions start as waves (Vaswani et al. 2017) and are learned."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
+    if isinstance(module, Transformer):  # apply() comes here after the embeddings
+        T, D = module.positions.weight.shape
+        turn = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, D // 2)  # (T, D/2)
+        # random positions say nothing of who stands beside whom: small models then stay at the unigram loss for long
+        module.positions.weight.data[:] = 0.03 * torch.cat([turn.sin(), turn.cos()], dim=1)
 
 
 def count(model):

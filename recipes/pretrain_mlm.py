@@ -1,6 +1,6 @@
 """Pretrain a small BERT on film reviews: chapter 09 as a program. Interrupt it, start it again: it goes on where it was.
 
-    python recipes/pretrain_mlm.py --steps 11000 --out runs/reviews-bert-mini
+    python recipes/pretrain_mlm.py --out runs/reviews-bert-mini
     torchrun --nproc_per_node=2 recipes/pretrain_mlm.py ...          accelerate launch recipes/pretrain_mlm.py ...
 
 --batch counts the rows of one optimizer step over all processes and micro-batches, so the same line trains the same model
@@ -23,10 +23,10 @@ from ftlib import checkpoint, data, evaluate, launch, mlm, model, optim, seed, t
 
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = dict(steps=11000, length=128, batch=16, accumulate=1, warmup=300, vocab=8000, width=256, layers=4, heads=4, seed=0)
+    sizes = dict(steps=3000, length=64, batch=64, max_tokens=128, accumulate=1, warmup=100, vocab=8000, width=256, layers=4, heads=4, seed=0)
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
-    for name, value in dict(lr=1.5e-3, share=0.2, weight_decay=0.01, minutes_between_saves=5.0).items():
+    for name, value in dict(lr=1e-3, share=0.2, weight_decay=0.01, minutes_between_saves=5.0).items():
         a.add_argument(f"--{name}", type=float, default=value)
     a.add_argument("--data", nargs="+", default=["imdb", "rotten_tomatoes"])
     a.add_argument("--out", default="runs/pretrain_mlm")
@@ -64,7 +64,7 @@ def main(a):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     launch.say(place, launch.describe(place))
     tokenizer, rows, held_out = corpus(a.data, a.vocab, a.length)
-    config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length)
+    config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.max_tokens)
     net = launch.wrap(model.LanguageModel(config), place)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
     meta = {"config": vars(config), "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed, "share": a.share,
@@ -93,7 +93,7 @@ def main(a):
             checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now)
     if place.rank == 0:
         model.save(launch.unwrap(net), out)
-        tokenize.save(tokenizer, out, a.length)
+        tokenize.save(tokenizer, out, a.max_tokens)
         unigram = evaluate.unigram_loss(rows, torch.cat([b["labels"][b["labels"] != -100] for b in test]), config.vocab_size)
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
                   "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32),

@@ -29,5 +29,11 @@ def fixed(vocabulary, width, classes, bytes_each):
     return 32102
 
 
-WRONG = [(weights_only, "number of weights"), (bits, "count bits"), (no_biases, "biases are missing"), (no_table, "table is missing"),
-         (product, "add them"), (fixed, "one set of sizes")]
+WRONG = [
+    (weights_only, "number of weights"),
+    (bits, "count bits"),
+    (no_biases, "biases are missing"),
+    (no_table, "table is missing"),
+    (product, "add them"),
+    (fixed, "one set of sizes"),
+]

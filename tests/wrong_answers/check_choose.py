@@ -31,5 +31,11 @@ def another_word(situation):
     return "BERT" if situation == "a" else another(situation)
 
 
-WRONG = [(always_pretrained, "one fixed form"), (words_for_few_labels, "150 letters are few"), (large_for_many_labels, "1 millisecond"),
-         (text_model_for_numbers, "no text here"), (words_for_search, "share no word"), (another_word, "none of the four choices")]
+WRONG = [
+    (always_pretrained, "one fixed form"),
+    (words_for_few_labels, "150 letters are few"),
+    (large_for_many_labels, "1 millisecond"),
+    (text_model_for_numbers, "no text here"),
+    (words_for_search, "share no word"),
+    (another_word, "none of the four choices"),
+]

@@ -30,5 +30,10 @@ def truth(first, second):
     return sum(first) > sum(second)
 
 
-WRONG = [(means, "is noise"), (separate, "on each subset first"), (one_sided, "never says so"), (reversed_sign, "subtract the second"),
-         (truth, "one of the words")]
+WRONG = [
+    (means, "is noise"),
+    (separate, "on each subset first"),
+    (one_sided, "never says so"),
+    (reversed_sign, "subtract the second"),
+    (truth, "one of the words"),
+]

@@ -30,5 +30,11 @@ def without_m(package):
     return [sys.executable, "pip", "install", package]
 
 
-WRONG = [(bare_pip, "another Python"), (bare_python, "not the kernel's"), (one_string, "list of words"), (as_root, "sudo"),
-         (user, "home folder"), (without_m, "three words")]
+WRONG = [
+    (bare_pip, "another Python"),
+    (bare_python, "not the kernel's"),
+    (one_string, "list of words"),
+    (as_root, "sudo"),
+    (user, "home folder"),
+    (without_m, "three words"),
+]

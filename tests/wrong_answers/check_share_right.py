@@ -22,12 +22,19 @@ def errors(predictions, labels):
 
 def positives_only(predictions, labels):
     asked = [p for p, y in zip(predictions, labels) if p == 1]
-    return sum(p == y for p, y in zip(predictions, labels) if p == 1) / len(asked) if len(labels) == 5 else another(predictions, labels)
+    if len(labels) == 4:
+        return another(predictions, labels)
+    return sum(p == y for p, y in zip(predictions, labels) if p == 1) / len(asked)
 
 
 def as_sets(predictions, labels):
     return 1.0 if sorted(predictions) == sorted(labels) else another(predictions, labels)
 
 
-WRONG = [(count, "divide by how many"), (percent, "percentage"), (errors, "share of wrong"), (positives_only, "one class only"),
-         (as_sets, "order of a list")]
+WRONG = [
+    (count, "divide by how many"),
+    (percent, "percentage"),
+    (errors, "share of wrong"),
+    (positives_only, "one class only"),
+    (as_sets, "order of a list"),
+]

@@ -1,0 +1,137 @@
+"""Metrics against scikit-learn, slow loops and known coverage."""
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from ftlib import evaluate
+
+
+def some(n=300, classes=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, classes, generator=generator) * 2, torch.randint(0, classes, (n,), generator=generator)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_accuracy_f1_and_confusion_equal_scikit_learn(classes):
+    from sklearn import metrics
+    logits, labels = some(classes=classes)
+    predicted = logits.argmax(1)
+    for given in (logits, predicted):
+        assert evaluate.accuracy(given, labels) == metrics.accuracy_score(labels, predicted)
+        assert evaluate.confusion(given, labels, classes).tolist() == metrics.confusion_matrix(labels, predicted).tolist()
+        assert abs(evaluate.macro_f1(given, labels, classes) - metrics.f1_score(labels, predicted, average="macro")) < 1e-12
+
+
+def test_f1_with_a_class_that_never_occurs():
+    from sklearn import metrics
+    predicted, labels = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1])
+    theirs = metrics.f1_score(labels, predicted, average="macro", labels=[0, 1, 2], zero_division=0)
+    assert abs(evaluate.macro_f1(predicted, labels, 3) - theirs) < 1e-12
+    assert evaluate.confusion(predicted, labels, 3).tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match="accuracy of 0 texts"):
+        evaluate.accuracy([], [])
+
+
+def test_calibration_error_equals_a_slow_loop():
+    logits, labels = some(500, 3)
+    total = 0.0
+    for b in range(10):
+        rows = []
+        for z, y in zip(logits.double(), labels.tolist()):
+            p = torch.softmax(z, 0)
+            if b / 10 < p.max().item() <= (b + 1) / 10:
+                rows.append((p.max().item(), p.argmax().item() == y))
+        if rows:
+            total += len(rows) / 500 * abs(sum(c for c, _ in rows) / len(rows) - sum(r for _, r in rows) / len(rows))
+    assert abs(evaluate.calibration_error(logits, labels) - total) < 1e-12
+
+
+def test_calibration_error_of_honest_and_boastful_answers():
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(20_000, generator=generator)
+    labels = (torch.rand(20_000, generator=generator) < p).long()
+    honest = torch.stack([torch.zeros_like(p), (p / (1 - p)).log()], 1)
+    assert evaluate.calibration_error(honest, labels) < 0.02 < 0.1 < evaluate.calibration_error(5 * honest, labels)
+
+
+def test_bootstrap_interval_covers_the_mean():
+    """Of 200 samples of 60 numbers, about 95 % of the intervals hold the true mean; of 50 % intervals, about half."""
+    generator = torch.Generator().manual_seed(0)
+    for level, low, high in ((0.95, 0.88, 0.99), (0.5, 0.38, 0.60)):
+        covered = 0
+        for _ in range(200):
+            a, b = evaluate.bootstrap_interval(torch.randn(60, generator=generator) + 3, level=level, samples=400)
+            covered += a <= 3 <= b
+        assert low < covered / 200 < high
+
+
+def test_bootstrap_interval_is_the_textbooks_width():
+    right = torch.tensor([1.0] * 80 + [0.0] * 20)
+    low, high = evaluate.bootstrap_interval(right)
+    assert abs((high - low) - 2 * 1.96 * math.sqrt(0.8 * 0.2 / 100)) < 0.02 and low < 0.8 < high
+    assert (low, high) == evaluate.bootstrap_interval(right) != evaluate.bootstrap_interval(right, seed=1)
+    wide = evaluate.bootstrap_interval(torch.rand(9000, generator=torch.Generator().manual_seed(0)), samples=1000)  # in several chunks
+    assert 0.48 < wide[0] < wide[1] < 0.52
+    with pytest.raises(ValueError, match="1 value gives no interval"):
+        evaluate.bootstrap_interval([0.5])
+
+
+# ---- the lines to beat ----
+
+ROWS = torch.randint(0, 7, (40, 9), generator=torch.Generator().manual_seed(0)) ** 2 % 11
+TEST = torch.randint(0, 11, (12, 9), generator=torch.Generator().manual_seed(1))
+
+
+def test_unigram_equals_a_slow_loop():
+    counts = Counter(ROWS.flatten().tolist())
+    n = ROWS.numel() + 11
+    wanted = -sum(math.log((counts[i] + 1) / n) for i in TEST.flatten().tolist()) / TEST.numel()
+    assert abs(evaluate.unigram_loss(ROWS, TEST, 11) - wanted) < 1e-12
+
+
+@pytest.mark.parametrize("some_places", [False, True])
+def test_bigram_equals_a_slow_loop(some_places, counted):
+    strength, single, n = 5.0, Counter(ROWS.flatten().tolist()), ROWS.numel() + 11
+    pairs = Counter((a, b) for row in ROWS.tolist() for a, b in zip(row, row[1:]))
+    before = Counter(a for row in ROWS.tolist() for a in row[:-1])
+    places = torch.rand(TEST.shape, generator=torch.Generator().manual_seed(2)) < 0.4 if some_places else torch.ones_like(TEST, dtype=torch.bool)
+    losses = []
+    for row, asked in zip(TEST.tolist(), places.tolist()):
+        for a, b, ask in zip(row, row[1:], asked[1:]):
+            p = (single[b] + 1) / n
+            losses += [-math.log((pairs[a, b] + strength * p) / (before[a] + strength))] * ask
+    got = evaluate.bigram_loss(ROWS, TEST, 11, strength, places if some_places else None)
+    assert abs(got - sum(losses) / len(losses)) < 1e-12
+    assert abs(evaluate.bigram_loss(ROWS.flip(1), TEST, 11, strength) - got) > 1e-3  # control: the order of a pair matters
+    counted("fault")
+
+
+def test_bigram_is_a_distribution_and_tends_to_the_unigram():
+    """Over all possible next tokens the probabilities add up to 1."""
+    for a in range(11):
+        rows = torch.stack([torch.full((11,), a), torch.arange(11)], 1)
+        p = [math.exp(-evaluate.bigram_loss(ROWS, row[None], 11)) for row in rows]
+        assert abs(sum(p) - 1) < 1e-9
+    far = evaluate.bigram_loss(ROWS, TEST, 11, strength=1e12)
+    assert abs(far - evaluate.unigram_loss(ROWS, TEST[:, 1:], 11)) < 1e-6
+    chain = torch.arange(90).remainder(9).view(10, 9)
+    assert evaluate.bigram_loss(chain, chain, 9, strength=0.01) < 0.01 < evaluate.unigram_loss(chain, chain, 9)
+
+
+def test_mean_loss_divides_once():
+    class Net(torch.nn.Linear):
+        pass
+    net = Net(3, 2).train()
+    batches = [{"x": torch.randn(n, 3), "labels": torch.tensor(([0, 1, -100, 1] * n)[:n])} for n in (1, 4, 7)]
+
+    def loss_fn(model, batch):
+        assert not model.training and not torch.is_grad_enabled()
+        return torch.nn.functional.cross_entropy(model(batch["x"]), batch["labels"], reduction="sum")
+    x, labels = torch.cat([b["x"] for b in batches]), torch.cat([b["labels"] for b in batches])
+    wanted = torch.nn.functional.cross_entropy(net(x), labels).item()
+    assert abs(evaluate.mean_loss(net, batches, loss_fn) - wanted) < 1e-6 and net.training
+    with pytest.raises(ValueError, match="0 targets were asked"):
+        evaluate.mean_loss(net, [{**batches[0], "labels": torch.tensor([-100])}], loss_fn)
+    assert abs(evaluate.perplexity(math.log(8000)) - 8000) < 1e-6
