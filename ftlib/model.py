@@ -155,8 +155,7 @@ def _initialise(module):
         nn.init.zeros_(module.bias)
     if isinstance(module, Transformer):  # apply() comes here after the embeddings
         T, D = module.positions.weight.shape
-        turn = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, D // 2)  # (T, D/2)
-        # random positions say nothing of who stands beside whom: small models then stay at the unigram loss for long
+        turn = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, D // 2)  # (T, D/2): who stands beside whom
         module.positions.weight.data[:] = 0.03 * torch.cat([turn.sin(), turn.cos()], dim=1)
 
 

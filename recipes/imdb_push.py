@@ -75,6 +75,9 @@ def main():
     about = {"commands": commands, "commit": commit, "machine": seed.machine(), "versions": seed.versions(), "data": "imdb",
              "model": "all-MiniLM-L6-v2", "labels": a.labels, "tokens": a.tokens, "tests": a.tests, "adapt": a.adapt, "lr": LR,
              "layer_decay": LAYER_DECAY, "epochs": EPOCHS}
+    for key in ("labels", "tokens", "tests", "adapt") if cells else ():
+        if old[key] != about[key]:
+            raise SystemExit(f"{a.out} was made with --{key} {old[key]}, this run has {about[key]}; give another --out")
     for number in [s for s in a.seeds if s not in {c["seed"] for c in cells}]:
         encoder, tokenizer = adapted(a, splits["train"]["text"])
         few, began = data.subset(splits["train"], a.labels, number), time.perf_counter()

@@ -91,6 +91,10 @@ def main():
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"commit": commit, "machine": seed.machine(), "versions": seed.versions(),
              "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
+    old = read(a.out)
+    for key in ("tokens", "tests") if old["cells"] else ():
+        if old[key] != about[key]:
+            raise SystemExit(f"{a.out} was made with --{key} {old[key]}, this run has {about[key]}; give another --out")
     splits = data.load("imdb")
     test, held = data.subset(splits["test"], a.tests), {}
     for number in a.seeds:

@@ -1,6 +1,6 @@
 """Does next-sentence prediction help the masked words? Two arms, the same rows, masks and first weights; only the loss differs.
 
-    python recipes/nsp.py --steps 600 --seeds 3 --out data/results/nsp.json
+    python recipes/nsp.py --steps 1000 --seeds 3 --out data/results/nsp.json
 
 Arm "with": the sum of the masked-word loss and the next-sentence loss (mlm.pretraining_loss). Arm "without": the masked-word
 loss alone (mlm.mlm_loss) on the same pairs. The result holds, for each arm and seed, the held-out loss and accuracy of the
@@ -22,7 +22,7 @@ from ftlib import data, mlm, model, optim, seed, tokenize, train
 
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = dict(steps=600, every=50, batch=32, length=64, warmup=50, vocab=2000, width=128, layers=2, heads=4, seeds=3)
+    sizes = dict(steps=1000, every=100, batch=32, length=64, warmup=50, vocab=2000, width=128, layers=2, heads=4, seeds=3)
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--lr", type=float, default=3e-3)
@@ -96,17 +96,19 @@ def main(a):
     test = [make_batch(held_out, i, 0, tokenizer, a, 999) for i in torch.arange(min(1024, len(held_out))).split(64)]
     arms = {"with": mlm.pretraining_loss, "without": mlm.mlm_loss}
     result = {arm: {"loss": [], "accuracy": [], "pairs": []} for arm in arms}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     for number in range(a.seeds):
         for arm, loss_fn in arms.items():
             print(f"arm {arm}", file=sys.stderr)
             for name, column in zip(result[arm], one_run(loss_fn, number, documents, test, tokenizer, a)):
                 result[arm][name].append(column)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "seeds": list(range(a.seeds)),
-              "settings": {k: v for k, v in vars(a).items() if k != "out"}, "documents": len(documents), "held_out": len(held_out),
-              "seconds": round(time.time() - began), "steps": list(range(0, a.steps + 1, a.every)), **result}
-    Path(a.out).parent.mkdir(parents=True, exist_ok=True)
-    Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
+        # written after every seed, so that a run that is stopped leaves the seeds it has finished
+        record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(),
+                  "seeds": list(range(number + 1)), "settings": {k: v for k, v in vars(a).items() if k != "out"},
+                  "documents": len(documents), "held_out": len(held_out), "seconds": round(time.time() - began),
+                  "steps": list(range(0, a.steps + 1, a.every)), **result}
+        Path(a.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

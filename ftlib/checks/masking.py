@@ -39,10 +39,10 @@ def _expect_places(ids, before, masked, labels):
     expect(bool((ids == before).all()), "your function changes the ids it was given; work on a copy: input_ids.clone()")
     expect(tuple(labels.shape) == tuple(ids.shape) == tuple(masked.shape),
            f"shapes are {tuple(masked.shape)} and {tuple(labels.shape)}, both must be {tuple(ids.shape)}")
+    expect(not bool((labels[masked == before] == 0).float().mean() > 0.5),
+           "labels are 0 where nothing is asked, and 0 is a token; -100 is the number that the loss leaves out")
     expect(not bool(asked.all()),
            "every place is asked; labels must be -100 where nothing is asked, or the model learns to copy what it sees")
-    expect(not bool((labels[masked == ids] == 0).float().mean() > 0.5),
-           "labels are 0 where nothing is asked, and 0 is a token; -100 is the number that the loss leaves out")
     expect(bool(asked.any()), "nothing is asked; labels hold the original id at the chosen places")
     expect(not bool(torch.isin(before[asked], torch.tensor(SPECIAL)).any()),
            "special tokens are asked; [CLS], [SEP] and [PAD] teach nothing about words, so leave special_ids out")
@@ -66,6 +66,8 @@ def check_hide_tokens(answer):
     hidden = masked[asked]
     shares = {"[MASK]": (hidden == MASK).sum(), "unchanged": (hidden == before[asked]).sum()}
     expect(int(shares["[MASK]"]) < n, "every asked word becomes [MASK]; later texts have none, so 10 % stay and 10 % become random")
+    expect(int(shares["unchanged"]) > 0.02 * n,
+           "no asked word stays visible; the tenth that keeps its piece is a question too, so its label is not -100")
     changed = hidden[(hidden != MASK) & (hidden != before[asked])]
     expect(not within(int(shares["[MASK]"]), n, 0.72) or within(int(shares["[MASK]"]), n, 0.8),
            "72 % become [MASK]: 10 % were taken from what another draw had left; use one draw, cut at 0.8 and 0.9")
@@ -185,10 +187,9 @@ def check_make_questions(answer):
     expect(not torch.equal(masked, before), "nothing is hidden: the model sees every answer; the batch needs the masked ids")
     expect(not bool((labels == before).all()),
            "all tokens are targets: 85 % of the answers stand in the input, and the model learns to copy; labels need -100")
-    expect(not bool((labels == masked).all() | ((labels == masked)[labels != -100].float().mean() > 0.5)),
+    expect(not bool((labels == masked)[labels != -100].float().mean() > 0.5),
            "the labels are the masked row, so the right answer to [MASK] would be [MASK]; keep the ids from before")
     _expect_places(ids, before, masked, labels)
     n, total = int((labels != -100).sum()), int((~torch.isin(before, torch.tensor(SPECIAL))).sum())
-    expect(int((masked != before).sum()) < n, "only places that became [MASK] or another word are asked, those that stay are questions too")
     expect(within(n, total, 0.15), f"{n} of {total} words are asked, {n / total:.2f} instead of 0.15")
     return correct(f"{n} hidden words are asked, the other {labels.numel() - n} places are not")

@@ -1,0 +1,122 @@
+"""Tokens per second of a masked-LM training step: ftlib's loop and model against transformers' Trainer, equal weights and batches.
+
+    python benchmarks/mlm_step.py          writes benchmarks/results/mlm_step.json; benchmarks/render.py makes the table
+    python benchmarks/mlm_step.py --quick  tiny, to see that it runs; writes nothing
+
+Three contenders take turns in one process, so that a slow minute of the machine meets all of them:
+  ftlib    train.steps + mlm.mlm_loss + ftlib's model, which makes logits at the asked places only
+  loop     train.steps with transformers' model, to tell the loop's part from the model's
+  Trainer  transformers' Trainer with transformers' model (RobertaPreLayerNormForMaskedLM), fused AdamW, the same clipping
+Batches are made beforehand, so neither reads nor masks text while the clock runs. The first steps of a round do not count.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import tempfile
+import time
+
+import torch
+from transformers import AutoModelForMaskedLM, Trainer, TrainerCallback, TrainingArguments
+from transformers.utils import logging
+
+from ftlib import mlm, model, optim, seed, train
+
+HERE, WARM, RATE = pathlib.Path(__file__).resolve().parent, 2, 1e-4
+
+
+def batches(count, size, tokens, vocab):
+    """Masked rows of random ids; the speed does not depend on what the ids say."""
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for i in range(count):
+        ids = torch.randint(5, vocab, (size, tokens), generator=generator)
+        ids, labels = mlm.mask_tokens(ids, vocab, 4, range(5), seed=0, epoch=0, index=torch.arange(size) + i * size)
+        made.append({"input_ids": ids, "labels": labels})
+    return made
+
+
+def with_steps(net, data, loss_fn, dtype):
+    """Seconds of each step of ftlib's loop."""
+    optimizer, times = optim.adamw(optim.parameter_groups(net, RATE)), [time.perf_counter()]
+    for step in train.steps(net, data, loss_fn, optimizer, dtype=dtype, schedule=lambda s: optim.warmup_linear(s, 1, 1000)):
+        times.append(time.perf_counter())
+    return [b - a for a, b in zip(times, times[1:])], step.loss
+
+
+def their_loss(net, batch):
+    """transformers' mean, as the sum that train.steps wants."""
+    return net(**batch).loss * (batch["labels"] != -100).sum()
+
+
+class Clock(TrainerCallback):
+    def __init__(self):
+        self.times = []
+
+    def on_step_begin(self, *_, **__):
+        self.times = self.times or [time.perf_counter()]
+
+    def on_step_end(self, *_, **__):
+        self.times.append(time.perf_counter())
+
+
+class GivenBatches(Trainer):
+    """A Trainer that takes the batches as they are."""
+
+    def get_train_dataloader(self):
+        return torch.utils.data.DataLoader(self.train_dataset, batch_size=None)
+
+
+def with_trainer(net, data, dtype):
+    """Seconds of each step of transformers' Trainer."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainingArguments(
+            folder, max_steps=len(data), learning_rate=RATE, warmup_steps=1, optim="adamw_torch_fused", adam_beta2=0.98, weight_decay=0.01,
+            max_grad_norm=1.0, bf16=dtype is not None, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True)
+        result = GivenBatches(net, settings, train_dataset=data, callbacks=[clock]).train()
+    return [b - a for a, b in zip(clock.times, clock.times[1:])], result.training_loss
+
+
+def measure(sizes, rounds, steps):
+    """Rows {contender, precision, tokens_per_second: [one per round]}."""
+    data = batches(steps + WARM, sizes["batch"], sizes["tokens"], sizes["vocab"])
+    config = model.Config(sizes["vocab"], sizes["width"], sizes["layers"], sizes["heads"], 4 * sizes["width"], sizes["tokens"])
+    torch.manual_seed(0)
+    start = model.LanguageModel(config)
+    rates = {(name, kind): [] for kind in ("float32", "bfloat16") for name in ("ftlib", "loop", "Trainer")}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(start, folder, half=False)  # the same weights for all
+        for turn in range(rounds):
+            for name, kind in rates:
+                dtype = torch.bfloat16 if kind == "bfloat16" else None
+                net = model.load(folder) if name == "ftlib" else AutoModelForMaskedLM.from_pretrained(folder)
+                if name == "Trainer":
+                    times, loss = with_trainer(net, data, dtype)
+                else:
+                    times, loss = with_steps(net, data, mlm.mlm_loss if name == "ftlib" else their_loss, dtype)
+                rates[name, kind].append(sizes["batch"] * sizes["tokens"] / statistics.median(times[WARM:]))
+                print(f"round {turn + 1} {name:8} {kind:9} {rates[name, kind][-1]:8,.0f} tokens/s  loss {loss:.3f}", flush=True)
+    return [{"contender": n, "precision": k, "tokens_per_second": [round(r, 1) for r in v]} for (n, k), v in rates.items()]
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--quick", action="store_true")
+    a.add_argument("--rounds", type=int, default=3)
+    a.add_argument("--steps", type=int, default=12)
+    a = a.parse_args()
+    logging.set_verbosity_error(), logging.disable_progress_bar()
+    sizes = dict(layers=4, width=256, heads=4, vocab=8000, tokens=128, batch=16)
+    if a.quick:
+        measure(dict(layers=1, width=32, heads=2, vocab=100, tokens=16, batch=4), 1, 3)
+        return
+    rows = measure(sizes, a.rounds, a.steps)
+    record = {"what": "masked-LM training step", "command": "python benchmarks/mlm_step.py", "sizes": sizes, "steps_per_round": a.steps,
+              "machine": seed.machine(), "versions": seed.versions(), "threads": torch.get_num_threads(), "rows": rows}
+    (HERE / "results" / "mlm_step.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The recipes as programs: alone, under torchrun and accelerate, interrupted and started again. About two minutes on a busy machine."""
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ftlib import classify, launch, model, tokenize
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PRETRAIN, FINETUNE, DEMO = (ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm"))
+TINY = ("--data rotten_tomatoes --steps 24 --length 32 --batch 8 --vocab 400 --width 16 --layers 1 --heads 2 --warmup 2 --lr 1e-2").split()
+
+
+def variables(**more):
+    """The environment without what another launcher may have left there."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return {**kept, "OMP_NUM_THREADS": "1", "FTLIB_DEVICE": "cpu", "GLOO_SOCKET_IFNAME": "lo", "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **more}
+
+
+def run(*command, timeout=240):
+    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=timeout, env=variables(), cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout
+
+
+def module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def torchrun(processes=2):
+    return [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1",
+            f"--master_port={31500 + os.getpid() % 2000}"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """The folder that one uninterrupted process writes."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    run(sys.executable, PRETRAIN, *TINY, "--out", folder)
+    return folder
+
+
+def record(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def distance(a, b):
+    a, b = (load_file(folder / "model.safetensors") for folder in (a, b))
+    assert a.keys() == b.keys()
+    return max((a[k].float() - b[k].float()).abs().max().item() for k in a)
+
+
+def test_pretraining_writes_a_folder_that_transformers_opens(pretrained):
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+    tokenizer, net = AutoTokenizer.from_pretrained(pretrained), AutoModelForMaskedLM.from_pretrained(pretrained).eval()
+    batch = tokenizer("a good [MASK] about a man", return_tensors="pt")
+    with torch.no_grad():
+        theirs = net(batch["input_ids"]).logits
+        ours = model.load(pretrained).eval()(batch["input_ids"]).logits
+    assert (theirs - ours).abs().max() < 1e-4
+    run = record(pretrained)
+    assert run["steps"] == 24 and run["processes"] == 1 and run["tokens"] == 24 * 8 * 32 and run["precision"] == "torch.float32"
+    (number, loss, held_out), = run["curve"]
+    assert number == 24 and held_out < run["unigram"] + 0.5  # 24 steps: it knows the frequent pieces by now, and no more
+    assert len(run["commit"]) in (0, 40) and str(ROOT) not in json.dumps({k: v for k, v in run.items() if k not in ("command", "options")})
+
+
+def test_two_processes_train_the_same_model(pretrained, tmp_path):
+    run(*torchrun(), PRETRAIN, *TINY, "--out", tmp_path)
+    ours, theirs = record(tmp_path), record(pretrained)
+    assert ours["processes"] == 2 and ours["vocabulary"] == theirs["vocabulary"]
+    assert abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3 and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
+    assert distance(tmp_path, pretrained) < 5e-3  # float32 sums in another order, through 24 steps of AdamW
+
+
+def test_accelerate_starts_the_same_file(pretrained, tmp_path):
+    pytest.importorskip("accelerate")
+    run(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
+        "--dynamo_backend", "no", PRETRAIN, *TINY, "--out", tmp_path)
+    assert distance(tmp_path, pretrained) == 0.0
+
+
+def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_path, counted):
+    """Ctrl-C after a few steps, the same line again: the bytes of the uninterrupted run. A third start changes nothing."""
+    line = [sys.executable, str(PRETRAIN), *TINY, "--out", str(tmp_path), "--minutes_between_saves", "0"]
+    process = subprocess.Popen(line, env=variables(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not list((tmp_path / "state").glob("step-[3-9].safetensors")) and time.time() < deadline:
+        assert process.poll() is None, process.stderr.read()[-2000:]
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode != 0 and "KeyboardInterrupt" in error
+    assert not (tmp_path / "model.safetensors").exists()
+    run(*line)
+    assert distance(tmp_path, pretrained) == 0.0
+    assert record(tmp_path)["curve"] == record(pretrained)["curve"]
+    # controls: the files show a wrong run, and another job is not continued
+    before = (tmp_path / "model.safetensors").read_bytes()
+    other = subprocess.run([*line, "--seed", "1"], env=variables(), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert other.returncode != 0 and "seed" in other.stderr
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    run(*line)  # over already: nothing is left to do
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    counted("fault")
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    ended = subprocess.run([sys.executable, str(PRETRAIN), *TINY, "--accumulate", "3", "--out", str(tmp_path)], env=variables(), cwd=ROOT,
+                           capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0 and "--batch is 8 rows, not a multiple of 3 micro-batches x 1 processes" in ended.stderr
+
+
+# ---- fine-tuning ----
+
+TEXTS = ["good film", "a good good film", "bad", "a bad film indeed", "good", "so very bad", "good story"]
+LABELS = [1, 1, 0, 0, 1, 0, 1]
+
+
+def tuned(place=launch.Place(torch.device("cpu"), 0, 1, None), **more):
+    finetune = module(FINETUNE)
+    tokenizer = tokenize.train_wordpiece(TEXTS * 3, 60)
+    torch.manual_seed(0)
+    encoder = model.Transformer(model.Config(tokenizer.get_vocab_size(), width=16, layers=1, heads=2, inner=32, max_tokens=12))
+    net, steps = finetune.finetune(encoder, tokenizer, TEXTS, LABELS, tokens=12, place=place, **{"epochs": 12, "size": 3, "lr": 1e-2, **more})
+    return finetune, tokenizer, net, steps
+
+
+def test_finetuning_learns_and_scores():
+    finetune, tokenizer, net, steps = tuned()
+    assert len(steps) == 12 * 3 and [s.targets for s in steps[:3]].count(1) == 1  # 7 texts: batches of 3, 3 and 1
+    logits, right = finetune.score(net, tokenizer, TEXTS, LABELS, 12)
+    assert right.tolist() == [1.0] * 7 and logits.shape == (7, 2)
+    assert len(tuned(epochs=1, min_steps=10)[3]) >= 10  # few labels: more epochs
+    again = tuned()[2]
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters()))
+
+
+def test_more_processes_than_rows_count_each_row_once(monkeypatch, counted):
+    """A batch of one row and two processes: the second one reads a row, asks nothing, and takes part in the exchange."""
+    finetune = module(FINETUNE)
+    seen = []
+
+    def steps(net, batches, *_, **__):
+        seen.append([(b["index"].tolist(), b["labels"].tolist()) for b in batches])
+        return []
+    monkeypatch.setattr(finetune.train, "steps", steps)
+    monkeypatch.setattr(finetune.launch, "wrap", lambda net, place: net)
+    tokenizer = tokenize.train_wordpiece(TEXTS * 3, 60)
+    for rank in range(4):
+        encoder = model.Transformer(model.Config(60, width=16, layers=1, heads=2, inner=32, max_tokens=12))
+        finetune.finetune(encoder, tokenizer, TEXTS, LABELS, tokens=12, epochs=1, size=3, place=launch.Place(torch.device("cpu"), rank, 4, None))
+    assert len({len(batches) for batches in seen}) == 1  # all take the same number of steps
+    assert all(len(rows) > 0 for batches in seen for rows, _ in batches)
+    asked = [(i, label) for batches in seen for rows, labels in batches for i, label in zip(rows, labels) if label != -100]
+    assert sorted(asked) == list(enumerate(LABELS))
+    counted("fault")
+
+
+def test_finetune_as_a_program(pretrained):
+    out = run(sys.executable, FINETUNE, "--model", pretrained, "--labels", "40", "--epochs", "1", "--tokens", "16")
+    assert "test accuracy 0." in out and "95 % interval" in out
+
+
+def test_classifier_from_a_saved_folder(pretrained):
+    finetune = module(FINETUNE)
+    encoder, tokenizer = finetune.encoder_of(str(pretrained))
+    fresh, _ = finetune.encoder_of(str(pretrained), scratch=True)
+    kept = model.load(pretrained).encoder
+    assert torch.equal(encoder.tokens.weight, kept.tokens.weight) and not torch.equal(fresh.tokens.weight, kept.tokens.weight)
+    assert vars(fresh.config) == vars(kept.config) and classify.Classifier(encoder, 2).head.in_features == 16
+    assert tokenizer.get_vocab_size() == 400
