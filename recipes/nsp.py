@@ -1,13 +1,14 @@
-"""Does next-sentence prediction help the masked words? Two arms, the same rows, masks and first weights; only the loss differs.
+"""Does next-sentence prediction help the masked words? Two arms: same rows, masks, first weights; another loss.
 
     python recipes/nsp.py --steps 1000 --seeds 3 --out data/results/nsp.json
 
-Arm "with": the sum of the masked-word loss and the next-sentence loss (mlm.pretraining_loss). Arm "without": the masked-word
-loss alone (mlm.mlm_loss) on the same pairs. The result holds, for each arm and seed, the held-out loss and accuracy of the
-masked words and the held-out accuracy on the pairs, every --every steps.
+Arm "with": the sum of the masked-word loss and the next-sentence loss (mlm.pretraining_loss). Arm "without": the
+masked-word loss alone (mlm.mlm_loss) on the same pairs. The result holds, for each arm and seed, the held-out loss and
+accuracy of the masked words and the held-out accuracy on the pairs, every --every steps.
 """
 
 import argparse
+import functools
 import json
 import math
 import subprocess
@@ -22,22 +23,31 @@ from ftlib import data, mlm, model, optim, seed, tokenize, train
 
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = dict(steps=1000, every=100, batch=32, length=64, warmup=50, vocab=2000, width=128, layers=2, heads=4, seeds=3)
+    sizes = dict(steps=1000, every=100, batch=32, length=64, warmup=50, vocab=2000, width=128, layers=2, heads=4)
+    sizes["seeds"] = 3
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--lr", type=float, default=3e-3)
     a.add_argument("--share", type=float, default=0.15)
-    a.add_argument("--data", default="zh_shop_reviews")
+    a.add_argument("--data", nargs="+", default=["zh_shop_reviews", "peoples_daily"])
     a.add_argument("--out", default="data/results/nsp.json")
     return a.parse_args()
 
 
-def corpus(name, vocab, length):
-    """A vocabulary, and the reviews of at least `length` pieces: one list of ids each, without special tokens."""
-    splits = data.load(name)
-    parts = [splits[split]["text"] for split in ("train", "validation")]
-    tokenizer = tokenize.train_wordpiece(parts[0], vocab)
-    return tokenizer, *([row[1:-1] for row in tokenize.encode(tokenizer, part) if len(row) - 2 >= length] for part in parts)
+def corpus(names, vocab, length):
+    """A vocabulary, and for each collection its texts of at least `length` pieces, as ids without special tokens.
+
+    Every collection gives as many training texts as the smallest has, so that a foreign text is as often from another
+    collection as its share says.
+    """
+    splits = [data.load(name) for name in names]
+    tokenizer = tokenize.train_wordpiece([t for s in splits for t in s["train"]["text"]], vocab)
+    parts = []
+    for part in ("train", "validation"):
+        encoded = [tokenize.encode(tokenizer, s[part]["text"]) for s in splits]
+        long = [[row[1:-1] for row in rows if len(row) - 2 >= length] for rows in encoded]
+        parts.append([rows[: min(map(len, long))] for rows in long])
+    return tokenizer, *parts
 
 
 def make_batch(documents, index, epoch, tokenizer, a, number):
@@ -64,8 +74,14 @@ def judge(net, batches):
     return round(loss / asked, 4), round(right / asked, 4), round(follows / pairs, 4)
 
 
+def examine(net, tests):
+    """Words and pairs on all collections, then the mean accuracy on pairs within one collection."""
+    alone = [judge(net, batches)[2] for batches in tests[1:]]
+    return *judge(net, tests[0]), round(sum(alone) / len(alone), 4)
+
+
 def start_with_waves(net, size=0.03):
-    """Position embeddings begin as sines and cosines (chapter 09): the plateau ends after about 100 steps instead of 1,000."""
+    """Position embeddings begin as sines and cosines (chapter 09), which shortens the plateau."""
     weight = net.encoder.positions.weight  # (T, D)
     places, D = torch.arange(len(weight))[:, None], weight.shape[1]
     speed = torch.exp(-torch.arange(D // 2) / (D // 2) * math.log(1000))
@@ -73,18 +89,20 @@ def start_with_waves(net, size=0.03):
         weight.copy_(size * torch.cat([(places * speed).sin(), (places * speed).cos()], dim=1))
 
 
-def one_run(loss_fn, number, documents, test, tokenizer, a):
+def one_run(loss_fn, number, documents, tests, tokenizer, a):
     torch.manual_seed(number)
-    net = model.LanguageModel(model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length,
-                                           segments=2, pairs=True))
+    config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length,
+                          segments=2, pairs=True)
+    net = model.LanguageModel(config)
     start_with_waves(net)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr))
     batches = (make_batch(documents, torch.tensor(i), epoch, tokenizer, a, number)
                for epoch, i in train.stream(len(documents), a.batch, number))
-    curve = [judge(net, test)]
-    for step in train.steps(net, batches, loss_fn, optimizer, schedule=lambda n: optim.warmup_linear(n, a.warmup, a.steps)):
+    curve = [examine(net, tests)]
+    rate = functools.partial(optim.warmup_linear, warmup=a.warmup, total=a.steps)
+    for step in train.steps(net, batches, loss_fn, optimizer, schedule=rate):
         if (step.number + 1) % a.every == 0:
-            curve.append(judge(net, test))
+            curve.append(examine(net, tests))
             print(f"  seed {number} step {step.number + 1}: {curve[-1]}", file=sys.stderr, flush=True)
         if step.number + 1 == a.steps:
             return [list(column) for column in zip(*curve)]
@@ -93,20 +111,23 @@ def one_run(loss_fn, number, documents, test, tokenizer, a):
 def main(a):
     began = time.time()
     tokenizer, documents, held_out = corpus(a.data, a.vocab, a.length)
-    test = [make_batch(held_out, i, 0, tokenizer, a, 999) for i in torch.arange(min(1024, len(held_out))).split(64)]
+    # the pairs are judged on all collections together, and on each alone, where the subject gives less away
+    tests = [[row for rows in held_out for row in rows], *held_out]
+    tests = [[make_batch(t, i, 0, tokenizer, a, 999) for i in torch.arange(len(t)).split(64)] for t in tests]
     arms = {"with": mlm.pretraining_loss, "without": mlm.mlm_loss}
-    result = {arm: {"loss": [], "accuracy": [], "pairs": []} for arm in arms}
+    result = {arm: {"loss": [], "accuracy": [], "pairs": [], "pairs_in_one_collection": []} for arm in arms}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     for number in range(a.seeds):
         for arm, loss_fn in arms.items():
             print(f"arm {arm}", file=sys.stderr)
-            for name, column in zip(result[arm], one_run(loss_fn, number, documents, test, tokenizer, a)):
+            columns = one_run(loss_fn, number, [row for rows in documents for row in rows], tests, tokenizer, a)
+            for name, column in zip(result[arm], columns):
                 result[arm][name].append(column)
         # written after every seed, so that a run that is stopped leaves the seeds it has finished
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(),
                   "seeds": list(range(number + 1)), "settings": {k: v for k, v in vars(a).items() if k != "out"},
-                  "documents": len(documents), "held_out": len(held_out), "seconds": round(time.time() - began),
-                  "steps": list(range(0, a.steps + 1, a.every)), **result}
+                  "documents": [len(rows) for rows in documents], "held_out": [len(rows) for rows in held_out],
+                  "seconds": round(time.time() - began), "steps": list(range(0, a.steps + 1, a.every)), **result}
         Path(a.out).parent.mkdir(parents=True, exist_ok=True)
         Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
 

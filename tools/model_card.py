@@ -21,7 +21,8 @@ A small BERT (masked language model) that this course trained from scratch on En
     tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
 
 or `ftlib.model.load(hub.resolve("{name}"))`. It is a pre-norm encoder with learned positions, which transformers calls
-RoBERTa-PreLayerNorm. Weights are stored in half precision and loaded as float32.
+RoBERTa-PreLayerNorm. Weights are stored in half precision and loaded as float32. It was trained on rows of {length} tokens: the
+positions behind them still hold the waves that all positions start from, so texts longer than that are less familiar to it.
 
 ## What it was trained on
 
@@ -33,7 +34,7 @@ test of this repository checks that neither the vocabulary nor a row comes from 
 
 `{command}`
 
-AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {batch} rows of {max_tokens} packed tokens a
+AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {batch} rows of {length} packed tokens a
 step, {steps:,} steps, {tokens:.1f} M tokens, {share:.0%} of them masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at
 masked places; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.
 
@@ -70,7 +71,7 @@ def card(folder):
     gain = run["unigram"] - measured[-1][2]
     fields = {**options, **config, **run, "name": folder.name, "data": " and ".join(options["data"]), "weights": run["weights"] / 1e6,
               "tokens": run["tokens"] / 1e6, "minutes": run["seconds"] / 60, "held_out": measured[-1][2], "gain": gain, "share_test": "15 %",
-              "verdict": "The goal was 3.0." if gain >= 3.0 else "The goal was 3.0, so this run fell short of it: it needed more steps.",
+              "verdict": "The goal was 3.0." if gain >= 3.0 else "The goal was 3.0, so this run fell short: its loss was still falling, and it needs more steps.",
               "curve": "\n".join(f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured),
               "probes": "\n".join(f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | {p['finding']} |" for p in probes)}
     return CARD.format(**fields)

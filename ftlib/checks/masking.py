@@ -4,8 +4,8 @@
 >>> check_hide_tokens(lambda ids, vocab_size, mask_id, special_ids, share=0.15: (ids, ids))
 hint: every place is asked; labels must be -100 where nothing is asked, or the model learns to copy what it sees
 
-What it is not: a test of one random generator; counts are judged by binomial bounds that a right answer leaves less than
-once in 10,000 checks. Needs: torch, ftlib.
+What it is not: a test of one random generator; counts are judged by binomial bounds that a right answer leaves less
+than once in 10,000 checks. Needs: torch, ftlib.
 
 Shapes: B rows, T tokens, V vocabulary.
 """
@@ -62,26 +62,31 @@ def check_hide_tokens(answer):
     n, total = int(asked.sum()), int(ordinary.sum())
     expect(len(set(asked.sum(1).tolist())) > 3,
            "every row has the same number of questions; draw each place by itself: torch.rand(ids.shape) < share")
-    expect(within(n, total, 0.15), f"{n} of {total} words are asked, {n / total:.3f} instead of share = 0.15")
     hidden = masked[asked]
     shares = {"[MASK]": (hidden == MASK).sum(), "unchanged": (hidden == before[asked]).sum()}
-    expect(int(shares["[MASK]"]) < n, "every asked word becomes [MASK]; later texts have none, so 10 % stay and 10 % become random")
+    expect(int(shares["[MASK]"]) < n,
+           "every asked word becomes [MASK]; later texts have none, so 10 % stay and 10 % become random")
     expect(int(shares["unchanged"]) > 0.02 * n,
            "no asked word stays visible; the tenth that keeps its piece is a question too, so its label is not -100")
+    expect(within(n, total, 0.15), f"{n} of {total} words are asked, {n / total:.3f} instead of share = 0.15")
     changed = hidden[(hidden != MASK) & (hidden != before[asked])]
     expect(not within(int(shares["[MASK]"]), n, 0.72) or within(int(shares["[MASK]"]), n, 0.8),
            "72 % become [MASK]: 10 % were taken from what another draw had left; use one draw, cut at 0.8 and 0.9")
-    expect(within(int(shares["[MASK]"]), n, 0.8), f"{int(shares['[MASK]']) / n:.2f} of the asked words become [MASK], 0.80 is asked for")
+    expect(within(int(shares["[MASK]"]), n, 0.8),
+           f"{int(shares['[MASK]']) / n:.2f} of the asked words become [MASK], 0.80 is asked for")
     expect(within(int(shares["unchanged"]), n, 0.1 + 0.1 / V),
            f"{int(shares['unchanged']) / n:.2f} of the asked words stay as they are, 0.10 is asked for")
     expect(not bool(torch.isin(changed, torch.tensor(SPECIAL)).any()),
            "a random word is a special token; draw only from ids outside special_ids")
     expect(len(changed.unique()) > len(changed) / 2, "the random words are all alike; draw a new one for every place")
     again, _ = answer(before.clone(), V, MASK, SPECIAL, share=0.15)
-    expect(not torch.equal(again, masked), "two calls hide the same places; the model must meet a new mask in every epoch")
+    expect(not torch.equal(again, masked),
+           "two calls hide the same places; the model must meet a new mask in every epoch")
     _, many = answer(before.clone(), V, MASK, SPECIAL, share=0.4)
-    expect(within(int((many != -100).sum()), total, 0.4), "share=0.4 changes nothing; use the argument instead of a written 0.15")
-    return correct(f"{n} of {total} words asked, {int(shares['[MASK]']) / n:.2f} of them hidden behind [MASK], no special token touched")
+    expect(within(int((many != -100).sum()), total, 0.4),
+           "share=0.4 changes nothing; use the argument instead of a written 0.15")
+    behind = int(shares["[MASK]"]) / n
+    return correct(f"{n} of {total} words asked, {behind:.2f} of them hidden behind [MASK], no special token touched")
 
 
 @exercise
@@ -100,16 +105,21 @@ def check_asked_loss(answer):
     def near(other):
         return abs(got - float(other)) < 1e-3
 
-    expect(not near(right / n), "this is a mean; return the sum, and the loop divides by the number of all targets of the step")
-    expect(not near(right / labels.numel()), "the sum is divided by all places; unasked places have no part in it, and nothing is divided")
+    expect(not near(right / n),
+           "this is a mean; return the sum, and the loop divides by the number of all targets of the step")
+    expect(not near(right / labels.numel()),
+           "the sum is divided by all places; unasked places have no part in it, and nothing is divided")
     expect(not near(every), "the unasked places count as questions for token 0; leave out what has the label -100")
-    expect(not near(every / labels.numel()), "this is a mean in which unasked places count as token 0; sum over asked places only")
+    expect(not near(every / labels.numel()),
+           "this is a mean in which unasked places count as token 0; sum over asked places only")
     kept = flat > 0
     expect(not near(torch.nn.functional.cross_entropy(logits.flatten(0, 1)[kept], flat[kept], reduction="sum")),
            "a question for token 0 is left out; unasked is -100, and 0 is an ordinary id")
     expect(not near(-right), "the sign is turned round; a loss falls when the right token becomes likelier")
-    expect(not near(right / math.log(2)), "the loss is in bits; use the natural logarithm (nats), as the rest of the course does")
-    expect(near(right), f"the loss is {got:.3f}, and {float(right):.3f} is right; sum -log p(label) over the asked places")
+    expect(not near(right / math.log(2)),
+           "the loss is in bits; use the natural logarithm (nats), as the rest of the course does")
+    expect(near(right),
+           f"the loss is {got:.3f}, and {float(right):.3f} is right; sum -log p(label) over the asked places")
     nothing = float(answer(logits, torch.full_like(labels, -100)))
     expect(nothing == 0, f"with nothing asked the loss is {nothing}, and the sum over no places is 0")
     return correct(f"{n} of {labels.numel()} places count, and an empty sum is 0")
@@ -125,16 +135,19 @@ def check_whole_words(answer):
     got = torch.as_tensor(answer(chosen, starts)).bool()
     expect(torch.equal(chosen, kept), "your function changes `chosen`; work on a copy")
     expect(tuple(got.shape) == (2, 8), f"the shape is {tuple(got.shape)}, (2, 8) is asked for")
-    expect(not torch.equal(got, chosen), "nothing has changed; a word whose first piece is chosen must be chosen to its last piece")
+    expect(not torch.equal(got, chosen),
+           "nothing has changed; a word whose first piece is chosen must be chosen to its last piece")
     expect(not torch.equal(got, chosen & starts), "only first pieces are left; the pieces after them must follow")
     anywhere = torch.tensor([[1, 1, 1, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1]]).bool()
     expect(not torch.equal(got, anywhere),
-           "a word is hidden when any piece is drawn, so long words are hidden more often; the first piece alone decides")
+           "a word is hidden when any piece is drawn, so long words are hidden more often; the first piece "
+           "alone decides")
     one = chosen & starts
     one[:, 1:] |= one[:, :-1].clone() & ~starts[:, 1:]
     expect(not torch.equal(got, one), "only one piece follows; a word of three pieces or more must go as a whole")
     expect(not bool((got & ~right & ~chosen).any()), "a word was hidden although its first piece is not chosen")
-    expect(torch.equal(got, right), "a piece does not follow the first piece of its word; look at each row from left to right")
+    expect(torch.equal(got, right),
+           "a piece does not follow the first piece of its word; look at each row from left to right")
     cut, none = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool(), torch.tensor([[0, 0, 1], [0, 0, 0]]).bool()
     border = torch.as_tensor(answer(none, cut)).bool()
     expect(not bool(border[1, 0]), "the last word of one row reaches into the next row; treat each row by itself")
@@ -143,7 +156,8 @@ def check_whole_words(answer):
     starts[:, 0] = True
     got = torch.as_tensor(answer(chosen, starts)).bool()
     expect(torch.equal(got & starts, chosen & starts), "the first pieces have changed; they keep their own draw")
-    expect(bool((got[:, 1:] == got[:, :-1])[~starts[:, 1:]].all()), "in a longer test a piece differs from the piece before it in its word")
+    expect(bool((got[:, 1:] == got[:, :-1])[~starts[:, 1:]].all()),
+           "in a longer test a piece differs from the piece before it in its word")
     return correct("every piece follows the first piece of its word")
 
 
@@ -152,7 +166,8 @@ def check_unigram_line(answer):
     """answer(train_ids, held_out_ids, vocab_size) -> nats per token, counts with one added."""
     g = torch.Generator().manual_seed(2)
     p = torch.arange(1, 41).float().reciprocal()
-    train, held = torch.multinomial(p, 600, True, generator=g).view(20, 30), torch.multinomial(p, 200, True, generator=g).view(10, 20)
+    train = torch.multinomial(p, 600, True, generator=g).view(20, 30)
+    held = torch.multinomial(p, 200, True, generator=g).view(10, 20)
     held[0, 0] = 44  # a token that the training text does not have
     right, got = evaluate.unigram_loss(train, held, 45), float(answer(train, held, 45))
 
@@ -163,16 +178,21 @@ def check_unigram_line(answer):
     counts = torch.bincount(train.flatten(), minlength=45).double()
     own = torch.bincount(held.flatten(), minlength=45).double()
     share = (counts + 1) / (counts + 1).sum()
-    expect(math.isfinite(got), "the line is infinite: a token that training never showed has probability 0; add 1 to every count")
-    expect(abs(got - right / math.log(2)) > 1e-4, "the line is in bits; the loss of the course is in nats, so use the natural logarithm")
+    expect(math.isfinite(got),
+           "the line is infinite: a token that training never showed has probability 0; add 1 to every count")
+    expect(abs(got - right / math.log(2)) > 1e-4,
+           "the line is in bits; the loss of the course is in nats, so use the natural logarithm")
     expect(abs(got - line(own + 1, held)) > 1e-4 and abs(got - line(own, held)) > 1e-4,
            "the counts come from the held-out text itself; a guess may only know the training text")
     expect(abs(got - line(counts + 1, train)) > 1e-4 and abs(got - float(-(share * share.log()).sum())) > 1e-4,
            "this is the entropy of the training text; the line is what held-out tokens cost")
-    expect(abs(got - float(-share.log().mean())) > 1e-4, "every token of the vocabulary counts once; take the mean over the held-out tokens")
-    expect(abs(got - math.log(45)) > 1e-4, "this is ln V, the guess that knows nothing; use the counts of the training text")
+    expect(abs(got - float(-share.log().mean())) > 1e-4,
+           "every token of the vocabulary counts once; take the mean over the held-out tokens")
+    expect(abs(got - math.log(45)) > 1e-4,
+           "this is ln V, the guess that knows nothing; use the counts of the training text")
     expect(abs(got - math.exp(right)) > 1e-3, "this is the perplexity; the line is its logarithm")
-    expect(abs(got - right) < 1e-4, f"the line is {got:.3f}, and {right:.3f} is right; mean of -log((count + 1) / (all + V))")
+    expect(abs(got - right) < 1e-4,
+           f"the line is {got:.3f}, and {right:.3f} is right; mean of -log((count + 1) / (all + V))")
     return correct(f"{got:.2f} nats per token: a model above this line has not read its input yet")
 
 
@@ -184,9 +204,14 @@ def check_make_questions(answer):
     batch = answer(ids, V, MASK, SPECIAL)
     expect({"input_ids", "labels"} <= set(batch), f"the batch has {sorted(batch)}; it needs input_ids and labels")
     masked, labels = batch["input_ids"], batch["labels"]
-    expect(not torch.equal(masked, before), "nothing is hidden: the model sees every answer; the batch needs the masked ids")
+    expect(not bool((labels == masked).all()),
+           "the labels are a copy of the masked row, as in the snippet; ask for the ids from before, and only "
+           "where they are hidden")
+    expect(not torch.equal(masked, before),
+           "nothing is hidden: the model sees every answer; the batch needs the masked ids")
     expect(not bool((labels == before).all()),
-           "all tokens are targets: 85 % of the answers stand in the input, and the model learns to copy; labels need -100")
+           "all tokens are targets: 85 % of the answers stand in the input, and the model learns to copy; "
+           "labels need -100")
     expect(not bool((labels == masked)[labels != -100].float().mean() > 0.5),
            "the labels are the masked row, so the right answer to [MASK] would be [MASK]; keep the ids from before")
     _expect_places(ids, before, masked, labels)

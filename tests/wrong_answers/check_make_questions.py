@@ -60,12 +60,12 @@ def half(input_ids, vocab_size, mask_id, special_ids):
 
 
 WRONG = [
-    (unchanged, "changes the ids"),
+    (unchanged, "as in the snippet"),
     (all_targets, "all tokens are targets"),
     (nothing_hidden, "nothing is hidden"),
     (masked_labels, "would be [MASK]"),
     (special_asked, "special tokens are asked"),
     (in_place, "changes the ids"),
     (zeros, "0 is a token"),
-    (half, "0.50 instead of 0.15"),
+    (half, "instead of 0.15"),
 ]

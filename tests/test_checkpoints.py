@@ -1,0 +1,72 @@
+"""The models this project trained: complete, small, opened by transformers with equal logits, and trained on no test text."""
+import importlib.util
+import json
+import pathlib
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from ftlib import data, model, tokenize
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDERS = sorted(path for path in (ROOT / "data" / "checkpoints").glob("*") if path.is_dir())
+
+
+def from_file(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_a_checkpoint():
+    assert "reviews-bert-mini" in {folder.name for folder in FOLDERS}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folder):
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 12e6
+    ours, theirs = model.load(folder).eval(), AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True).eval()
+    text = "this film was [MASK], and the acting [MASK]."
+    ids = torch.tensor(tokenize.encode(tokenize.load(folder), [text]))
+    assert AutoTokenizer.from_pretrained(folder)(text)["input_ids"] == ids[0].tolist()
+    with torch.no_grad():
+        gap = (ours(ids).logits - theirs(input_ids=ids).logits).abs().max()
+    assert gap < 1e-4
+    assert ours.config.max_tokens >= 64
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_card_is_made_from_the_run_record(folder):
+    maker, written = from_file(ROOT / "tools" / "model_card.py"), (folder / "README.md").read_text(encoding="utf-8")
+    assert maker.card(folder) == written
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert {"command", "commit", "machine", "seconds", "tokens", "curve", "unigram", "seed"} <= run.keys()
+    assert run["curve"][-1][0] == run["steps"] and run["curve"][-1][2] < run["unigram"] - 1
+    # the control: another number in the record gives another card
+    run["unigram"] += 1
+    assert f"{run['unigram']:.2f}" not in written
+
+
+class Forbidden(dict):
+    """Columns that must not be looked at."""
+
+    def __getitem__(self, key):
+        raise AssertionError(f"pretraining read the test split's column {key!r}")
+
+    get = items = values = __iter__ = __getitem__
+
+
+def test_pretraining_never_reads_a_test_text(monkeypatch):
+    sys.path.insert(0, str(ROOT / "recipes"))
+    recipe = from_file(ROOT / "recipes" / "pretrain_mlm.py")
+    few = data.load("rotten_tomatoes")
+    small = {part: {"text": columns["text"][:300]} for part, columns in few.items() if part != "test"}
+    monkeypatch.setattr(data, "load", lambda name: {**small, "test": Forbidden()})
+    tokenizer, rows, held_out = recipe.corpus(["rotten_tomatoes"], 500, 32)
+    assert rows.shape[1] == held_out.shape[1] == 32 and tokenizer.get_vocab_size() <= 500
+    with pytest.raises(AssertionError, match="test split"):  # the trap works
+        monkeypatch.setattr(data, "load", lambda name: {**small, "train": Forbidden()})
+        recipe.corpus(["rotten_tomatoes"], 500, 32)
