@@ -182,3 +182,37 @@ def test_classifier_from_a_saved_folder(pretrained):
     assert torch.equal(encoder.tokens.weight, kept.tokens.weight) and not torch.equal(fresh.tokens.weight, kept.tokens.weight)
     assert vars(fresh.config) == vars(kept.config) and classify.Classifier(encoder, 2).head.in_features == 16
     assert tokenizer.get_vocab_size() == 400
+
+
+# ---- the demo ----
+
+def test_demo_without_the_pretrained_model_says_so(monkeypatch, capsys):
+    demo = module(DEMO)
+
+    def missing(name):
+        raise FileNotFoundError(f"no model in nowhere/{name}")
+    monkeypatch.setattr(demo.hub, "resolve", missing)
+    monkeypatch.setattr(sys, "argv", ["demo", "--fill", "a [MASK] film"])
+    demo.main()
+    assert capsys.readouterr().out == "reviews-bert-mini cannot be used: no model in nowhere/reviews-bert-mini\n"
+
+
+def test_quick_demo_runs_all_its_parts(pretrained, monkeypatch, capsys):
+    demo = module(DEMO)
+    monkeypatch.setattr(demo.hub, "resolve", lambda name: str(pretrained))
+    monkeypatch.setattr(sys, "argv", ["demo", "--quick"])
+    demo.main()
+    out = capsys.readouterr().out
+    assert "unigram |" in out and "bigram |" in out and out.count("*") > 5  # the curve and its lines
+    assert "goal of 0.8 was NOT reached here" in out  # 40 steps cannot; it must not say otherwise
+    assert out.count("before:") == out.count("after:") == 3
+    assert "the difference:" in out and out.count("95 % interval") == 3
+    monkeypatch.setattr(sys, "argv", ["demo", "--fill", "a [MASK] [MASK] film"])
+    demo.main()
+    assert capsys.readouterr().out.count(";") == 1
+
+
+def test_module_hands_over_to_the_demo(pretrained):
+    """`python -m ftlib.mlm`, from any folder; options reach the demo."""
+    ended = subprocess.run([sys.executable, "-m", "ftlib.mlm", "--help"], capture_output=True, text=True, timeout=120, env=variables(), cwd=pretrained)
+    assert ended.returncode == 0 and "--fill TEXT" in ended.stdout

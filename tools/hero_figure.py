@@ -2,7 +2,7 @@
 
     python tools/hero_figure.py
 
-The same data gives the same bytes. Only seeds with a complete row of cells are drawn. Needs: matplotlib, ftlib.
+The same data gives the same bytes. Cells that some method lacks are not drawn. Needs: matplotlib, ftlib.
 """
 
 import argparse
@@ -21,14 +21,17 @@ from ftlib import plot  # noqa: E402
 
 NAMES = {"MiniLM fine-tuned": "blue", "MiniLM frozen": "orange", "reviews-bert-mini": "green", "scratch": "grey"}
 
+NEEDED = (10, 32, 100, 320, 1000)  # a seed without these is left out; more labels are drawn where every seed has them
+
 
 def curves(result):
     """(sizes, seeds, {method: accuracies in percent, one list for each seed}) of the seeds that are complete."""
     table = {(c["method"], c["seed"], c["n"]): 100 * c["accuracy"] for c in result["cells"]}
-    sizes = sorted({n for _, _, n in table})
-    seeds = [s for s in sorted({s for _, s, _ in table}) if all((m, s, n) in table for m in NAMES for n in sizes)]
+    present = sorted({n for _, _, n in table})
+    seeds = [s for s in sorted({s for _, s, _ in table}) if all((m, s, n) in table for m in NAMES for n in NEEDED)]
     if not seeds:
-        raise ValueError("no seed has every cell; run recipes/label_efficiency.py to its end for at least one")
+        raise ValueError(f"no seed has a cell for each method at {NEEDED} labels; run recipes/label_efficiency.py on")
+    sizes = [n for n in present if all((m, s, n) in table for m in NAMES for s in seeds)]
     return sizes, seeds, {m: [[table[m, s, n] for n in sizes] for s in seeds] for m in NAMES}
 
 
