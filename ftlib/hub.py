@@ -34,7 +34,10 @@ MODELS = {
         "files": {"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
                   "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}},
     # Trained by this project: it comes with the repository, and its sums are added here together with the folder.
-    "reviews-bert-mini": {"repo": None, "revision": None, "package": None, "module": None, "inside": None, "files": {}},
+    "reviews-bert-mini": {
+        "repo": None, "revision": None, "package": None, "module": None, "inside": None,
+        "files": {"model.safetensors": "33ee5fa81d31b40ec4eb6b578ab7384c9fb35e281e0db24896949c3752d82ada",
+                  "tokenizer.json": "14e3e2aad80174c4e3cf7636121a1fa3b0208467fe50a286364c4e32d9b8f195"}},
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased", "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
         "package": None, "module": None, "inside": None,

@@ -55,7 +55,7 @@ places is {unigram:.2f}, so the model is **{gain:.2f} nats** under it. {verdict}
 
 ## What it is not good for
 
-It has read nothing but film reviews, {tokens:.0f} million tokens of them, several times over: it knows no facts worth quoting and no
+It has read nothing but film reviews, {tokens:.0f} million tokens with repeats: it knows no facts worth quoting and no
 other kind of text, it repeats the prejudices of its reviewers, and it writes nothing. Take it to learn with, to fine-tune on
 sentiment, and to compare with; for real work take a model pretrained on more.
 
