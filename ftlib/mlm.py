@@ -47,7 +47,7 @@ def mask_tokens(input_ids, vocab_size, mask_id, special_ids, *, seed, epoch, ind
         first = torch.where(starts_word[input_ids], places, 0).cummax(dim=1).values
         choose = choose.gather(1, first)
     ordinary = torch.ones(vocab_size, dtype=torch.bool)
-    ordinary[torch.as_tensor(special_ids)] = False
+    ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False
     asked = (choose < share) & ordinary[input_ids]
     labels = input_ids.masked_fill(~asked, -100)
     masked = torch.where(asked & (how < 0.8), mask_id, input_ids)

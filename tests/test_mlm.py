@@ -75,7 +75,7 @@ def test_special_tokens_are_neither_asked_nor_drawn(counted):
     assert changed.sum() > 3000 and (masked[changed] >= 5).all()
     masked, labels = masks(ids, share=0.5, function=planted("& ordinary[input_ids]", ""))
     assert (labels[special] != -100).any()
-    masked, labels = masks(ids, share=0.5, function=planted("ordinary[torch.as_tensor(special_ids)] = False", "pass"))
+    masked, labels = masks(ids, share=0.5, function=planted("ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False", "pass"))
     assert (masked[(masked != ids) & (masked != MASK)] < 5).any()
     counted("fault", 2)
 
@@ -259,3 +259,9 @@ def test_a_small_model_learns_to_fill_in():
         optimizer.step(), optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[0] > 3 and sum(losses[-20:]) / 20 < 1  # log 24 = 3.2 nats is what guessing costs
+
+
+def test_a_vocabulary_without_special_tokens_can_be_masked_too():
+    ids = torch.arange(5, 37).view(2, 16)
+    _, labels = mlm.mask_tokens(ids, 40, 4, [], seed=0, epoch=0, index=torch.arange(2), share=1.0)
+    assert torch.equal(labels, ids)  # with nothing forbidden and a share of 1 every place is asked
