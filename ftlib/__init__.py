@@ -6,10 +6,12 @@ docstring what it is, how to use it, what it is not, and what it needs.
     data         real texts that need no network, split by a hash of the text; your own CSV with located errors
     hub          a model's name becomes a local folder, with or without a network
     tokenize     train and load WordPiece and BPE; pack text into rows, pad batches to their longest row
+    attention    scaled dot products, masks and heads written out; the attention maps of a loaded model
     model        one transformer, bidirectional or causal; loads and saves BERT and GPT-2 folders
     mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
     classify     heads on any encoder, freezing, batches grouped by length, predictions
-    optim        parameter groups, AdamW, warm-up with linear or cosine decay as functions of the step
+    autograd     backpropagation to read: scalars, tensors, finite differences
+    optim        parameter groups, warm-up and decay as functions of the step, AdamW and its forerunners written out
     train        the loop: steps() is a generator, and the body of your `for` is yours
     launch       one processor, one GPU or many under torchrun, from the environment
     checkpoint   one safetensors file, written whole or not at all; resume from the newest valid one

@@ -36,7 +36,7 @@ MODELS = {
     # Trained by this project: it comes with the repository, and its sums are added here together with the folder.
     "reviews-bert-mini": {
         "repo": None, "revision": None, "package": None, "module": None, "inside": None,
-        "files": {"model.safetensors": "33ee5fa81d31b40ec4eb6b578ab7384c9fb35e281e0db24896949c3752d82ada",
+        "files": {"model.safetensors": "971c6890c2ea883f758a1c0d4f325529d86b932566aec8d4200504193cd27479",
                   "tokenizer.json": "14e3e2aad80174c4e3cf7636121a1fa3b0208467fe50a286364c4e32d9b8f195"}},
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased", "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",

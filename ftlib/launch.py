@@ -61,7 +61,8 @@ def native_bf16(device):
 def setup(seed=None, device=None, bf16=None):
     """Read RANK, WORLD_SIZE and LOCAL_RANK, join the other processes, choose the device; returns a Place.
 
-    bf16: True or False to insist, None to use it where the hardware has it. Raises ValueError on a half-set environment.
+    bf16: True or False to insist; None uses it where the hardware has it, and `FTLIB_BF16=0` or `1` decides instead.
+    Raises ValueError on a half-set environment.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and "RANK" not in os.environ:
@@ -73,8 +74,9 @@ def setup(seed=None, device=None, bf16=None):
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
     if seed is not None:
         torch.manual_seed(seed)  # the same everywhere: all processes must start from the same weights
-    use = native_bf16(device) if bf16 is None else bf16
-    return Place(device, rank, world, torch.bfloat16 if use else None)
+    if bf16 is None:
+        bf16 = {"0": False, "1": True}.get(os.environ.get("FTLIB_BF16", ""), native_bf16(device))
+    return Place(device, rank, world, torch.bfloat16 if bf16 else None)
 
 
 def wrap(model, place):

@@ -49,6 +49,14 @@ class Output(NamedTuple):
     next_sentence_logits: torch.Tensor | None = None
 
 
+def _attend(q, k, v, mask, drop, is_causal):
+    """SDPA written out. On a CPU with bfloat16 the fused kernel's backward costs more than all matrix products together."""
+    scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5  # (B, H, T, T)
+    if mask is not None or is_causal:
+        scores = scores.masked_fill(~(torch.ones_like(scores).bool().tril() if is_causal else mask), float("-inf"))
+    return F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v  # the softmax runs in float32 under autocast
+
+
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017), (B, T, D) -> (B, T, D)."""
     def __init__(self, config):
@@ -60,9 +68,9 @@ class Attention(nn.Module):
     def forward(self, x, mask=None):
         B, T, D = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, K)
-        drop = self.dropout if self.training else 0.0
         # SDPA refuses a mask together with is_causal, so _mask() has put causality into the mask when there is one
-        y = F.scaled_dot_product_attention(q, k, v, mask, drop, is_causal=self.causal and mask is None)
+        fused = F.scaled_dot_product_attention if x.device.type != "cpu" or q.dtype != torch.bfloat16 else _attend
+        y = fused(q, k, v, mask, self.dropout if self.training else 0.0, is_causal=self.causal and mask is None)
         return self.out(y.transpose(1, 2).reshape(B, T, D))  # (B, H, T, K) -> (B, T, D)
 
 
@@ -70,21 +78,17 @@ class Block(nn.Module):
     """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T, D)."""
     def __init__(self, config):
         super().__init__()
-        W, eps = config.width, config.norm_eps
-        self.pre_norm, self.attention = config.pre_norm, Attention(config)
+        W, eps, self.pre_norm, self.attention = config.width, config.norm_eps, config.pre_norm, Attention(config)
         self.up, self.down = nn.Linear(W, config.inner), nn.Linear(config.inner, W)
         self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
         self.drop = nn.Dropout(config.dropout)
 
-    def feed_forward(self, x):
-        return self.down(F.gelu(self.up(x)))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
-
     def forward(self, x, mask=None):
         if self.pre_norm:  # the residual path stays free of norms, which lets deep models start learning at once
             x = x + self.drop(self.attention(self.norm1(x), mask))
-            return x + self.drop(self.feed_forward(self.norm2(x)))
+            return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
         x = self.norm1(x + self.drop(self.attention(x, mask)))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+        return self.norm2(x + self.drop(self.down(F.gelu(self.up(x)))))
 
 
 class Transformer(nn.Module):
@@ -171,14 +175,12 @@ _BERT = {
     "blocks.{}.attention.qkv": "encoder.layer.{}.attention.self.query|key|value",
     "blocks.{}.attention.out": "encoder.layer.{}.attention.output.dense",
     "blocks.{}.up": "encoder.layer.{}.intermediate.dense", "blocks.{}.down": "encoder.layer.{}.output.dense",
-    "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm",
-    "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm", "pooler": "pooler.dense",
-    "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions",
-    "next_sentence": "^cls.seq_relationship"}
+    "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm",
+    "pooler": "pooler.dense", "next_sentence": "^cls.seq_relationship",
+    "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions"}
 _FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _BERT | {
-    "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "norm_out": "LayerNorm",
-    "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
-    "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}}
+    "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
+    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}}
 
 
 def _names(model, family):
@@ -195,8 +197,7 @@ def _names(model, family):
 def load(folder):
     """The model of a transformers folder: a LanguageModel, or a Transformer where the file holds no head (MiniLM).
 
-    Raises ValueError for a family or a variant this file does not know, KeyError, naming the tensor, if one is missing.
-    """
+    Raises ValueError for a family or a variant this file does not know, KeyError, naming the tensor, if one is missing."""
     c = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     family, act, tied = c.get("model_type"), c.get("hidden_act", "gelu"), c.get("tie_word_embeddings", True)
     if family not in _FAMILIES or act != "gelu" or not tied:
@@ -225,8 +226,7 @@ def load(folder):
 def save(model, folder, half=True):
     """Write config.json and model.safetensors (float16 if `half`) so that transformers gives equal logits.
 
-    Raises ValueError for what no masked-LM class of transformers holds: a causal model, or pre-norm with segments.
-    """
+    Raises ValueError for what no masked-LM class of transformers holds: a causal model, or pre-norm with segments."""
     c, folder = model.config, Path(folder)
     if c.causal or (c.pre_norm and c.segments):
         raise ValueError(f"causal={c.causal}, pre_norm={c.pre_norm}, segments={c.segments} has no masked-LM class in "

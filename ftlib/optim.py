@@ -1,4 +1,4 @@
-"""Which weights decay, which layer learns how fast, and how the rate moves over the run.
+"""Which weights decay, which layer learns how fast, how the rate moves over the run, and the updates written out.
 
 Use it:
 
@@ -9,12 +9,20 @@ Use it:
     >>> optimizer = adamw(groups)
     >>> [round(warmup_linear(step, warmup=2, total=6), 2) for step in range(6)]
     [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    >>> w, state = torch.tensor([1.0, -2.0]), {}
+    >>> for _ in range(3):                                   # a step on half the squared length, whose gradient is w
+    ...     w, state = adamw_update(w, w, state, lr=0.1, weight_decay=0.0)
+    >>> [round(x, 2) for x in w.tolist()]
+    [0.7, -1.7]
 
 A schedule is a plain function from the number of the optimizer step to a factor on the rate; `train.steps` multiplies.
 So nothing has to be saved or restored: step 700 of a resumed run asks the same function the same question.
 
-What it is not: an optimizer. The update is torch's fused AdamW; chapter 03 writes it by hand and shows both agree.
-Needs: torch only.
+The `..._update` functions are the four classical rules as pure functions, weights and state in, weights and state out,
+one tensor at a time: to read, to change, to try an idea. `state` starts as {} and is never changed in place.
+
+What it is not: a fast optimizer. For training take torch's fused AdamW (`adamw`); the tests and chapter 03 show that the
+functions here give the same weights. Needs: torch only.
 """
 
 import math
@@ -90,3 +98,38 @@ def warmup_cosine(step, warmup, total, floor=0.0):
         return (step + 1) / warmup
     done = min(1.0, (step - warmup) / (total - warmup))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def momentum_update(w, g, state, lr, beta=0.9):
+    """One step of SGD with momentum (Polyak 1964) -> (new w, new state). w, g: tensors of one shape; beta 0 is plain SGD.
+
+    torch's form: a sum of old gradients that fade by beta, so a steady gradient moves w by lr / (1 - beta) a step.
+    """
+    v = beta * state.get("v", 0.0) + g
+    return w - lr * v, {"v": v}
+
+
+def rmsprop_update(w, g, state, lr, beta=0.99, eps=1e-8):
+    """One step of RMSprop (Tieleman & Hinton 2012) -> (new w, new state): the gradient over its own recent size."""
+    s = beta * state.get("s", 0.0) + (1 - beta) * g * g
+    # s starts at 0 and nothing corrects it, so the first step is 1 / sqrt(1 - beta) times too long, as in torch
+    return w - lr * g / (s.sqrt() + eps), {"s": s}
+
+
+def adam_update(w, g, state, lr, betas=(0.9, 0.999), eps=1e-8):
+    """One step of Adam (Kingma & Ba 2015) -> (new w, new state). Nearly every weight moves by about lr at most."""
+    beta1, beta2 = betas
+    t = state.get("t", 0) + 1
+    m = beta1 * state.get("m", 0.0) + (1 - beta1) * g
+    s = beta2 * state.get("s", 0.0) + (1 - beta2) * g * g
+    # both means start at 0 and hold only 1 - beta**t of their weight; the state itself stays uncorrected
+    m_hat, s_hat = m / (1 - beta1**t), s / (1 - beta2**t)
+    return w - lr * m_hat / (s_hat.sqrt() + eps), {"t": t, "m": m, "s": s}
+
+
+def adamw_update(w, g, state, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    """One step of AdamW (Loshchilov & Hutter 2019) -> (new w, new state): shrink the weights, then a step of Adam.
+
+    The decay never enters g, so it is not divided by the gradient's size: every weight loses the share lr * weight_decay.
+    """
+    return adam_update(w * (1 - lr * weight_decay), g, state, lr, betas, eps)

@@ -21,6 +21,7 @@ Shapes: N rows, T tokens in a row, B rows in a batch.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -47,30 +48,50 @@ def _wordpiece(vocab=None):
     return tokenizer
 
 
+def _commonest(texts, letters, room):
+    """The commonest characters of the texts that fit into `room` pieces, one for `e` and, if it is a letter, `##e`."""
+    normalizer = _wordpiece().normalizer
+    counts = Counter(char for text in texts for char in normalizer.normalize_str(text) if char in letters)
+    kept = []
+    for char in sorted(counts, key=lambda char: (-counts[char], char)):  # a tie must not depend on the process
+        room -= 1 + (f"##{char}" in letters)
+        if room < 0:
+            break
+        kept.append(char)
+    return kept
+
+
 def train_wordpiece(texts, vocab_size, min_frequency=2):
     """Learn a lower-cased WordPiece vocabulary (Schuster & Nakajima 2012) from an iterable of strings.
 
     The normaliser is BERT's: it strips accents and puts spaces around Chinese characters, so the same call on
     Chinese text gives a vocabulary of characters. The same texts give the same pieces and ids in every process.
 
-    Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces (more only if the texts have more letters), the
-    first five being `SPECIAL`. Raises ValueError if `vocab_size` leaves no room beside the special tokens.
+    Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces, the first five being `SPECIAL`. If the texts have
+    more characters than fit, as Chinese has, the commonest are kept and a word with any other becomes [UNK].
+    Raises ValueError if `vocab_size` leaves no room for one character beside the special tokens.
     """
-    if vocab_size <= len(SPECIAL):
-        raise ValueError(f"vocab_size is {vocab_size}, the special tokens alone take {len(SPECIAL)}; ask for more")
+    if vocab_size < len(SPECIAL) + 2:  # a character takes two places, once as `e` and once as `##e`
+        raise ValueError(f"vocab_size is {vocab_size}, but the special tokens take {len(SPECIAL)} and each character up "
+                         f"to 2; ask for {len(SPECIAL) + 2} or more")
 
-    def learn(texts, size, first):
+    def learn(texts, size, first, **limits):
         tokenizer = _wordpiece()
         tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(
-            vocab_size=size, min_frequency=min_frequency, special_tokens=first, show_progress=False))
+            vocab_size=size, min_frequency=min_frequency, special_tokens=first, show_progress=False, **limits))
         return tokenizer.get_vocab()
 
     # The library numbers inner letters (##e) in the order of a hash table, which differs from process to process, and
     # breaks ties by number. A resumed run would read its embeddings with other ids. So the letters are found first,
     # from the distinct words, and numbered in their own order.
     texts = list(texts)
-    letters = learn({word for text in texts for word in text.split()}, 1, SPECIAL)
-    vocab = learn(texts, vocab_size, SPECIAL + sorted(piece for piece in letters if piece.startswith("##")))
+    letters, limits = learn({word for text in texts for word in text.split()}, 1, SPECIAL), {}
+    if len(letters) > vocab_size:  # the library would keep every character and return more pieces than it was asked for
+        kept = _commonest(texts, letters, vocab_size - len(SPECIAL))
+        letters = {f"##{char}" for char in kept} & letters.keys()
+        limits = {"initial_alphabet": kept, "limit_alphabet": len(kept)}
+    inner = sorted(piece for piece in letters if piece.startswith("##"))
+    vocab = learn(texts, vocab_size, SPECIAL + inner, **limits)
     tokenizer = _wordpiece(vocab)
     tokenizer.add_special_tokens(SPECIAL)
     return _frame(tokenizer)
@@ -116,19 +137,32 @@ def load(folder):
     return tokenizer
 
 
-def encode(tokenizer, texts, max_tokens=None):
+def cut(row, max_tokens, keep="head"):
+    """At most `max_tokens` ids of a row [CLS] ... [SEP]: its beginning, its end ("tail"), or half of each ("both").
+
+    [CLS] and [SEP] always stay. Sun et al. (2019) compare the three ways for reviews. Raises ValueError.
+    """
+    if keep not in ("head", "tail", "both"):
+        raise ValueError(f'keep is {keep!r}; it must be "head", "tail" or "both"')
+    if max_tokens < 3:
+        raise ValueError(f"max_tokens is {max_tokens}, but [CLS] and [SEP] already take 2; allow at least 3")
+    if len(row) <= max_tokens:
+        return list(row)
+    text, room = row[1:-1], max_tokens - 2
+    front = {"head": room, "tail": 0, "both": (room + 1) // 2}[keep]
+    # len(text) - ..., because text[-0:] would be the whole text
+    return [row[0], *text[:front], *text[len(text) - (room - front):], row[-1]]
+
+
+def encode(tokenizer, texts, max_tokens=None, keep="head"):
     """Token ids of each text, framed by [CLS] and [SEP] and cut to `max_tokens` ids (None: not cut).
 
-    Returns a list of N lists of ints. The cut keeps the beginning of the text and the closing [SEP].
+    Returns a list of N lists of ints. `keep` says which part of a long text stays, see `cut`.
     """
     if isinstance(texts, str):
         raise TypeError("encode takes a list of texts and got one string; write encode(tokenizer, [text])")
-    if max_tokens is not None and max_tokens < 3:
-        raise ValueError(f"max_tokens is {max_tokens}, but [CLS] and [SEP] already take 2; allow at least 3")
     rows = [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
-    if max_tokens is None:
-        return rows
-    return [row if len(row) <= max_tokens else row[: max_tokens - 1] + row[-1:] for row in rows]
+    return rows if max_tokens is None else [cut(row, max_tokens, keep) for row in rows]
 
 
 def decode(tokenizer, ids):

@@ -21,7 +21,7 @@ from finetune import encoder_of, finetune, score  # beside this file: Python put
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from ftlib import classify, data, evaluate, optim, seed, tokenize
+from ftlib import classify, data, evaluate, launch, optim, seed, tokenize
 
 SIZES = (10, 32, 100, 320, 1000, 3200, 10000)
 METHODS = {  # name -> model, and what finetune() is told; no settings: a probe on frozen features
@@ -44,7 +44,7 @@ def features_of(name, texts, tokens):
     return classify.features(encoder, classify.batches_of(tokenize.encode(tokenizer, texts, tokens)))
 
 
-def one_cell(method, few, test, vectors, tokens, number):
+def one_cell(method, few, test, vectors, tokens, number, place):
     """Train one way on `few` -> {accuracy, macro_f1, seconds} on `test`. Only the training is timed."""
     (name, settings), n, began = METHODS[method], len(few["label"]), time.perf_counter()
     if settings is None:  # vectors: (features of the N texts, features of the test texts)
@@ -53,9 +53,9 @@ def one_cell(method, few, test, vectors, tokens, number):
         torch.manual_seed(number)  # the random weights of "scratch" are drawn here
         encoder, tokenizer = encoder_of(name, scratch=method == "scratch")
         net, _ = finetune(encoder, tokenizer, few["text"], few["label"], epochs=1 if n >= 10000 else 2 if n >= 3200 else 3,
-                          size=min(16, n), tokens=tokens, seed=number, **settings)
+                          size=min(16, n), tokens=tokens, seed=number, place=place, **settings)
         seconds = time.perf_counter() - began
-        logits, _ = score(net, tokenizer, test["text"], test["label"], tokens)
+        logits, _ = score(net, tokenizer, test["text"], test["label"], tokens, place)
     labels = torch.tensor(test["label"])
     return {"accuracy": round(evaluate.accuracy(logits, labels), 4), "macro_f1": round(evaluate.macro_f1(logits, labels, 2), 4),
             "seconds": round(seconds, 1)}
@@ -88,9 +88,10 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/label_efficiency.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
+    place = launch.setup()
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"commit": commit, "machine": seed.machine(), "versions": seed.versions(),
-             "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
+             "precision": str(place.dtype or torch.float32), "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
     old = read(a.out)
     for key in ("tokens", "tests") if old["cells"] else ():
         if old[key] != about[key]:
@@ -109,7 +110,7 @@ def main():
             for n in todo:
                 few = data.subset(splits["train"], n, number)
                 vectors = (held["train"][:n], held["test"]) if METHODS[method][1] is None else None
-                cell = {"method": method, "n": n, "seed": number, **one_cell(method, few, test, vectors, a.tokens, number)}
+                cell = {"method": method, "n": n, "seed": number, **one_cell(method, few, test, vectors, a.tokens, number, place)}
                 add(a.out, cell, about)
                 print(cell, flush=True)
 

@@ -23,6 +23,34 @@ def counted():
 
 
 @pytest.fixture
+def two_processes(tmp_path_factory):
+    """`two_processes(work)` runs work(rank) in two forked processes that talk over gloo -> [exit status]; 0: it returned a true value."""
+    import signal
+
+    import torch
+    import torch.distributed as dist
+
+    def run(work):
+        meet, children = tmp_path_factory.mktemp("meet") / "file", []
+        for rank in range(2):
+            torch.manual_seed(0)
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    signal.alarm(60)
+                    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+                    dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
+                    status = 0 if work(rank) else 2
+                finally:
+                    os._exit(status)
+            children.append(pid)
+        return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+    return run
+
+
+@pytest.fixture
 def validate():
     """`validate(path, timeout=...)` runs nbval strictly over a notebook, as tools/test.py does."""
 

@@ -65,8 +65,8 @@ def test_pretraining_never_reads_a_test_text(monkeypatch):
     few = data.load("rotten_tomatoes")
     small = {part: {"text": columns["text"][:300]} for part, columns in few.items() if part != "test"}
     monkeypatch.setattr(data, "load", lambda name: {**small, "test": Forbidden()})
-    tokenizer, rows, held_out = recipe.corpus(["rotten_tomatoes"], 500, 32)
-    assert rows.shape[1] == held_out.shape[1] == 32 and tokenizer.get_vocab_size() <= 500
+    tokenizer, rows, held_out = recipe.corpus(["rotten_tomatoes"], 500, 64, 32)
+    assert (rows.shape[1], held_out.shape[1]) == (64, 32) and tokenizer.get_vocab_size() <= 500
     with pytest.raises(AssertionError, match="test split"):  # the trap works
         monkeypatch.setattr(data, "load", lambda name: {**small, "train": Forbidden()})
-        recipe.corpus(["rotten_tomatoes"], 500, 32)
+        recipe.corpus(["rotten_tomatoes"], 500, 64, 32)

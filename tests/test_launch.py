@@ -49,7 +49,12 @@ def test_the_device_can_be_chosen(monkeypatch):
 @pytest.mark.parametrize("amx, kind", [(True, torch.bfloat16), (False, None)])
 def test_bfloat16_where_it_is_fast(amx, kind, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.delenv("FTLIB_BF16", raising=False)
     assert launch.setup(device="cpu").dtype is kind
+    for word, wanted in (("0", None), ("1", torch.bfloat16)):
+        monkeypatch.setenv("FTLIB_BF16", word)
+        assert launch.setup(device="cpu").dtype is wanted and launch.setup(device="cpu", bf16=True).dtype is torch.bfloat16
+    monkeypatch.delenv("FTLIB_BF16")
     assert launch.setup(device="cpu", bf16=False).dtype is None and launch.setup(device="cpu", bf16=True).dtype is torch.bfloat16
     assert ("bfloat16 autocast" if amx else "float32") in launch.describe(launch.setup(device="cpu"))
     assert not launch.native_bf16(torch.device("mps"))

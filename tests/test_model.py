@@ -1,11 +1,8 @@
 """The transformer against transformers and torch: equal numbers for equal weights, both ways, and sound errors."""
 import json
-import os
-import signal
 
 import pytest
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -177,7 +174,7 @@ def test_where_is_the_selected_full_logits():
     assert net(ids, mask, where=torch.zeros_like(where)).logits.shape == (0, 60)
 
 
-def test_where_through_two_processes(tmp_path):
+def test_where_through_two_processes(two_processes):
     """DDP sees only forward(): had `where` been another method, the gradients would not travel."""
     def work(rank):
         torch.set_num_threads(1)
@@ -191,29 +188,8 @@ def test_where_through_two_processes(tmp_path):
         wrapped = nn.parallel.DistributedDataParallel(net)  # must outlive the backward: its hooks send the gradients
         loss(wrapped, rank).backward()
         return all(far(2 * p.grad, g) < 1e-4 for p, g in zip(net.parameters(), whole))
-    assert forked(tmp_path, work) == [0, 0]
-    assert forked(tmp_path, lambda rank: False) == [2, 2]
-
-
-def forked(folder, work):
-    """Run work(rank) in two forked processes that talk over gloo -> [exit status]; 0: it returned a true value."""
-    children = []
-    for rank in range(2):
-        torch.manual_seed(0)
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                signal.alarm(60)
-                os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-                dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-                status = 0 if work(rank) else 2
-            finally:
-                os._exit(status)
-        children.append(pid)
-    ended = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-    (folder / "meet").unlink(missing_ok=True)
-    return ended
+    assert two_processes(work) == [0, 0]
+    assert two_processes(lambda rank: False) == [2, 2]
 
 
 @pytest.mark.parametrize("pad", [False, True])
@@ -245,6 +221,24 @@ def test_attention_equals_torchs(masked):
     hidden = mask == 0 if masked else None
     wanted, _ = reference(x, x, x, key_padding_mask=hidden)
     assert far(net(x, mask[:, None, None, :].bool() if masked else None), wanted, mask) < 1e-5
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_written_out_for_bfloat16_equals_the_fused_one(causal, counted):
+    q, k, v = torch.randn(3, 2, 4, 9, 8, generator=torch.Generator().manual_seed(3)).requires_grad_().unbind()
+    shown = torch.arange(9) < torch.tensor([9, 5])[:, None, None, None]  # (B, 1, 1, T): the second row is padded
+    for mask in (None, shown & torch.ones(9, 9, dtype=torch.bool).tril() if causal else shown):
+        ours = model._attend(q, k, v, mask, 0.0, is_causal=causal and mask is None)
+        theirs = nn.functional.scaled_dot_product_attention(q, k, v, mask, is_causal=causal and mask is None)
+        weight = torch.randn(ours.shape, generator=torch.Generator().manual_seed(4))
+        slopes = [torch.autograd.grad((y * weight).sum(), (q, k, v)) for y in (ours, theirs)]
+        assert far(ours, theirs) < 1e-6 and max(far(a, b) for a, b in zip(*slopes)) < 1e-5
+    assert far(model._attend(q, k, v, None, 0.0, False), model._attend(q, k, v, shown, 0.0, False)) > 0.01  # the control
+    net = model.LanguageModel(model.Config(60, 32, 2, 4, 64, 16, causal=causal)).eval()
+    ids, mask = padded()
+    exact = net(ids, mask).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        assert far(net(ids, mask).logits.float(), exact) < 0.02 * exact.abs().max()
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])

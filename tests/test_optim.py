@@ -111,3 +111,73 @@ def test_schedules_stay_in_range_and_refuse_nonsense():
         with pytest.raises(ValueError, match="step is -1"):
             schedule(-1, 2, 20)
     assert optim.warmup_cosine(99, 4, 20, floor=0.1) == 0.1
+
+
+# --- the update rules, written out
+
+
+def walked(update, steps=100, **settings):
+    """Three float64 tensors through `steps` updates on a problem whose gradients change size from step to step."""
+    ws, states = start(), [{}, {}, {}]
+    for step in range(steps):
+        gs = gradients(ws, step)
+        ws, states = map(list, zip(*(update(w, g, s, **settings) for w, g, s in zip(ws, gs, states))))
+    return ws
+
+
+def start():
+    g = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=g, dtype=torch.float64) for shape in ((4, 3), (5,), ())]
+
+
+def gradients(ws, step):
+    g = torch.Generator().manual_seed(step)
+    return [10.0 ** (i - 1) * (w + 0.3 * torch.randn(w.shape, generator=g, dtype=torch.float64)) for i, w in enumerate(ws)]
+
+
+def walked_by_torch(make, steps=100):
+    ws = [torch.nn.Parameter(w) for w in start()]
+    optimizer = make(ws)
+    for step in range(steps):
+        for w, g in zip(ws, gradients([w.detach() for w in ws], step)):
+            w.grad = g
+        optimizer.step()
+    return ws
+
+
+def apart(ours, theirs):
+    return max(float((a - b.detach()).abs().max()) for a, b in zip(ours, theirs))
+
+
+RULES = {
+    "sgd": (optim.momentum_update, dict(lr=0.05, beta=0.0), lambda ws: torch.optim.SGD(ws, 0.05)),
+    "momentum": (optim.momentum_update, dict(lr=0.01), lambda ws: torch.optim.SGD(ws, 0.01, momentum=0.9)),
+    "rmsprop": (optim.rmsprop_update, dict(lr=0.01), lambda ws: torch.optim.RMSprop(ws, 0.01)),
+    "adam": (optim.adam_update, dict(lr=0.01), lambda ws: torch.optim.Adam(ws, 0.01)),
+    "adam, other settings": (optim.adam_update, dict(lr=0.01, betas=(0.8, 0.95), eps=1e-3),
+                             lambda ws: torch.optim.Adam(ws, 0.01, betas=(0.8, 0.95), eps=1e-3)),
+    "adamw": (optim.adamw_update, dict(lr=0.01, weight_decay=0.3), lambda ws: torch.optim.AdamW(ws, 0.01, weight_decay=0.3)),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_updates_equal_torch_over_100_steps(name):
+    update, settings, make = RULES[name]
+    assert apart(walked(update, **settings), walked_by_torch(make)) < 1e-10
+
+
+def test_l2_in_the_gradient_is_caught(counted):
+    """The control: Adam with L2 is not AdamW."""
+    theirs = walked_by_torch(lambda ws: torch.optim.Adam(ws, 0.01, weight_decay=0.3))
+    assert apart(walked(optim.adamw_update, lr=0.01, weight_decay=0.3), theirs) > 1e-3
+    counted("fault")
+
+
+def test_updates_change_nothing_in_place():
+    w, g = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -1.0])
+    for update in (optim.momentum_update, optim.rmsprop_update, optim.adam_update, optim.adamw_update):
+        _, state = update(w, g, {}, lr=0.1)
+        kept = {key: torch.as_tensor(value).clone() for key, value in state.items()}
+        _, later = update(w, g, state, lr=0.1)
+        assert w.tolist() == [1, 2] and g.tolist() == [0.5, -1] and later is not state
+        assert all(torch.equal(torch.as_tensor(state[key]), kept[key]) for key in kept)

@@ -1,4 +1,5 @@
 """The recipes as programs: alone, under torchrun and accelerate, interrupted and started again. About two minutes on a busy machine."""
+import argparse
 import importlib.util
 import json
 import os
@@ -16,13 +17,13 @@ from ftlib import classify, launch, model, tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRETRAIN, FINETUNE, DEMO = (ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm"))
-TINY = ("--data rotten_tomatoes --steps 24 --length 32 --batch 8 --vocab 400 --width 16 --layers 1 --heads 2 --warmup 2 --lr 1e-2").split()
+TINY = ("--data rotten_tomatoes --steps 24 --stages 16:7 32:13 64:4 --length 32 --batch 8 --vocab 400 --width 16 --layers 1 --heads 2 --warmup 2 --lr 1e-2").split()
 
 
 def variables(**more):
     """The environment without what another launcher may have left there."""
     kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return {**kept, "OMP_NUM_THREADS": "1", "FTLIB_DEVICE": "cpu", "GLOO_SOCKET_IFNAME": "lo", "TOKENIZERS_PARALLELISM": "false",
+    return {**kept, "OMP_NUM_THREADS": "1", "FTLIB_DEVICE": "cpu", "FTLIB_BF16": "0", "GLOO_SOCKET_IFNAME": "lo", "TOKENIZERS_PARALLELISM": "false",
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **more}
 
 
@@ -120,6 +121,35 @@ def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_pa
     counted("fault")
 
 
+@pytest.mark.parametrize("first", [0, 3, 7, 12, 20, 23])
+def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
+    recipe, place = module(PRETRAIN), launch.Place(torch.device("cpu"), 0, 1, None)
+    options = vars(recipe_arguments(recipe, "--stages", "16:7", "32:13", "64:4", "--steps", "24", "--length", "32", "--batch", "8", "--accumulate", "2"))
+    a, rows = argparse.Namespace(**options), torch.arange(5, 5 + 40 * 64).view(40, 64)
+    tokenizer = tokenize.train_wordpiece(["one film and another film " + " ".join("abcdefghijklmnop")] * 9, 60)
+    whole = list(recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), 0, tokenizer, a, place))
+    shapes = [tuple(b["input_ids"].shape) for b in whole]
+    assert shapes == [(8, 16)] * 14 + [(4, 32)] * 26 + [(2, 64)] * 8
+    rest = list(recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), first, tokenizer, a, place))
+    assert len(rest) == 48 - 2 * first and all(torch.equal(x["labels"], y["labels"]) for x, y in zip(whole[2 * first :], rest))
+
+
+def recipe_arguments(recipe, *words):
+    """What the recipe reads from a command line."""
+    before, sys.argv = sys.argv, ["pretrain_mlm.py", *words]
+    try:
+        return recipe.arguments()
+    finally:
+        sys.argv = before
+
+
+def test_stages_that_do_not_fit_are_refused():
+    recipe = module(PRETRAIN)
+    for words, message in ((["--stages", "16:7", "--steps", "8"], "7 steps and --steps is 8"), (["--stages", "48:1", "64:1", "--steps", "2"], "must divide 64")):
+        with pytest.raises(ValueError, match=message):
+            recipe.stages_of(recipe_arguments(recipe, *words))
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     ended = subprocess.run([sys.executable, str(PRETRAIN), *TINY, "--accumulate", "3", "--out", str(tmp_path)], env=variables(), cwd=ROOT,
                            capture_output=True, text=True, timeout=120)
@@ -149,6 +179,15 @@ def test_finetuning_learns_and_scores():
     assert len(tuned(epochs=1, min_steps=10)[3]) >= 10  # few labels: more epochs
     again = tuned()[2]
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters()))
+
+
+def test_long_texts_keep_both_ends():
+    tokenizer = tokenize.train_wordpiece(["a b c d e f g h i j k l m n o p"] * 3, 60)
+    words = "a b c d e f g h i j k l"
+    front, ends = (module(FINETUNE).rows_of(tokenizer, [words, "a b"], 8, head) for head in (None, 3))
+    pieces = [[tokenizer.id_to_token(i) for i in row] for row in (front[0], ends[0])]
+    assert pieces == [["[CLS]", *"abcdef", "[SEP]"], ["[CLS]", *"abijkl", "[SEP]"]]
+    assert front[1] == ends[1] and len(ends[1]) == 4  # a short text is left alone
 
 
 def test_more_processes_than_rows_count_each_row_once(monkeypatch, counted):

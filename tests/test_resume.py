@@ -2,7 +2,6 @@
 import contextlib
 import itertools
 import json
-import os
 import random
 import shutil
 import signal
@@ -214,25 +213,7 @@ def test_control_a_naive_cell_does_not(whole):
 
 # ---- two processes ----
 
-def both(folder, work):
-    """Run work(rank) in two forked processes that talk over gloo -> [exit status]. 0: it returned a true value."""
-    children = []
-    for rank in range(2):
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                signal.alarm(60)
-                os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-                dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-                status = 0 if work(rank) else 2
-            finally:
-                os._exit(status)
-        children.append(pid)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-
-
-def test_two_processes_with_dropout_continue_exactly(tmp_path):
+def test_two_processes_with_dropout_continue_exactly(tmp_path, two_processes):
     def work(rank, forget=None):
         options = {"wrap": torch.nn.parallel.DistributedDataParallel, "rank": rank, "world": 2, "last": 6}
         final, losses = run(tmp_path / "whole", **options)
@@ -241,8 +222,6 @@ def test_two_processes_with_dropout_continue_exactly(tmp_path):
         dist.barrier()
         resumed = run(tmp_path / "part", **options, forget=forget if rank == 1 else None)
         return resumed == (final, losses[3:])
-    assert both(tmp_path, work) == [0, 0]
+    assert two_processes(work) == [0, 0]
     shutil.rmtree(tmp_path / "whole"), shutil.rmtree(tmp_path / "part")
-    for file in tmp_path.glob("meet*"):
-        file.unlink()
-    assert both(tmp_path, lambda rank: work(rank, "torch random state")) == [2, 2]  # control: only process 1 forgets
+    assert two_processes(lambda rank: work(rank, "torch random state")) == [2, 2]  # control: only process 1 forgets

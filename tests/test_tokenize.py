@@ -1,8 +1,10 @@
 """Vocabularies that do not depend on the process, folders that transformers opens, packing and padding without loss."""
 import hashlib
 import json
+import random
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -39,6 +41,40 @@ def test_encode_and_decode(tokenizer):
 def test_chinese_becomes_characters(tokenizer):
     pieces = [tokenizer.id_to_token(i) for i in tokenize.encode(tokenizer, ["好电影"])[0][1:-1]]
     assert pieces == ["好", "电", "影"]
+
+
+MANY = ["".join(chr(0x4E00 + (7 * i + j * j) % (150 + i)) for j in range(9)) + " ok" for i in range(200)]  # like Chinese
+
+
+@pytest.mark.parametrize("size", [7, 8, 30, 100, 250, 1000])
+def test_a_wordpiece_vocabulary_is_never_larger_than_asked(size, counted):
+    """The library keeps every character it has met: thousands in Chinese, however few pieces it is asked for."""
+    trained = tokenize.train_wordpiece(MANY, size)
+    vocab = trained.get_vocab()
+    assert len(vocab) <= size and sorted(vocab.values()) == list(range(len(vocab)))
+    assert [vocab[name] for name in tokenize.SPECIAL] == [0, 1, 2, 3, 4]
+    counts = Counter("".join(MANY).replace(" ", ""))
+    known, lost = ({char for char in counts if (char in vocab) == kept} for kept in (True, False))
+    assert known and all(counts[a] >= counts[b] for a in known for b in lost)  # the commonest stay
+    if lost:
+        rare, common = min(lost), max(known, key=counts.get)
+        assert trained.encode(rare, add_special_tokens=False).tokens == ["[UNK]"]
+        assert trained.encode(common, add_special_tokens=False).tokens == [common]
+        assert tokenize.train_wordpiece(MANY, size).to_str() == trained.to_str()
+        counted("fault")
+
+
+def test_a_limit_that_is_not_reached_changes_nothing():
+    """With room for all characters the vocabulary is the one that was shipped with checkpoints."""
+    texts = data.load("rotten_tomatoes")["train"]["text"][:800]
+    trained = tokenize.train_wordpiece(texts, 1200)
+    inner = sorted(piece for piece in trained.get_vocab() if piece.startswith("##") and len(piece) == 3)
+    assert [trained.id_to_token(5 + i) for i in range(len(inner))] == inner
+    vocab = tokenize._wordpiece()
+    from tokenizers import trainers
+    vocab.train_from_iterator(texts, trainers.WordPieceTrainer(
+        vocab_size=1200, min_frequency=2, special_tokens=tokenize.SPECIAL + inner, show_progress=False))
+    assert vocab.get_vocab() == trained.get_vocab()
 
 
 def test_special_text_in_a_sentence_is_one_token(tokenizer):
@@ -124,10 +160,65 @@ def test_encode_cuts_but_keeps_the_frame(tokenizer):
         tokenize.encode(tokenizer, "good film")
     with pytest.raises(ValueError, match="max_tokens is 2"):
         tokenize.encode(tokenizer, [long], max_tokens=2)
-    with pytest.raises(ValueError, match="vocab_size is 5"):
-        tokenize.train_wordpiece(TEXTS, 5)
+    for size in (0, 5, 6):
+        with pytest.raises(ValueError, match=f"vocab_size is {size}.*ask for 7"):
+            tokenize.train_wordpiece(TEXTS, size)
     with pytest.raises(ValueError, match="vocab_size is 260"):
         tokenize.train_bpe(TEXTS, 260)
+
+
+def test_cut_keeps_what_it_says():
+    row = [2, *range(10, 30), 3]
+    assert tokenize.cut(row, 7) == [2, 10, 11, 12, 13, 14, 3]
+    assert tokenize.cut(row, 7, "tail") == [2, 25, 26, 27, 28, 29, 3]
+    assert tokenize.cut(row, 7, "both") == [2, 10, 11, 12, 28, 29, 3]  # an odd place goes to the front
+    for keep in ("head", "tail", "both"):
+        for size in range(3, 25):
+            got = tokenize.cut(row, size, keep)
+            assert len(got) == min(size, 22) and got[0] == 2 and got[-1] == 3
+            assert got[1:-1] == sorted(set(got[1:-1])) and set(got) <= set(row)  # in order, nothing twice
+        assert tokenize.cut([2, 3], 3, keep) == [2, 3]
+    with pytest.raises(ValueError, match="keep is 'middle'"):
+        tokenize.cut(row, 7, "middle")
+    with pytest.raises(ValueError, match="max_tokens is 2"):
+        tokenize.cut(row, 2)
+
+
+def test_encode_passes_keep_on(tokenizer):
+    long = "bad film " + "good " * 30 + "bad story"
+    (whole,) = tokenize.encode(tokenizer, [long])
+    for keep in ("head", "tail", "both"):
+        assert tokenize.encode(tokenizer, [long], 9, keep) == [tokenize.cut(whole, 9, keep)]
+
+
+def random_unicode(rng):
+    """Random code points of all of Unicode; surrogates are no characters."""
+    points = (rng.choice((rng.randrange(0x80), rng.randrange(0x10F800))) for _ in range(rng.randrange(30)))
+    return "".join(chr(c if c < 0xD800 else c + 0x800) for c in points)
+
+
+def returns(bpe, text):
+    (row,) = tokenize.encode(bpe, [text])
+    return tokenize.decode(bpe, row) == text and 1 not in row
+
+
+def test_bytes_give_back_random_unicode():
+    bpe, rng = tokenize.train_bpe(TEXTS, 300), random.Random(0)
+    bpe.encode_special_tokens = True
+    assert all(returns(bpe, random_unicode(rng)) for _ in range(2000))
+
+
+def test_bytes_give_back_what_hypothesis_invents():
+    hypothesis = pytest.importorskip("hypothesis", reason="pip install hypothesis; the test above draws plain random text")
+    from hypothesis import strategies
+    bpe = tokenize.train_bpe(TEXTS, 300)
+    bpe.encode_special_tokens = True  # hypothesis would find "[PAD]" sooner or later
+
+    @hypothesis.settings(max_examples=500, derandomize=True, database=None, deadline=None)
+    @hypothesis.given(strategies.text())
+    def round_trip(text):
+        assert returns(bpe, text)
+    round_trip()
 
 
 def test_pack_loses_only_the_rest():

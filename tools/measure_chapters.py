@@ -139,15 +139,15 @@ def main(arguments=None):
     parser.add_argument("paths", nargs="*", type=pathlib.Path)
     parser.add_argument("--write-only", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    measured = load()
+    fresh = {}
     for path in [] if options.write_only else options.paths or notebooks.chapters():
         run = run_notebook.execute(path)
         path.write_bytes(run_notebook.text_of(run_notebook.normalise(run.notebook)))
         # rounded up to one decimal: what is written is never less than what was needed
         entry = {"minutes": -(-run.seconds // 6) / 10, "gigabytes": -(-run.gigabytes * 10 // 1) / 10}
-        measured[path.stem] = entry
+        fresh[path.stem] = entry
         print(f"{path.name}: {run.seconds:.0f} s, {run.gigabytes:.2f} GB", flush=True)
-    write(measured)
+    write({**load(), **fresh})  # read now: another process may have measured other chapters meanwhile
     for finding in disagreements():
         print(finding)
     return 1 if disagreements() else 0

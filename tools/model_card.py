@@ -21,8 +21,7 @@ A small BERT (masked language model) that this course trained from scratch on En
     tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
 
 or `ftlib.model.load(hub.resolve("{name}"))`. It is a pre-norm encoder with learned positions, which transformers calls
-RoBERTa-PreLayerNorm. Weights are stored in half precision and loaded as float32. It was trained on rows of {length} tokens: the
-positions behind them still hold the waves that all positions start from, so texts longer than that are less familiar to it.
+RoBERTa-PreLayerNorm. Weights are stored in half precision and loaded as float32. {reach}
 
 ## What it was trained on
 
@@ -34,9 +33,10 @@ test of this repository checks that neither the vocabulary nor a row comes from 
 
 `{command}`
 
-AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {batch} rows of {length} packed tokens a
-step, {steps:,} steps, {tokens:.1f} M tokens, {share:.0%} of them masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at
-masked places; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.
+AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {row_plan}; {per_step:,} packed tokens a
+step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started {gain_init:g} times larger than BERT's 0.02;
+{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at
+masked places; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.{more}
 
 ## What came out
 
@@ -69,7 +69,19 @@ def card(folder):
     config, options = run.pop("config"), run.pop("options")
     measured = [row for row in run.pop("curve") if row[2] is not None]
     gain = run["unigram"] - measured[-1][2]
-    fields = {**options, **config, **run, "name": folder.name, "data": " and ".join(options["data"]), "weights": run["weights"] / 1e6,
+    stages = run.pop("stages", [[options["length"], options["steps"]]])
+    longest = max(length for length, _ in stages)
+    quarters = run.get("loss_by_quarter")
+    reach = f"It was trained on rows of up to {longest} tokens." + ("" if not quarters else (
+        f" Held-out loss in the four quarters of rows of {config['max_tokens']}: " + ", ".join(f"{loss:.2f}" for loss in quarters) + "."))
+    plan, later = [f"{n:,} steps on rows of {length} tokens" for length, n in stages], run.pop("went_on", None)
+    more = "" if not later else (
+        f"\n\nThe second command goes on from the weights of the first, with a new optimizer and a peak rate of {later['lr']}: the steps on rows of\n"
+        "128 at the end of the first came when the rate had almost reached 0, and the places behind the 64th learned nothing; the\n"
+        "quarters then stood at " + ", ".join(f"{loss:.2f}" for loss in run["loss_by_quarter_before"]) + ".")
+    fields = {**options, **config, **run, "reach": reach, "row_plan": ", then ".join(plan), "command": run["command"].replace(" && ", "`\n\n`"),
+              "per_step": options["batch"] * options["length"], "gain_init": options.get("gain", 1), "more": more,
+              "name": folder.name, "data": " and ".join(options["data"]), "weights": run["weights"] / 1e6,
               "tokens": run["tokens"] / 1e6, "minutes": run["seconds"] / 60, "held_out": measured[-1][2], "gain": gain, "share_test": "15 %",
               "verdict": "The goal was 3.0." if gain >= 3.0 else "The goal was 3.0, so this run fell short: its loss was still falling, and it needs more steps.",
               "curve": "\n".join(f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured),

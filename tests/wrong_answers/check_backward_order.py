@@ -1,0 +1,85 @@
+"""Wrong orders for the backward pass, and another right one: Kahn's, which counts how many users are still to come."""
+
+from collections import Counter
+
+
+def another(parents_of, root):
+    reached, stack = {root}, [root]
+    while stack:
+        for parent in parents_of[stack.pop()]:
+            if parent not in reached:
+                reached.add(parent)
+                stack.append(parent)
+    waiting = Counter(parent for node in reached for parent in parents_of[node])
+    order, ready = [], [root]
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        for parent in parents_of[node]:
+            waiting[parent] -= 1
+            if waiting[parent] == 0:
+                ready.append(parent)
+    return order
+
+
+def _finish(node, parents_of, order):
+    if node not in order:
+        for parent in parents_of[node]:
+            _finish(parent, parents_of, order)
+        order.append(node)
+    return order
+
+
+def forwards(parents_of, root):
+    return _finish(root, parents_of, [])
+
+
+def breadth_first(parents_of, root):
+    order = [root]
+    for node in order:
+        order += [parent for parent in dict.fromkeys(parents_of[node]) if parent not in order]
+    return order
+
+
+def with_repeats(parents_of, root):
+    order = [root]
+    for parent in parents_of[root]:
+        order += with_repeats(parents_of, parent)
+    return order
+
+
+def everything(parents_of, root):
+    order = []
+    for node in parents_of:
+        _finish(node, parents_of, order)
+    return order[::-1]
+
+
+def every_path(parents_of, root):
+    def walk(node):
+        path = []
+        for parent in parents_of[node]:
+            path += walk(parent)
+        return path + [node]
+
+    return list(dict.fromkeys(walk(root)))[::-1]
+
+
+def without_leaves(parents_of, root):
+    return [node for node in forwards(parents_of, root)[::-1] if parents_of[node]]
+
+
+def root_somewhere(parents_of, root):
+    order = forwards(parents_of, root)[::-1]
+    return order[1:2] + order[:1] + order[2:]
+
+
+WRONG = [
+    (forwards, "runs forwards"),
+    (breadth_first, "which uses it"),
+    (with_repeats, "more than once"),
+    (everything, "was not computed from it"),
+    (every_path, "walks every path"),
+    (without_leaves, "computed from a, b, w and x"),
+    (root_somewhere, "the root comes first"),
+]

@@ -1,0 +1,64 @@
+"""Repairs of the snippet that leave a fault, and another right one."""
+
+import torch
+import torch.nn.functional as F
+
+
+def another(q, k, v, mask):
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bool())
+
+
+def as_printed(q, k, v, mask):
+    scores = torch.matmul(q, k.transpose(-2, -1))
+    scores = scores + (1 - mask) * -float("inf")
+    return torch.matmul(torch.softmax(scores, dim=1), v)
+
+
+def _repaired(q, k, v, mask, fill=float("-inf"), scale=0.5, dim=-1):
+    scores = (q @ k.transpose(-2, -1) * scale).masked_fill(mask == 0, fill)
+    return scores.softmax(dim) @ v
+
+
+def still_unscaled(q, k, v, mask):
+    return _repaired(q, k, v, mask, scale=1.0)
+
+
+def wrong_axis_left(q, k, v, mask):
+    return _repaired(q, k, v, mask, dim=1)
+
+
+def only_the_mask(q, k, v, mask):
+    return _repaired(q, k, v, mask, dim=1, scale=1.0)
+
+
+def turned_round(q, k, v, mask):
+    return _repaired(q, k, v, 1 - mask)
+
+
+def tiny_fill(q, k, v, mask):
+    return _repaired(q, k, v, mask, fill=1e-9)
+
+
+def masked_late(q, k, v, mask):
+    return ((q @ k.transpose(-2, -1) * 0.5).softmax(-1) * mask) @ v
+
+
+def mask_left_out(q, k, v, mask):
+    return (q @ k.transpose(-2, -1) * 0.5).softmax(-1) @ v
+
+
+def over_k(q, k, v, mask):
+    return _repaired(q, k, v, mask, scale=0.25)
+
+
+WRONG = [
+    (as_printed, "0 * -inf"),
+    (still_unscaled, "the third fault is left"),
+    (wrong_axis_left, "over dim=1"),
+    (only_the_mask, "still not scaled, and the softmax"),
+    (turned_round, "turned round"),
+    (tiny_fill, "nearly 0"),
+    (masked_late, "after the softmax"),
+    (mask_left_out, "nothing is hidden"),
+    (over_k, "its square root"),
+]
