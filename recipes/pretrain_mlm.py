@@ -75,14 +75,14 @@ def masked(rows, index, epoch, tokenizer, share, seed):
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
-def loss_by_quarter(net, rows, tokenizer, a):
-    """Held-out loss in each quarter of rows of --max_tokens: are the last places as good as the first?"""
+def loss_by_quarter(net, rows, tokenizer, a, place):
+    """Held-out loss in each quarter of rows of --max_tokens: are the last places as good as the first? Every process calls it."""
     quarter, losses = rows.shape[1] // 4, []
     for first in range(0, 4 * quarter, quarter):
         tests = [masked(rows, i, 0, tokenizer, 0.15, seed=999) for i in torch.arange(min(256, len(rows))).split(32)]
         for batch in tests:
             batch["labels"][:, :first] = batch["labels"][:, first + quarter :] = -100
-        losses.append(round(evaluate.mean_loss(net, tests, mlm.mlm_loss), 4))
+        losses.append(round(evaluate.mean_loss(net, tests[place.rank :: place.world], mlm.mlm_loss), 4))
     return losses
 
 
@@ -141,15 +141,16 @@ def main(a):
             saved = time.time()
             now = {**meta, "curve": info["curve"], "seconds": info["seconds"] + saved - began}
             checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now)
+    k = max(1, a.max_tokens // a.length)  # the held-out rows, joined to rows of --max_tokens
+    quarters = loss_by_quarter(launch.unwrap(net), held_out[: len(held_out) // k * k].view(-1, a.length * k), tokenizer, a, place)
     if place.rank == 0:
         model.save(launch.unwrap(net), out)
         tokenize.save(tokenizer, out, a.max_tokens)
-        k = max(1, a.max_tokens // a.length)  # the held-out rows, joined to rows of --max_tokens
         unigram = evaluate.unigram_loss(rows, torch.cat([b["labels"][b["labels"] != -100] for b in test]), config.vocab_size)
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
                   "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32),
                   "tokens": a.steps * a.batch * a.length, "unigram": unigram,
-                  "loss_by_quarter": loss_by_quarter(launch.unwrap(net), held_out[: len(held_out) // k * k].view(-1, a.length * k), tokenizer, a), **now}
+                  "loss_by_quarter": quarters, **now}
         if a.start:
             record = after(json.loads((Path(a.start) / "run.json").read_text(encoding="utf-8")), record)
         (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

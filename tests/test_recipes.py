@@ -153,7 +153,7 @@ def test_stages_that_do_not_fit_are_refused():
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     ended = subprocess.run([sys.executable, str(PRETRAIN), *TINY, "--accumulate", "3", "--out", str(tmp_path)], env=variables(), cwd=ROOT,
                            capture_output=True, text=True, timeout=120)
-    assert ended.returncode != 0 and "--batch is 8 rows, not a multiple of 3 micro-batches x 1 processes" in ended.stderr
+    assert ended.returncode != 0 and "--batch gives steps of 16 rows, not a multiple of 3 micro-batches x 1 processes" in ended.stderr
 
 
 # ---- fine-tuning ----
