@@ -65,17 +65,18 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width)  # one product instead of three
         self.out = nn.Linear(config.width, config.width)
 
-    def forward(self, x, mask=None):
+    def forward(self, x, mask=None, where=None):
         B, T, D = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # 3 x (B, H, T, K)
         # SDPA refuses a mask together with is_causal, so _mask() has put causality into the mask when there is one
         fused = F.scaled_dot_product_attention if x.device.type != "cpu" or q.dtype != torch.bfloat16 else _attend
         y = fused(q, k, v, mask, self.dropout if self.training else 0.0, is_causal=self.causal and mask is None)
-        return self.out(y.transpose(1, 2).reshape(B, T, D))  # (B, H, T, K) -> (B, T, D)
+        y = y.transpose(1, 2).reshape(B, T, D)  # (B, H, T, K) -> (B, T, D)
+        return self.out(y if where is None else y[where])
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T, D)."""
+    """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T, D), or (A, D) at the asked places."""
     def __init__(self, config):
         super().__init__()
         W, eps, self.pre_norm, self.attention = config.width, config.norm_eps, config.pre_norm, Attention(config)
@@ -83,16 +84,17 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, x, mask=None):
+    def forward(self, x, mask=None, where=None):
+        kept = x if where is None else x[where]  # attention reads every place; what follows is for each place alone
         if self.pre_norm:  # the residual path stays free of norms, which lets deep models start learning at once
-            x = x + self.drop(self.attention(self.norm1(x), mask))
+            x = kept + self.drop(self.attention(self.norm1(x), mask, where))
             return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
-        x = self.norm1(x + self.drop(self.attention(x, mask)))
+        x = self.norm1(kept + self.drop(self.attention(x, mask, where)))
         return self.norm2(x + self.drop(self.down(F.gelu(self.up(x)))))
 
 
 class Transformer(nn.Module):
-    """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T, D)`."""
+    """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T, D)`, or (A, D) `where` it is asked."""
     def __init__(self, config):
         super().__init__()
         if config.width % config.heads:
@@ -113,17 +115,16 @@ class Transformer(nn.Module):
         mask = attention_mask[:, None, None, :].bool()
         return mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril() if self.config.causal else mask
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
-        T, most = input_ids.shape[1], self.config.max_tokens
-        if T > most:
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, where=None):
+        if (T := input_ids.shape[1]) > (most := self.config.max_tokens):
             raise ValueError(f"text has {T} tokens, the model reads at most {most}; truncate it or use a longer model")
         x = self.tokens(input_ids) + self.positions.weight[:T]  # (B, T, D) + (T, D)
         if self.segments is not None:
             x = x + self.segments(torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
         x, mask = self.drop(self.norm_in(x)), self._mask(attention_mask, T)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, mask)
-        return Output(self.norm_out(x))
+        return Output(self.norm_out(self.blocks[-1](x, mask, where)))  # nobody reads the last block's other places
 
 
 class LanguageModel(nn.Module):
@@ -143,10 +144,10 @@ class LanguageModel(nn.Module):
         x = x if self.config.causal else self.norm(F.gelu(self.dense(x)))
         return F.linear(x, self.encoder.tokens.weight, None if self.config.causal else self.bias)
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, where=None):
-        x = self.encoder(input_ids, attention_mask, token_type_ids).last_hidden_state
-        # `where` is an argument, not a second method, because DistributedDataParallel only sees forward()
-        logits = self.head(x if where is None else x[where])  # (B, T, V), or (A, V) at the asked places
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, where=None):  # an argument: DDP sees only forward()
+        early = None if self.config.pairs else where  # the next-sentence head reads place 0 as well
+        x = self.encoder(input_ids, attention_mask, token_type_ids, early).last_hidden_state
+        logits = self.head(x if where is early else x[where])  # (B, T, V), or (A, V) at the asked places
         pairs = self.next_sentence(torch.tanh(self.pooler(x[:, 0]))) if self.config.pairs else None
         return Output(x, logits, pairs)
 
@@ -205,14 +206,13 @@ def load(folder):
                          f"load() reads {' and '.join(_FAMILIES)} with 'gelu' and True")
     pre, prefix = family != "bert", family.replace("-", "_")
     shift = c["pad_token_id"] + 1 if pre else 0  # RoBERTa counts positions from the padding id + 1
-    tensors = load_file(Path(folder) / "model.safetensors")
+    tensors, state = load_file(Path(folder) / "model.safetensors"), {}
     tensors = {k if k.startswith((prefix, "cls.", "lm_head.")) else f"{prefix}.{k}": v for k, v in tensors.items()}
     sizes = [c[k] for k in "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size".split()]
     config = Config(*sizes, c["max_position_embeddings"] - shift, pre_norm=pre, pad_id=c["pad_token_id"],
                     segments=0 if pre else c["type_vocab_size"], norm_eps=c["layer_norm_eps"],
                     pairs="cls.seq_relationship.weight" in tensors)
     model = (LanguageModel if {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
-    state = {}
     for ours, theirs in _names(model, family):
         if missing := set(theirs) - tensors.keys():
             raise KeyError(f"{folder} lacks the tensor {sorted(missing)[0]}; it is not a complete {family} model")

@@ -165,13 +165,18 @@ def test_errors_name_value_and_remedy(tmp_path):
 
 # ---- the parts ----
 
-def test_where_is_the_selected_full_logits():
-    net = loud(model.LanguageModel(model.Config(**SIZES)))
+@pytest.mark.parametrize("kind", [{}, {"pre_norm": False}, {"causal": True}, {"pairs": True, "segments": 2}], ids=str)
+def test_where_is_the_selected_full_logits(kind):
+    """The last block works at the asked places only; logits and gradients are those of the whole model."""
+    net = loud(model.LanguageModel(model.Config(**SIZES | kind)))
     ids, mask = padded()
     where = torch.rand(ids.shape, generator=torch.Generator().manual_seed(3)) < 0.3
     full = net(ids, mask).logits
     assert far(net(ids, mask, where=where).logits, full[where]) < 1e-5 * full.abs().max()
     assert net(ids, mask, where=torch.zeros_like(where)).logits.shape == (0, 60)
+    whole, asked = (torch.autograd.grad(x.logsumexp(-1).sum(), list(net.parameters()), allow_unused=True)
+                    for x in (full[where], net(ids, mask, where=where).logits))
+    assert all(a is b is None or far(a, b) < 1e-5 * b.abs().max().clamp(min=1) for a, b in zip(asked, whole))
 
 
 def test_where_through_two_processes(two_processes):

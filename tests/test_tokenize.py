@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import hypothesis
 import pytest
 import torch
 
@@ -209,13 +210,11 @@ def test_bytes_give_back_random_unicode():
 
 
 def test_bytes_give_back_what_hypothesis_invents():
-    hypothesis = pytest.importorskip("hypothesis", reason="pip install hypothesis; the test above draws plain random text")
-    from hypothesis import strategies
     bpe = tokenize.train_bpe(TEXTS, 300)
     bpe.encode_special_tokens = True  # hypothesis would find "[PAD]" sooner or later
 
     @hypothesis.settings(max_examples=500, derandomize=True, database=None, deadline=None)
-    @hypothesis.given(strategies.text())
+    @hypothesis.given(hypothesis.strategies.text())
     def round_trip(text):
         assert returns(bpe, text)
     round_trip()
