@@ -1,6 +1,7 @@
 """Tokens per second of a masked-LM training step: ftlib's loop and model against transformers' Trainer, equal weights and batches.
 
     python benchmarks/mlm_step.py          writes benchmarks/results/mlm_step.json; benchmarks/render.py makes the table
+    python benchmarks/mlm_step.py --precisions float32    where bfloat16 is emulated and would take an hour
     python benchmarks/mlm_step.py --quick  tiny, to see that it runs; writes nothing
 
 Three contenders take turns in one process, so that a slow minute of the machine meets all of them:
@@ -14,10 +15,14 @@ import argparse
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForMaskedLM, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
@@ -80,15 +85,24 @@ def with_trainer(net, data, dtype):
     return [b - a for a, b in zip(clock.times, clock.times[1:])], result.training_loss
 
 
-def measure(sizes, rounds, steps):
-    """Rows {contender, precision, tokens_per_second: [one per round]}."""
+def arithmetic(net, batch, loss_fn):
+    """Floating-point operations of one forward and backward pass, counted: what the two models cannot both avoid."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the counter does not know the CPU's fused kernel
+        loss_fn(net.train(), batch).backward()
+    return counter.get_total_flops()
+
+
+def measure(sizes, rounds, steps, kinds=("float32", "bfloat16")):
+    """Rows {contender, precision, tokens_per_second: [one per round]}, and the operations of a step of either model."""
     data = batches(steps + WARM, sizes["batch"], sizes["tokens"], sizes["vocab"])
     config = model.Config(sizes["vocab"], sizes["width"], sizes["layers"], sizes["heads"], 4 * sizes["width"], sizes["tokens"])
     torch.manual_seed(0)
     start = model.LanguageModel(config)
-    rates = {(name, kind): [] for kind in ("float32", "bfloat16") for name in ("ftlib", "loop", "Trainer")}
+    rates = {(name, kind): [] for kind in kinds for name in ("ftlib", "loop", "Trainer")}
     with tempfile.TemporaryDirectory() as folder:
         model.save(start, folder, half=False)  # the same weights for all
+        operations = {"ftlib": arithmetic(model.load(folder), data[0], mlm.mlm_loss),
+                      "transformers": arithmetic(AutoModelForMaskedLM.from_pretrained(folder), data[0], their_loss)}
         for turn in range(rounds):
             for name, kind in rates:
                 dtype = torch.bfloat16 if kind == "bfloat16" else None
@@ -99,7 +113,7 @@ def measure(sizes, rounds, steps):
                     times, loss = with_steps(net, data, mlm.mlm_loss if name == "ftlib" else their_loss, dtype)
                 rates[name, kind].append(sizes["batch"] * sizes["tokens"] / statistics.median(times[WARM:]))
                 print(f"round {turn + 1} {name:8} {kind:9} {rates[name, kind][-1]:8,.0f} tokens/s  loss {loss:.3f}", flush=True)
-    return [{"contender": n, "precision": k, "tokens_per_second": [round(r, 1) for r in v]} for (n, k), v in rates.items()]
+    return [{"contender": n, "precision": k, "tokens_per_second": [round(r, 1) for r in v]} for (n, k), v in rates.items()], operations
 
 
 def main():
@@ -107,16 +121,19 @@ def main():
     a.add_argument("--quick", action="store_true")
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--steps", type=int, default=12)
+    a.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    a.add_argument("--out", default="mlm_step", help="name of the file in results/")
     a = a.parse_args()
     logging.set_verbosity_error(), logging.disable_progress_bar()
     sizes = dict(layers=4, width=256, heads=4, vocab=8000, tokens=128, batch=16)
     if a.quick:
-        measure(dict(layers=1, width=32, heads=2, vocab=100, tokens=16, batch=4), 1, 3)
+        print(measure(dict(layers=1, width=32, heads=2, vocab=100, tokens=16, batch=4), 1, 3)[1])
         return
-    rows = measure(sizes, a.rounds, a.steps)
-    record = {"what": "masked-LM training step", "command": "python benchmarks/mlm_step.py", "sizes": sizes, "steps_per_round": a.steps,
+    rows, operations = measure(sizes, a.rounds, a.steps, a.precisions)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    record = {"what": "masked-LM training step", "command": " ".join(["python", *sys.argv]), "commit": commit, "operations": operations, "sizes": sizes, "steps_per_round": a.steps,
               "machine": seed.machine(), "versions": seed.versions(), "threads": torch.get_num_threads(), "rows": rows}
-    (HERE / "results" / "mlm_step.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (HERE / "results" / f"{a.out}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

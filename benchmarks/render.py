@@ -16,7 +16,8 @@ def read(name):
 
 
 def where(record):
-    return f"`{record['command']}` on {record['machine']}; {record['threads']} threads; {record['versions']}."
+    commit = f" at commit {record['commit'][:7]}" if record.get("commit") else ""
+    return f"`{record['command']}`{commit} on {record['machine']}; {record['threads']} threads; {record['versions']}."
 
 
 def table(head, rows):
@@ -30,6 +31,11 @@ def mlm_step(record):
     for (contender, precision), values in rates.items():
         ratio = statistics.median(a / b for a, b in zip(values, rates["Trainer", precision]))
         rows.append([names[contender], precision, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}", f"{ratio:.2f}"])
+    counted = record.get("operations")
+    words = "" if not counted else f"""
+Counted, not timed: a step of ftlib's model takes {counted['ftlib'] / 1e9:.1f} thousand million operations, of transformers' model {counted['transformers'] / 1e9:.1f}.
+At the same speed of arithmetic that makes a ratio of {counted['transformers'] / counted['ftlib']:.2f}; what is above it is fewer numbers written to memory.
+"""
     return f"""## A masked-LM training step
 
 {sizes['layers']} layers, width {sizes['width']}, vocabulary {sizes['vocab']:,}, {sizes['batch']} rows of {sizes['tokens']} tokens, equal weights,
@@ -38,9 +44,9 @@ in one process. The last column compares each round with the Trainer's next to i
 
 {table(["what", "precision", "tokens/s", "lowest to highest", "against Trainer"], rows)}
 
-ftlib's model makes logits only at the asked places; transformers' makes them everywhere. The middle rows show how
-much of the difference is the loop's. bfloat16 is faster only on processors with AMX tiles; `launch.native_bf16` asks.
-
+ftlib's model makes logits, and the second half of its last block, only at the asked places; transformers' makes them
+everywhere. The middle rows show how much of the difference is the loop's.{" This record: " + record["note"] + "." if "note" in record else ""}
+{words}
 {where(record)}
 """
 
@@ -65,9 +71,9 @@ def main():
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
 """]
-    for make in (mlm_step, loop):
-        record = read(make.__name__)
-        parts.append(make(record) if record else f"`benchmarks/{make.__name__}.py` has not been run yet.\n")
+    for make in (mlm_step, loop):  # a record for each machine
+        records = [read(path.stem) for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))]
+        parts += [make(record) for record in records] or [f"`benchmarks/{make.__name__}.py` has not been run yet.\n"]
     (HERE / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 
