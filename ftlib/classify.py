@@ -46,6 +46,7 @@ def pool(hidden, attention_mask=None, how="mean"):
     if attention_mask is None:
         return hidden.mean(dim=1)
     weight = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
+    # clamp: a row of nothing but padding gets zeros instead of NaN, which would spread to the whole batch
     return (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
@@ -58,6 +59,7 @@ class Classifier(nn.Module):
     def __init__(self, encoder, classes, pooling="mean", dropout=0.1, width=None):
         super().__init__()
         config = getattr(encoder, "config", None)
+        # transformers says hidden_size, ftlib says width
         width = width or getattr(config, "hidden_size", None) or getattr(config, "width", None)
         if width is None:
             raise ValueError("width is None and the encoder has no config to read it from; pass width=")
@@ -78,7 +80,7 @@ def inputs_of(batch):
 
 def classification_loss(model, batch):
     """The SUM of the cross-entropies, in nats, over the labels (B,) that are not -100."""
-    logits = model(**inputs_of(batch)).logits
+    logits = model(**inputs_of(batch)).logits  # (B, C)
     return F.cross_entropy(logits.float(), batch["labels"], reduction="sum")
 
 
@@ -106,7 +108,7 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     rows = torch.randperm(len(lengths), generator=generator).tolist()
-    span = size * window
+    span = size * window  # wide enough for like lengths, narrow enough that neighbours change from epoch to epoch
     windows = [sorted(rows[i : i + span], key=lambda r: lengths[r]) for i in range(0, len(rows), span)]
     batches = [w[i : i + size] for w in windows for i in range(0, len(w), size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
@@ -122,7 +124,7 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))
         order = [by_length[i : i + size] for i in range(0, len(rows), size)]
     for picked in order:
-        longest = max(len(rows[r]) for r in picked)
+        longest = max(len(rows[r]) for r in picked)  # of this batch, not of the corpus: padding costs time
         ids = torch.full((len(picked), longest), pad_id, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, r in enumerate(picked):
@@ -141,7 +143,9 @@ def _collect(model, batches, of, dtype):
     rows, index = [], []
     with torch.no_grad(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         for batch in batches:
+            # float32 on the CPU, so that a whole data set of results does not fill the GPU
             rows.append(of({k: v.to(device) for k, v in batch.items()}).float().cpu())
+            # batches without row numbers are taken to be in order
             index.append(batch.get("index", torch.arange(len(rows[-1])) + sum(map(len, rows[:-1]))))
     model.train(was)
     rows, index = torch.cat(rows), torch.cat(index)
@@ -157,6 +161,7 @@ def features(encoder, batches, pooling="mean", dtype=None):
     """Frozen features (N, D): the pooled last hidden state of each text. Computed once, then a head costs seconds."""
     def vectors(batch):
         hidden = encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        # pooled in float32: a mean over hundreds of bfloat16 vectors loses digits
         return pool(hidden.float(), batch["attention_mask"], pooling)
 
     return _collect(encoder, batches, vectors, dtype)

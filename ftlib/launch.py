@@ -65,10 +65,11 @@ def setup(seed=None, device=None, bf16=None):
     Raises ValueError on a half-set environment.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    # without this, every process would think that it is number 0 and wait for the others for ever
     if world > 1 and "RANK" not in os.environ:
         raise ValueError(f"WORLD_SIZE is {world} but RANK is not set; start with torchrun, or unset WORLD_SIZE")
     device = torch.device(device) if device else pick_device(int(os.environ.get("LOCAL_RANK", 0)))
-    if device.type == "cuda":
+    if device.type == "cuda":  # else every process keeps some memory of GPU 0
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
@@ -84,13 +85,14 @@ def wrap(model, place):
     model = model.to(place.device)
     if place.world == 1:
         return model
+    # on a CPU, DDP wants no list of devices at all
     ids = [place.device.index] if place.device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=ids)
 
 
 def unwrap(model):
     """The model inside DDP, for saving and for looking at."""
-    return getattr(model, "module", model)
+    return getattr(model, "module", model)  # names in a checkpoint must not depend on how many processes wrote it
 
 
 def say(place, text):
@@ -109,5 +111,5 @@ def describe(place):
 def finish():
     """Leave the group of processes; call it last, so that none waits for one that is gone."""
     if dist.is_initialized():
-        dist.barrier()
+        dist.barrier()  # process 0 may still be writing
         dist.destroy_process_group()

@@ -25,7 +25,8 @@ import torch.nn.functional as F
 def _noise(seed, epoch, index, tokens):
     """Three uniform numbers for each place, (3, B, T), that depend on (seed, epoch, index of the row) alone."""
     generator, draws = torch.Generator(), []
-    for i in index.tolist():
+    for i in index.tolist():  # a seed for each row: its neighbours in the batch cannot change its mask
+        # two primes keep apart what could add up to the same number: (seed 0, epoch 1) and (seed 1, epoch 0)
         generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i) % 2**63)
         draws.append(torch.rand(3, tokens, generator=generator))
     return torch.stack(draws, dim=1)
@@ -41,26 +42,30 @@ def mask_tokens(input_ids, vocab_size, mask_id, special_ids, *, seed, epoch, ind
     Returns (masked ids, labels), both (B, T); labels are -100 where nothing is asked.
     Why not always [MASK]: the model will later read texts without one, so it must expect any token to be the asked one.
     """
+    # is this place asked, what stands there instead, and which token if it is a random one: (B, T) each
     choose, how, which = _noise(seed, epoch, index, input_ids.shape[1])
     if starts_word is not None:  # every piece of a word follows the draw of its first piece
         places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        # the running maximum carries the place of the latest word start along the row
         first = torch.where(starts_word[input_ids], places, 0).cummax(dim=1).values
         choose = choose.gather(1, first)
     ordinary = torch.ones(vocab_size, dtype=torch.bool)
     ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False
-    asked = (choose < share) & ordinary[input_ids]
+    asked = (choose < share) & ordinary[input_ids]  # (B, T)
     labels = input_ids.masked_fill(~asked, -100)
     masked = torch.where(asked & (how < 0.8), mask_id, input_ids)
+    # drawn from the ordinary tokens only: a special one in the middle of a text would be a giveaway
     words = ordinary.nonzero().squeeze(1)
     random_words = words[(which * len(words)).long()]
-    masked = torch.where(asked & (how >= 0.9), random_words, masked)
+    masked = torch.where(asked & (how >= 0.9), random_words, masked)  # from 0.8 to 0.9 the token stays as it is
     return masked, labels
 
 
 def mlm_loss(model, batch):
     """Summed cross-entropy, in nats, over the asked places of batch["labels"] (B, T); logits are made there only."""
-    asked = batch["labels"] != -100
+    asked = batch["labels"] != -100  # (B, T) -> logits (A, V)
     output = model(batch["input_ids"], batch.get("attention_mask"), batch.get("token_type_ids"), where=asked)
+    # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
     return F.cross_entropy(output.logits.float(), batch["labels"][asked], reduction="sum")
 
 
@@ -79,17 +84,18 @@ def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
         # + 2**31: with the masks' own numbers, whether place 2 is asked would give the answer away
         generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i + 2**31) % 2**63)
         here, there, coin, other = torch.rand(4, generator=generator).tolist()
-        start = int(here * (len(documents[i]) - 2 * half + 1))
+        start = int(here * (len(documents[i]) - 2 * half + 1))  # anywhere, as long as both halves fit
         first, second = documents[i][start : start + half], documents[i][start + half : start + 2 * half]
         if coin < 0.5:
             foreign = documents[(i + 1 + int(other * (len(documents) - 1))) % len(documents)]  # never document i
             start = int(there * (len(foreign) - half + 1))
             second = foreign[start : start + half]
+        # both halves have one length in either case, or the length would say which case it is
         rows.append([cls_id, *first, sep_id, *second, sep_id])
         labels.append(int(coin < 0.5))
     ids = torch.tensor(rows)
     segment = torch.zeros_like(ids)
-    segment[:, half + 2 :] = 1
+    segment[:, half + 2 :] = 1  # [CLS] and the first [SEP] belong to A
     return {"input_ids": ids, "token_type_ids": segment, "next_sentence_label": torch.tensor(labels)}
 
 
@@ -116,7 +122,7 @@ def fill_mask(model, tokenizer, text, k=5):
     if not asked.any():
         raise ValueError(f"{text!r} has no [MASK]; write [MASK] where the model shall guess")
     was = model.training
-    model.eval()
+    model.eval()  # with dropout on, the same text would be filled differently every time
     device = next(model.parameters()).device
     probabilities = model(ids.to(device), where=asked.to(device)).logits.float().softmax(dim=-1)  # (A, V)
     model.train(was)

@@ -55,13 +55,14 @@ def parameter_groups(model, lr, weight_decay=0.01, layer_decay=1.0):
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise ValueError("0 parameters have requires_grad=True, training needs at least one; unfreeze a layer or the head")
+    # the head stands one above the highest block and learns at the full rate
     top = max((depth(n) or 0 for n, _ in named), default=0) + 1
     groups = {}
     for name, p in named:
         below = top - depth(name) if depth(name) is not None else 0
         decay = weight_decay if p.ndim >= 2 else 0.0
         rate = lr * layer_decay**below
-        groups.setdefault((rate, decay), []).append(p)
+        groups.setdefault((rate, decay), []).append(p)  # few large groups: the fused step is fast then
     return [{"params": ps, "lr": rate, "initial_lr": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
 
 
@@ -85,6 +86,7 @@ def warmup_linear(step, warmup, total):
     _check(step, warmup, total)
     if step < warmup:
         return (step + 1) / warmup  # + 1: a first step at rate 0 would change nothing
+    # max: a step beyond the planned end changes nothing, instead of climbing the loss
     return max(0.0, (total - step) / (total - warmup))
 
 
@@ -105,7 +107,7 @@ def momentum_update(w, g, state, lr, beta=0.9):
 
     torch's form: a sum of old gradients that fade by beta, so a steady gradient moves w by lr / (1 - beta) a step.
     """
-    v = beta * state.get("v", 0.0) + g
+    v = beta * state.get("v", 0.0) + g  # no factor 1 - beta here, as in torch; with it, lr would mean something else
     return w - lr * v, {"v": v}
 
 

@@ -44,6 +44,7 @@ class Step(NamedTuple):
 
 def order(rows, seed, epoch):
     """A permutation of range(rows), LongTensor (rows,), that depends on (seed, epoch) and nothing else."""
+    # a generator of its own: whatever else draws random numbers, a dropout layer say, cannot move the order
     return torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
@@ -56,19 +57,21 @@ def stream(rows, size, seed=0, rank=0, world=1, start=0, epochs=None):
     """
     if rows < world:
         raise ValueError(f"{rows} rows for {world} processes leave some without a row; use fewer processes or more data")
-    cuts = list(range(0, rows, size * world))
+    cuts = list(range(0, rows, size * world))  # a block holds one micro-batch for every process
     if rows - cuts[-1] < world:  # too few left over for every process: join them to the block before
         cuts.pop()
     blocks = list(zip(cuts, cuts[1:] + [rows]))
+    # the micro-batch number says the epoch and the place in it, so a resumed run reads nothing twice
     for epoch in itertools.count(start // len(blocks)) if epochs is None else range(start // len(blocks), epochs):
         shuffled = order(rows, seed, epoch).tolist()
         first = start % len(blocks) if epoch == start // len(blocks) else 0
         for a, b in blocks[first:]:
-            yield epoch, shuffled[a:b][rank::world]
+            yield epoch, shuffled[a:b][rank::world]  # dealt out like cards
 
 
 def _total(values, device):
     """Sum a list of numbers over all processes."""
+    # float64, because float32 counts exactly only up to 16.7 million; MPS has no float64
     t = torch.tensor(values, dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     if dist.is_initialized():
         dist.all_reduce(t)
@@ -96,10 +99,11 @@ def _gradients(model, group, counts, loss_fn, dtype, world):
             device = batch["labels"].device.type
             with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
                 loss = loss_fn(model, batch)
+            # one form for both kinds of loss function from here on
             loss = loss if isinstance(loss, dict) else {"labels": loss}
             # DDP averages gradients over processes; we want the sum, so multiply by their number
             sum(value * (world / max(counts[k], 1)) for k, value in loss.items()).backward()
-        for k, value in loss.items():
+        for k, value in loss.items():  # detached, or the graphs of all micro-batches would stay in memory
             sums[k] += value.detach().double()
     return {k: float(v) for k, v in sums.items()}
 
@@ -127,11 +131,12 @@ def steps(model, batches, loss_fn, optimizer, *, accumulate=1, schedule=None, cl
     world = dist.get_world_size() if dist.is_initialized() else 1
     params = [p for g in optimizer.param_groups for p in g["params"]]
     for g in optimizer.param_groups:
-        g.setdefault("initial_lr", g["lr"])
+        g.setdefault("initial_lr", g["lr"])  # the schedule multiplies this, never its own last result
     bad = 0
     for number, group in enumerate(_groups(batches, accumulate), start=first):
+        # the whole step at once: its targets must be counted before the first backward
         group = [{k: v.to(device, non_blocking=True) for k, v in batch.items()} for batch in group]
-        model.train()
+        model.train()  # the reader's loop body may have evaluated
         factor = schedule(number) if schedule else 1.0
         for g in optimizer.param_groups:
             g["lr"] = g["initial_lr"] * factor
@@ -141,13 +146,14 @@ def steps(model, batches, loss_fn, optimizer, *, accumulate=1, schedule=None, cl
         *counted, tokens = _total([*counted, tokens], device)
         counts = dict(zip(columns, counted))
         sums = _gradients(model, group, counts, loss_fn, dtype, world)
+        # an infinite limit clips nothing and still returns the norm
         norm = float(torch.nn.utils.clip_grad_norm_(params, clip or float("inf")))
         loss = sum(s / max(c, 1) for s, c in zip(_total([sums[k] for k in columns], device), counted))
         lr = optimizer.param_groups[0]["lr"]
         finite = norm < float("inf") and abs(loss) < float("inf")  # NaN compares false
-        if finite and sum(counted):
+        if finite and sum(counted):  # the norm and the loss are those of all processes, so all decide alike
             optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)  # frees the memory as well
         bad = 0 if finite else bad + 1
         if not finite:
             said = f"step {number}: loss {loss}, gradient norm {norm}, learning rate {lr:.3g}, {_rows(group)}; nothing was updated"
@@ -167,7 +173,7 @@ def progress(run, total, every=10.0, file=None):
         yield from _bar(run, total, file)
         return
     began = said = time.perf_counter()
-    tokens = done = 0
+    tokens = done = 0  # counted here, because a resumed run does not start at step 0
     for step in run:
         tokens, done, now = tokens + step.tokens, done + 1, time.perf_counter()
         if now - said > every or step.number + 1 == total:
