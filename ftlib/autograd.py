@@ -177,7 +177,7 @@ def central_differences(f, x, step=1e-5):
     """d f / d x, x's shape, from two values of `f` for each element: (f(x + h) - f(x - h)) / 2h.
 
     `f` takes a tensor like `x` and returns one number. Compare in float64: with this step float32 keeps
-    two or three digits, because the two values are almost equal.
+    one or two digits, because the two values are almost equal.
     """
     flat, slopes = x.detach().clone().flatten(), []
     for i in range(len(flat)):
