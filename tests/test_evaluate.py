@@ -78,6 +78,81 @@ def test_bootstrap_interval_is_the_textbooks_width():
         evaluate.bootstrap_interval([0.5])
 
 
+def test_precision_and_recall_equal_scikit_learn():
+    from sklearn.metrics import precision_recall_fscore_support as theirs
+    logits, labels = some(classes=3)
+    for given in (logits, logits.argmax(1)):
+        for positive in range(3):
+            wanted = theirs(labels, logits.argmax(1), labels=[positive], average="macro")[:3]
+            assert evaluate.precision_recall(given, labels, positive) == pytest.approx(wanted, abs=1e-12)
+    assert evaluate.precision_recall([0, 0], [0, 1]) == (0.0, 0.0, 0.0)  # nothing called positive: 0 / 0 is 0
+    assert evaluate.precision_recall([1, 0], [0, 0]) == (0.0, 0.0, 0.0)
+    swapped = evaluate.precision_recall(labels, logits.argmax(1), 1)  # control: what is said and what is true differ
+    assert abs(swapped[0] - evaluate.precision_recall(logits, labels, 1)[0]) > 1e-3
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_wilson_equals_scipy_and_covers(level):
+    from scipy.stats import binomtest
+    for right, n in ((0, 1), (3, 3), (0, 30), (17, 20), (850, 1000)):
+        theirs = binomtest(right, n).proportion_ci(level, method="wilson")
+        assert evaluate.wilson_interval(right, n, level) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    # exact coverage, from the binomial weights: near the promise already for 10 texts, where the bootstrap is far from it
+    for n, p in ((10, 0.8), (30, 0.9), (100, 0.5)):
+        weight = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+        low_high = [evaluate.wilson_interval(k, n, 0.95) for k in range(n + 1)]
+        assert 0.92 < sum(w for w, (low, high) in zip(weight, low_high) if low <= p <= high) < 0.99
+    with pytest.raises(ValueError, match="4 right of 3"):
+        evaluate.wilson_interval(4, 3)
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluate.wilson_interval(0, 0)
+
+
+def pairs(n=40, gap=0.3, seed=0):
+    """Two columns that share what is hard, and a gap."""
+    generator = torch.Generator().manual_seed(seed)
+    shared = torch.randn(n, generator=generator, dtype=torch.float64) * 3
+    noise = torch.randn(2, n, generator=generator, dtype=torch.float64)
+    return shared + noise[0], shared + gap + noise[1]
+
+
+def test_paired_bootstrap_equals_scipy():
+    from scipy.stats import bootstrap
+    a, b = pairs()
+    difference, low, high = evaluate.paired_bootstrap(a, b)
+    theirs = bootstrap((a.numpy(), b.numpy()), lambda x, y, axis: (y - x).mean(axis), paired=True, vectorized=True,
+                       method="percentile", rng=0).confidence_interval
+    assert abs(difference - float((b - a).mean())) < 1e-12
+    assert abs(low - theirs.low) < 0.03 and abs(high - theirs.high) < 0.03
+    assert [round(-x, 9) for x in evaluate.paired_bootstrap(b, a)][0] == round(difference, 9)
+    # control: without the pairs the same numbers give an interval that is several times as wide
+    unpaired = torch.tensor(evaluate.bootstrap_interval(b)).diff() + torch.tensor(evaluate.bootstrap_interval(a)).diff()
+    assert unpaired > 3 * (high - low)
+    with pytest.raises(ValueError, match="a has 40 values and b 39"):
+        evaluate.paired_bootstrap(a, b[1:])
+
+
+def test_paired_bootstrap_rarely_raises_a_false_alarm():
+    """Two columns without a gap: of 200 intervals about 5 % leave 0 out; with a gap of two deviations nearly all do."""
+    for gap, low, high in ((0.0, 0.01, 0.12), (2.0, 0.99, 1.01)):
+        outside = 0
+        for seed in range(200):
+            _, a, b = evaluate.paired_bootstrap(*pairs(gap=gap, seed=seed), samples=400)
+            outside += not a <= 0 <= b
+        assert low < outside / 200 < high
+
+
+def test_sign_flip_test_equals_scipy_and_all_signs():
+    from scipy.stats import permutation_test
+    a, b = pairs(10, gap=0.5)
+    exact = permutation_test((a.numpy(), b.numpy()), lambda x, y, axis: (y - x).mean(axis), permutation_type="samples",
+                             vectorized=True).pvalue  # 2**10 ways to sign ten differences, all of them
+    assert abs(evaluate.sign_flip_test(a, b) - exact) < 0.02
+    assert evaluate.sign_flip_test(a, a) == 1.0 and evaluate.sign_flip_test(a, a + 1 + 0.1 * b) > 1 / 10_001
+    assert evaluate.sign_flip_test(*pairs(40, gap=3.0)) < 0.001 < 0.05 < evaluate.sign_flip_test(*pairs(40, gap=0.0))
+    assert abs(evaluate.sign_flip_test(a, b) - evaluate.sign_flip_test(b, a)) < 1e-12
+
+
 # ---- the lines to beat ----
 
 ROWS = torch.randint(0, 7, (40, 9), generator=torch.Generator().manual_seed(0)) ** 2 % 11
