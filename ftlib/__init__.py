@@ -7,9 +7,12 @@ docstring what it is, how to use it, what it is not, and what it needs.
     hub          a model's name becomes a local folder, with or without a network
     tokenize     train and load WordPiece and BPE; pack text into rows, pad batches to their longest row
     attention    scaled dot products, masks and heads written out; the attention maps of a loaded model
+    positions    waves to add, rotations of queries and keys, places of padded rows, longer tables
+    blocks       encoder and decoder block, residual and norm, feed-forward, to read and take apart
     model        one transformer, bidirectional or causal; loads and saves BERT and GPT-2 folders
     mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
     classify     heads on any encoder, freezing, batches grouped by length, predictions
+    cost         weights, operations and bytes of a transformer, by formula
     autograd     backpropagation to read: scalars, tensors, finite differences
     optim        parameter groups, warm-up and decay as functions of the step, AdamW and its forerunners written out
     train        the loop: steps() is a generator, and the body of your `for` is yours
