@@ -94,7 +94,7 @@ def examine_device(cpuinfo="/proc/cpuinfo"):
     else:
         name = f"processor, {torch.get_num_threads()} thread(s)"
         abilities = pathlib.Path(cpuinfo).read_text().split() if os.path.exists(cpuinfo) else []
-        bf16 = "amx_bf16" in abilities  # AVX512-BF16 alone is slower than float32: see launch.native_bf16
+        bf16 = bool({"amx_bf16", "avx512_bf16"} & set(abilities))  # whether it is worth using: launch.native_bf16 asks
     return Finding("device", None, name + (", native bf16" if bf16 else ", no native bf16 known: float32 is used"))
 
 
