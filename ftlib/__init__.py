@@ -17,6 +17,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     optim        parameter groups, warm-up and decay as functions of the step, AdamW and its forerunners written out
     train        the loop: steps() is a generator, and the body of your `for` is yours
     launch       one processor, one GPU or many under torchrun, from the environment
+    federated    clients train on rows that stay with them; their weights are averaged
     checkpoint   one safetensors file, written whole or not at all; resume from the newest valid one
     evaluate     accuracy, F1, calibration, bootstrap intervals, n-gram baselines
     plot         one figure style; every figure says in a sentence what it shows
