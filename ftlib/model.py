@@ -2,14 +2,12 @@
 
 Use it:
     >>> model = LanguageModel(Config(vocab_size=100, width=32, layers=2, heads=4, inner=64, max_tokens=16))
-    >>> ids = torch.randint(5, 100, (2, 16))
-    >>> where = torch.zeros(2, 16, dtype=torch.bool); where[0, 3] = True
+    >>> ids, where = torch.randint(5, 100, (2, 16)), torch.arange(32).view(2, 16) == 3
     >>> model(ids).logits.shape, model(ids, where=where).logits.shape    # everywhere, and at the asked place alone
     (torch.Size([2, 16, 100]), torch.Size([1, 100]))
 
-`load(folder)` reads BERT and RoBERTa-PreLayerNorm folders of transformers; what `save(model, folder)` writes gives
-the same logits in `AutoModelForMaskedLM.from_pretrained(folder)`.
-What it is not: every variant of the field; learned positions and GELU, as in BERT. Needs: torch, safetensors.
+`load(folder)` reads BERT, RoBERTa-PreLayerNorm and GPT-2 folders of transformers; what `save(model, folder)` writes gives
+the same logits in `AutoModelForMaskedLM` or `...ForCausalLM`. What it is not: every variant of the field. Needs: torch, safetensors.
 Shapes: B batch, T tokens, D width, H heads, K = D / H head width, V vocabulary, A asked places.
 """
 
@@ -40,6 +38,7 @@ class Config:
     pairs: bool = False
     norm_eps: float = 1e-5
     pad_id: int = 0
+    tanh: bool = False  # GPT-2's approximation of GELU
 
 
 class Output(NamedTuple):
@@ -82,15 +81,15 @@ class Block(nn.Module):
         W, eps, self.pre_norm, self.attention = config.width, config.norm_eps, config.pre_norm, Attention(config)
         self.up, self.down = nn.Linear(W, config.inner), nn.Linear(config.inner, W)
         self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
-        self.drop = nn.Dropout(config.dropout)
+        self.gelu, self.drop = nn.GELU("tanh" if config.tanh else "none"), nn.Dropout(config.dropout)
 
     def forward(self, x, mask=None, where=None):
         kept = x if where is None else x[where]  # attention reads every place; what follows is for each place alone
         if self.pre_norm:  # the residual path stays free of norms, which lets deep models start learning at once
             x = kept + self.drop(self.attention(self.norm1(x), mask, where))
-            return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
+            return x + self.drop(self.down(self.gelu(self.up(self.norm2(x)))))  # (B, T, D) -> (B, T, inner) -> (B, T, D)
         x = self.norm1(kept + self.drop(self.attention(x, mask, where)))
-        return self.norm2(x + self.drop(self.down(F.gelu(self.up(x)))))
+        return self.norm2(x + self.drop(self.down(self.gelu(self.up(x)))))
 
 
 class Transformer(nn.Module):
@@ -99,13 +98,12 @@ class Transformer(nn.Module):
         super().__init__()
         if config.width % config.heads:
             raise ValueError(f"width {config.width} is not a multiple of heads {config.heads}; change one of them")
-        self.config, W = config, config.width
+        self.config, self.drop, W = config, nn.Dropout(config.dropout), config.width
         self.tokens, self.positions = nn.Embedding(config.vocab_size, W), nn.Embedding(config.max_tokens, W)
         self.segments = nn.Embedding(config.segments, W) if config.segments else None
         self.norm_in = nn.Identity() if config.causal else nn.LayerNorm(W, eps=config.norm_eps)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm_out = nn.LayerNorm(W, eps=config.norm_eps) if config.pre_norm else nn.Identity()
-        self.drop = nn.Dropout(config.dropout)
         self.apply(_initialise)
 
     def _mask(self, attention_mask, T):
@@ -169,11 +167,10 @@ def count(model):
     return sum(p.numel() for p in model.parameters())
 
 
-# Our names and those of transformers for the same part; `{}` is the number of the layer, `^` marks a name of the head.
+# Our names and those of transformers for the same part; `{}` is the number of the layer, `^` marks a name that is whole.
 _BERT = {
-    "tokens": "embeddings.word_embeddings", "positions": "embeddings.position_embeddings",
-    "segments": "embeddings.token_type_embeddings", "norm_in": "embeddings.LayerNorm",
-    "blocks.{}.attention.qkv": "encoder.layer.{}.attention.self.query|key|value",
+    "tokens": "embeddings.word_embeddings", "positions": "embeddings.position_embeddings", "segments": "embeddings.token_type_embeddings",
+    "norm_in": "embeddings.LayerNorm", "blocks.{}.attention.qkv": "encoder.layer.{}.attention.self.query|key|value",
     "blocks.{}.attention.out": "encoder.layer.{}.attention.output.dense",
     "blocks.{}.up": "encoder.layer.{}.intermediate.dense", "blocks.{}.down": "encoder.layer.{}.output.dense",
     "blocks.{}.norm1": "encoder.layer.{}.attention.output.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.output.LayerNorm",
@@ -181,43 +178,46 @@ _BERT = {
     "dense": "^cls.predictions.transform.dense", "norm": "^cls.predictions.transform.LayerNorm", "": "^cls.predictions"}
 _FAMILIES = {"bert": _BERT, "roberta-prelayernorm": _BERT | {
     "blocks.{}.norm1": "encoder.layer.{}.attention.LayerNorm", "blocks.{}.norm2": "encoder.layer.{}.intermediate.LayerNorm",
-    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}}
+    "norm_out": "LayerNorm", "dense": "^lm_head.dense", "norm": "^lm_head.layer_norm", "": "^lm_head"}, "gpt2": {
+    "tokens": "wte", "positions": "wpe", "norm_out": "ln_f", "blocks.{}.norm1": "h.{}.ln_1", "blocks.{}.norm2": "h.{}.ln_2",
+    "blocks.{}.attention.qkv": "h.{}.attn.c_attn", "blocks.{}.attention.out": "h.{}.attn.c_proj",
+    "blocks.{}.up": "h.{}.mlp.c_fc", "blocks.{}.down": "h.{}.mlp.c_proj"}}
+_SIZES = ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size max_position_embeddings layer_norm_eps",
+          "vocab_size n_embd n_layer n_head n_inner n_positions layer_norm_epsilon")  # the BERTs' words, and GPT-2's
 
 
 def _names(model, family):
-    """Yield (our name, [their name or names]) for each tensor; theirs are three where we join query, key and value."""
+    """Yield (our name, [their name or names], is the matrix turned); theirs are three where we join query, key and value."""
     for ours in model.state_dict():
         part, _, kind = ours.removeprefix("encoder.").rpartition(".")
         layer = part.split(".")[1] if part.startswith("blocks.") else ""
         theirs = _FAMILIES[family][part.replace(f".{layer}.", ".{}.", 1)].format(layer)
-        theirs = theirs[1:] if theirs.startswith("^") else f"{family.replace('-', '_')}.{theirs}"
-        stem, several, last = theirs.rpartition(".query|")
-        yield ours, [f"{stem}.{p}.{kind}" for p in ("query", "key", "value")] if several else [f"{theirs}.{kind}"]
+        theirs = theirs[1:] if theirs.startswith("^") else f"{family.replace('-', '_').replace('gpt2', 'transformer')}.{theirs}"
+        theirs = [theirs.replace("query|key|value", p) for p in ("query", "key", "value")[:1 + 2 * ("|" in theirs)]]  # GPT-2's weights: (inputs, outputs)
+        yield ours, [f"{name}.{kind}" for name in theirs], ".c_" in theirs[0] and kind == "weight"
 
 
 def load(folder):
     """The model of a transformers folder: a LanguageModel, or a Transformer where the file holds no head (MiniLM).
-
     Raises ValueError for a family or a variant this file does not know, KeyError, naming the tensor, if one is missing."""
     c = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    family, act, tied = c.get("model_type"), c.get("hidden_act", "gelu"), c.get("tie_word_embeddings", True)
-    if family not in _FAMILIES or act != "gelu" or not tied:
+    family, tied, gpt = c.get("model_type"), c.get("tie_word_embeddings", True), c.get("model_type") == "gpt2"
+    act, pad = c.get("activation_function" if gpt else "hidden_act", "gelu"), c.get("pad_token_id") or 0
+    if family not in _FAMILIES or act not in ("gelu", "gelu_new") or not tied:
         raise ValueError(f"{folder} holds a model of type {family!r}, hidden_act={act!r}, tie_word_embeddings={tied}; "
-                         f"load() reads {' and '.join(_FAMILIES)} with 'gelu' and True")
-    pre, prefix = family != "bert", family.replace("-", "_")
-    shift = c["pad_token_id"] + 1 if pre else 0  # RoBERTa counts positions from the padding id + 1
-    tensors, state = load_file(Path(folder) / "model.safetensors"), {}
+                         f"load() reads {', '.join(_FAMILIES)} with 'gelu' or 'gelu_new' and True")
+    shift = pad + 1 if family.startswith("roberta") else 0  # RoBERTa counts positions from the padding id + 1
+    tensors, state, prefix = load_file(Path(folder) / "model.safetensors"), {}, family.replace("-", "_").replace("gpt2", "transformer")
     tensors = {k if k.startswith((prefix, "cls.", "lm_head.")) else f"{prefix}.{k}": v for k, v in tensors.items()}
-    sizes = [c[k] for k in "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size".split()]
-    config = Config(*sizes, c["max_position_embeddings"] - shift, pre_norm=pre, pad_id=c["pad_token_id"],
-                    segments=0 if pre else c["type_vocab_size"], norm_eps=c["layer_norm_eps"],
-                    pairs="cls.seq_relationship.weight" in tensors)
-    model = (LanguageModel if {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
-    for ours, theirs in _names(model, family):
+    *sizes, inner, positions, eps = (c.get(key) for key in _SIZES[gpt].split())
+    config = Config(*sizes, inner or 4 * sizes[1], positions - shift, gpt, family != "bert", pad_id=pad, norm_eps=eps, tanh=act == "gelu_new",
+                    segments=c["type_vocab_size"] if family == "bert" else 0, pairs="cls.seq_relationship.weight" in tensors)
+    model = (LanguageModel if gpt or {"cls.predictions.bias", "lm_head.bias"} & tensors.keys() else Transformer)(config)
+    for ours, theirs, turned in _names(model, family):
         if missing := set(theirs) - tensors.keys():
             raise KeyError(f"{folder} lacks the tensor {sorted(missing)[0]}; it is not a complete {family} model")
-        state[ours] = torch.cat([tensors[name].float() for name in theirs])[shift if "positions" in ours else 0:]
-        if pre and "positions" in ours:  # RoBERTa adds its one sentence embedding everywhere; our positions carry it
+        state[ours] = torch.cat([tensors[n].float().T if turned else tensors[n].float() for n in theirs])[shift if "positions" in ours else 0:]
+        if shift and "positions" in ours:  # RoBERTa adds its one sentence embedding everywhere; our positions carry it
             state[ours] += tensors[f"{prefix}.embeddings.token_type_embeddings.weight"][0].float()
     model.load_state_dict(state)
     return model
@@ -225,26 +225,26 @@ def load(folder):
 
 def save(model, folder, half=True):
     """Write config.json and model.safetensors (float16 if `half`) so that transformers gives equal logits.
-
-    Raises ValueError for what no masked-LM class of transformers holds: a causal model, or pre-norm with segments."""
+    Raises ValueError for what no class of transformers holds: causal with post-norm, segments with pre-norm."""
     c, folder = model.config, Path(folder)
-    if c.causal or (c.pre_norm and c.segments):
-        raise ValueError(f"causal={c.causal}, pre_norm={c.pre_norm}, segments={c.segments} has no masked-LM class in "
-                         "transformers; save a bidirectional model, with segments only if pre_norm=False")
-    family, shift = ("roberta-prelayernorm", c.pad_id + 1) if c.pre_norm else ("bert", 0)
-    state, tensors = model.state_dict(), {}
-    for ours, theirs in _names(model, family):
+    if (c.causal and not c.pre_norm) or (c.pre_norm and c.segments):
+        raise ValueError(f"causal={c.causal}, pre_norm={c.pre_norm}, segments={c.segments} has no class in transformers; "
+                         "save a causal model with pre_norm=True and segments=0, or segments with pre_norm=False")
+    family = "gpt2" if c.causal else "roberta-prelayernorm" if c.pre_norm else "bert"
+    shift, state, tensors = c.pad_id + 1 if family.startswith("roberta") else 0, model.state_dict(), {}
+    for ours, theirs, turned in _names(model, family):
         t = state[ours].detach().cpu().to(torch.float16 if half else torch.float32)
-        t = F.pad(t, (0, 0, shift, 0)) if "positions" in ours else t
-        tensors |= {name: part.clone() for name, part in zip(theirs, t.chunk(len(theirs)))}
-    if not c.segments:  # both families have sentence embeddings: one that adds nothing
+        t = F.pad(t, (0, 0, shift, 0)) if "positions" in ours else t.T if turned else t
+        tensors |= {name: part.clone(memory_format=torch.contiguous_format) for name, part in zip(theirs, t.chunk(len(theirs)))}
+    if not c.segments and not c.causal:  # both BERTs have sentence embeddings: one that adds nothing
         tensors[f"{family.replace('-', '_')}.embeddings.token_type_embeddings.weight"] = torch.zeros(1, c.width)
-    settings = {
-        "model_type": family, "vocab_size": c.vocab_size, "hidden_size": c.width, "num_hidden_layers": c.layers,
-        "num_attention_heads": c.heads, "intermediate_size": c.inner, "max_position_embeddings": c.max_tokens + shift,
-        "type_vocab_size": c.segments or 1, "layer_norm_eps": c.norm_eps, "pad_token_id": c.pad_id,
-        "hidden_dropout_prob": c.dropout, "attention_probs_dropout_prob": c.dropout, "dtype": "float32",
-        "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"]}
+    sizes = [c.vocab_size, c.width, c.layers, c.heads, c.inner, c.max_tokens + shift, c.norm_eps]
+    settings = {"model_type": family, **dict(zip(_SIZES[c.causal].split(), sizes)), "pad_token_id": c.pad_id, "dtype": "float32",
+                "activation_function" if c.causal else "hidden_act": "gelu_new" if c.tanh else "gelu"}
+    settings |= {"architectures": ["GPT2LMHeadModel"], "bos_token_id": None, "eos_token_id": None, "resid_pdrop": c.dropout,
+                 "embd_pdrop": c.dropout, "attn_pdrop": c.dropout} if c.causal else {
+        "architectures": [("BertFor" if family == "bert" else "RobertaPreLayerNormFor") + "MaskedLM"],
+        "type_vocab_size": c.segments or 1, "hidden_dropout_prob": c.dropout, "attention_probs_dropout_prob": c.dropout}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

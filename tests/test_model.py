@@ -138,13 +138,55 @@ def test_next_sentence_head_survives_saving(tmp_path):
     assert torch.equal(net(ids, mask).next_sentence_logits, again(ids, mask).next_sentence_logits)
 
 
+GPT2 = dict(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=16, bos_token_id=None, eos_token_id=None)
+
+
+@pytest.mark.parametrize("act, inner", [("gelu_new", None), ("gelu", 64)])
+def test_gpt2_logits(act, inner, tmp_path, counted):
+    """A GPT-2 folder of transformers (GPT-2 itself has gelu_new and leaves n_inner out), read here: equal logits."""
+    import transformers
+    theirs = loud(transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2, activation_function=act, n_inner=inner)))
+    theirs.save_pretrained(tmp_path)
+    ours, (ids, mask) = model.load(tmp_path).eval(), padded()
+    wanted = theirs(ids, attention_mask=mask).logits
+    assert type(ours) is model.LanguageModel and ours.config.inner == (inner or 128)
+    assert far(ours(ids, mask).logits, wanted, mask) < 1e-5 * wanted.abs().max()
+    for part in ("encoder.positions.weight", "encoder.blocks.1.attention.qkv.bias", "encoder.norm_out.bias"):  # each one counts
+        kept = ours.get_parameter(part).data.clone()
+        ours.get_parameter(part).data += torch.randn(kept.shape, generator=torch.Generator().manual_seed(3)) * 0.1
+        assert far(ours(ids, mask).logits, wanted, mask) > 1e-2, part
+        ours.get_parameter(part).data = kept
+    for module in ours.modules():  # the two approximations of GELU are not the same function
+        if isinstance(module, nn.GELU):
+            module.approximate = "none" if act == "gelu_new" else "tanh"
+    assert far(ours(ids, mask).logits, wanted, mask) > 1e-4
+    counted("fault", 4)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("tanh", [False, True])
+def test_a_causal_model_opens_as_gpt2(tanh, half, tmp_path):
+    from transformers import AutoModelForCausalLM
+    ours = loud(model.LanguageModel(model.Config(**SIZES, causal=True, tanh=tanh)))
+    if half:  # what a file in half precision can hold
+        ours.half().float()
+    model.save(ours, tmp_path, half=half)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, use_safetensors=True).eval()
+    ids, mask = padded()
+    wanted = ours(ids, mask).logits
+    assert type(theirs).__name__ == "GPT2LMHeadModel"
+    assert far(theirs(ids, attention_mask=mask).logits, wanted, mask) < 1e-5 * wanted.abs().max()
+    again = model.load(tmp_path).eval()
+    assert again.config == ours.config and torch.equal(again(ids, mask).logits, wanted)
+
+
 def test_errors_name_value_and_remedy(tmp_path):
     with pytest.raises(ValueError, match="width 30 is not a multiple of heads 4"):
         model.Transformer(model.Config(60, width=30))
     with pytest.raises(ValueError, match="text has 17 tokens, the model reads at most 16; truncate"):
         model.LanguageModel(model.Config(**SIZES))(torch.ones(1, 17, dtype=torch.long))
-    for bad in (dict(causal=True), dict(segments=2, pre_norm=True)):
-        with pytest.raises(ValueError, match="no masked-LM class"):
+    for bad in (dict(causal=True, pre_norm=False), dict(segments=2, pre_norm=True), dict(causal=True, segments=2)):
+        with pytest.raises(ValueError, match="has no class in transformers; save"):
             model.save(model.LanguageModel(model.Config(**SIZES, **bad)), tmp_path / "no")
     assert not (tmp_path / "no").exists()
     net = model.LanguageModel(model.Config(**SIZES, pre_norm=False))
