@@ -11,6 +11,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     blocks       encoder and decoder block, residual and norm, feed-forward, to read and take apart
     model        one transformer, bidirectional or causal; loads and saves BERT and GPT-2 folders
     mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
+    clm          causal language modelling: shifted loss, sampling, the key-value cache, perplexity
     classify     heads on any encoder, freezing, batches grouped by length, predictions
     cost         weights, operations and bytes of a transformer, by formula
     autograd     backpropagation to read: scalars, tensors, finite differences
