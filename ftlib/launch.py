@@ -5,7 +5,7 @@ Use it:
     >>> place = setup(device="cpu")
     >>> place.rank, place.world
     (0, 1)
-    >>> model = wrap(torch.nn.Linear(2, 2), place)      # unchanged for one process, DistributedDataParallel for many
+    >>> model = wrap(torch.nn.Linear(2, 2), place)      # unchanged for one process, DDP or (shard=True) FSDP2 for many
     >>> type(unwrap(model)).__name__
     'Linear'
     >>> finish()
@@ -98,19 +98,55 @@ def setup(seed=None, device=None, bf16=None):
     return Place(device, rank, world, torch.bfloat16 if bf16 else None)
 
 
-def wrap(model, place):
-    """Move the model to its device; for more than one process, average gradients over them with DDP (Li et al. 2020)."""
-    model = model.to(place.device)
+def wrap(model, place, shard=False):
+    """Move the model to its device; with more than one process, train it together: DDP, or FSDP2 if `shard`.
+
+    DDP (Li et al. 2020): every process holds the whole model, gradients are averaged. FSDP2 (Zhao et al. 2023): each holds
+    its share of every weight, gradient and optimizer state, and a block is whole only while it computes; a part that sits
+    in a ModuleList is a block. All must run forward equally often then, when evaluating too. Build the optimizer afterwards.
+    """
     if place.world == 1:
-        return model
+        return model.to(place.device)
+    if shard:
+        return _sharded(model, place)
+    model = model.to(place.device)
     # on a CPU, DDP wants no list of devices at all
     ids = [place.device.index] if place.device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=ids)
 
 
+def _sharded(model, place):
+    from torch.distributed.device_mesh import init_device_mesh  # only here: it takes a second to import
+    from torch.distributed.fsdp import fully_shard
+
+    for tensor in [*model.parameters(), *model.buffers()]:  # DDP does this too: all start from the weights of process 0
+        sent = tensor.detach().to(place.device).contiguous()
+        dist.broadcast(sent, 0)
+        tensor.data.copy_(sent)
+    mesh = init_device_mesh(place.device.type, (place.world,))
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    for block in (block for blocks in reversed(lists) for block in blocks):  # reversed: the inner ones come first
+        if not isinstance(block, (torch.nn.ModuleList, torch.nn.ModuleDict)):  # those have no forward of their own
+            fully_shard(block, mesh=mesh)  # moves it to the device as well, so the whole model never has to fit there
+    # left as it is, the root would stay whole after a forward, and parameters() would then show other tensors
+    return fully_shard(model, mesh=mesh, reshard_after_forward=True)
+
+
 def unwrap(model):
-    """The model inside DDP, for saving and for looking at."""
-    return getattr(model, "module", model)  # names in a checkpoint must not depend on how many processes wrote it
+    """The model inside DDP, for saving and for looking at; FSDP2 puts nothing around a model."""
+    # names in a checkpoint must not depend on how many processes wrote it
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def whole(model):
+    """{name: tensor on the CPU} with every weight complete, on process 0; {} on the others, all of which must call it."""
+    tensors = {}
+    for name, tensor in unwrap(model).state_dict().items():
+        # one after the other: a process needs room for its share and one whole weight
+        full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            tensors[name] = full.detach().to("cpu", copy=True)
+    return tensors
 
 
 def say(place, text):

@@ -147,7 +147,9 @@ def steps(model, batches, loss_fn, optimizer, *, accumulate=1, schedule=None, cl
         counts = dict(zip(columns, counted))
         sums = _gradients(model, group, counts, loss_fn, dtype, world)
         # an infinite limit clips nothing and still returns the norm
-        norm = float(torch.nn.utils.clip_grad_norm_(params, clip or float("inf")))
+        norm = torch.nn.utils.clip_grad_norm_(params, clip or float("inf"))
+        # of sharded weights it is a DTensor: each process knows the norm of its share until they are put together
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
         loss = sum(s / max(c, 1) for s, c in zip(_total([sums[k] for k in columns], device), counted))
         lr = optimizer.param_groups[0]["lr"]
         finite = norm < float("inf") and abs(loss) < float("inf")  # NaN compares false

@@ -32,28 +32,42 @@ def loss_in_its_own_type(net, batch):
     return F.cross_entropy(net(batch["input_ids"], batch["attention_mask"], where=asked).logits, batch["labels"][asked], reduction="sum")
 
 
-def run(place, accumulate, dtype):
-    """Train -> {"losses", "targets", "tokens", "norms", "weights": a few numbers of the end, "held_out"}."""
-    torch.manual_seed(0)
-    net = launch.wrap(model.LanguageModel(model.Config(V, width=16, layers=2, heads=2, inner=32, max_tokens=12)).to(dtype), place)
+def run(place, accumulate, dtype, shard=False):
+    """Train -> {"losses", "targets", "tokens", "norms", "weights": a few numbers of the end, "held_out", "held": bytes of its state}."""
+    torch.manual_seed(0 if not shard else place.rank)  # sharded, too, all start from the weights of process 0
+    net = launch.wrap(model.LanguageModel(model.Config(V, width=16, layers=2, heads=2, inner=32, max_tokens=12)).to(dtype), place, shard)
     optimizer = optim.adamw(optim.parameter_groups(net, 1e-2))
     size = BATCH // (accumulate * place.world)
     data = (masked(rows, epoch) for epoch, rows in train.stream(ROWS, size, 1, place.rank, place.world, epochs=2))
     loss_fn = mlm.mlm_loss if dtype is torch.float32 else loss_in_its_own_type
     steps = list(train.steps(net, data, loss_fn, optimizer, accumulate=accumulate, clip=0.5, schedule=lambda s: optim.warmup_linear(s, 2, STEPS)))
     mine = [masked(list(range(i, i + 4)), 9) for i in range(0, ROWS, 4)][place.rank :: place.world]  # 12 batches over the processes
+    held_out = evaluate.mean_loss(net, mine, loss_fn)  # before the weights: a sharded model must come back from it in its shares
+    kept = [*net.parameters(), *(t for slot in optimizer.state.values() for t in slot.values())]
     return {"losses": [s.loss for s in steps], "norms": [s.grad_norm for s in steps], "targets": [s.targets for s in steps],
-            "tokens": [s.tokens for s in steps], "weights": [p.detach().double().sum().item() for p in net.parameters()],
-            "held_out": evaluate.mean_loss(net, mine, loss_fn)}
+            "tokens": [s.tokens for s in steps], "weights": [w.double().sum().item() for w in launch.whole(net).values()],
+            "held_out": held_out, "held": sum(t.to_local().nbytes if hasattr(t, "to_local") else t.nbytes for t in kept)}
+
+
+def clip_by_share(params, limit):
+    """The planted fault: every process clips its share of the gradients by the norm of that share."""
+    shares = [p.grad.to_local() if hasattr(p.grad, "to_local") else p.grad for p in params]
+    norm = torch.nn.utils.get_total_norm(shares)
+    torch._foreach_mul_(shares, min(1.0, limit / float(norm)))
+    return norm
 
 
 def everything(place):
-    """All combinations this number of processes can run, and the control: each process divides by its own count."""
+    """All combinations this number of processes can run, and the controls: each divides by its own count, clips by its own norm."""
     found = {f"{kind} {k}": run(place, k, getattr(torch, kind)) for kind in ("float32", "float64") for k in (1, 2, 4)}
-    total = train._total
+    found |= {f"sharded {kind} {k}": run(place, k, getattr(torch, kind), shard=True) for kind, k in (("float32", 1), ("float64", 2))}
+    total, clip = train._total, torch.nn.utils.clip_grad_norm_
     train._total = lambda values, device: [v * place.world for v in values]
     found["local mean"] = run(place, 1, torch.float64)
     train._total = total
+    torch.nn.utils.clip_grad_norm_ = clip_by_share
+    found["local norm"] = run(place, 1, torch.float64, shard=True)
+    torch.nn.utils.clip_grad_norm_ = clip
     return found
 
 
@@ -89,6 +103,24 @@ def test_processes_and_micro_batches_change_nothing(found, kind, loss, weight):
             assert apart(got["losses"], wanted["losses"]) < loss * (3 if kind == "float32" else 1), (processes, k)
             assert abs(got["held_out"] - wanted["held_out"]) < loss * 10
             assert apart(got["weights"], wanted["weights"]) < weight, (processes, k)  # AdamW makes rounding visible
+
+
+@pytest.mark.parametrize("name, loss, weight", [("float32 1", 1e-6, 1e-2), ("float64 2", 1e-13, 1e-9)])
+def test_sharding_changes_nothing_but_the_memory(found, name, loss, weight):
+    """Two processes that hold half of everything each: the losses, the norms and the weights of one process."""
+    wanted, got = found["1"][name], found["2"][f"sharded {name}"]
+    assert got["targets"] == wanted["targets"] and got["tokens"] == wanted["tokens"]
+    assert apart(got["losses"], wanted["losses"]) < loss * 3 and abs(got["held_out"] - wanted["held_out"]) < loss * 10
+    assert apart(got["norms"], wanted["norms"]) < loss * 10 and apart(got["weights"], wanted["weights"]) < weight
+    assert 0.49 < got["held"] / found["2"][name]["held"] < 0.55  # what has an odd first dimension gets one row more here
+    assert found["1"][f"sharded {name}"] == wanted  # alone there is nothing to share
+
+
+def test_clipping_by_the_norm_of_a_share_is_caught(found, counted):
+    wanted, wrong = found["1"]["float64 1"], found["2"]["local norm"]
+    assert apart(found["1"]["local norm"]["norms"], wanted["norms"]) < 1e-5  # one process: the same thing
+    assert apart(wrong["norms"], wanted["norms"]) > 0.1
+    counted("fault")
 
 
 def test_local_mean_is_caught(found, counted):

@@ -84,3 +84,21 @@ def test_a_group_of_one_through_the_environment(monkeypatch, tmp_path):
     assert "process 1 of 2" in launch.describe(place)
     launch.finish()
     assert not dist.is_initialized()
+
+
+def test_shares_are_put_together_again(two_processes):
+    """Two processes with different weights: both get those of process 0, hold half, and process 0 can have the whole."""
+    def work(rank):
+        place = launch.Place(torch.device("cpu"), rank, 2, None)
+        torch.manual_seed(0)
+        wanted = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 1)).state_dict()  # 5 and 1 rows over 2
+        torch.manual_seed(rank)
+        net = launch.wrap(torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 1)), place, shard=True)
+        mine = sum(p.to_local().numel() for p in net.parameters())
+        found = launch.whole(net)
+        assert launch.unwrap(net) is net and mine == (18 if rank == 0 else 8) and sum(p.numel() for p in net.parameters()) == 26
+        assert found.keys() == (wanted.keys() if rank == 0 else set())
+        return all(torch.equal(found[k], wanted[k]) for k in found)
+    assert two_processes(work) == [0, 0]
+    net = torch.nn.Linear(2, 2)
+    assert launch.whole(net)["bias"] is not net.bias and torch.equal(launch.whole(net)["bias"], net.bias)
