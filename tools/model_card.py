@@ -1,9 +1,9 @@
 """Write a checkpoint's model card from its run record, so that no number in the card is typed by hand.
 
-    python tools/model_card.py data/checkpoints/reviews-bert-mini
+    python tools/model_card.py data/checkpoints/reviews-bert-mini ...
 
-Reads run.json (made by recipes/pretrain_mlm.py) and data/results/pretrain_probes.json (the short runs before it, those that
-failed included), writes README.md into the folder. A test makes the card again and compares.
+Reads run.json (made by recipes/pretrain_mlm.py or pretrain_clm.py) and data/results/pretrain_probes.json (the short runs before
+it, those that failed included), writes README.md into the folder. A test makes the card again and compares.
 """
 import json
 import pathlib
@@ -13,20 +13,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 CARD = """# {name}
 
-A small BERT (masked language model) that this course trained from scratch on English film reviews: {layers} layers, width {width},
-{heads} heads, {weights:.1f} M weights, a WordPiece vocabulary of {vocab_size:,} lower-cased pieces, at most {max_tokens} tokens a text.
+{what}: {layers} layers, width {width},
+{heads} heads, {weights:.1f} M weights, {vocabulary}, at most {max_tokens} tokens a text.
 
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
-    model = AutoModelForMaskedLM.from_pretrained("data/checkpoints/{name}")
+    from transformers import {auto}, AutoTokenizer
+    model = {auto}.from_pretrained("data/checkpoints/{name}")
     tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
 
-or `ftlib.model.load(hub.resolve("{name}"))`. It is a pre-norm encoder with learned positions, which transformers calls
-RoBERTa-PreLayerNorm. Weights are stored in half precision and loaded as float32. {reach}
+or `ftlib.model.load(hub.resolve("{name}"))`. {opens} Weights are stored in half precision and loaded as float32. {reach}
 
 ## What it was trained on
 
-The training splits of {data} as `ftlib.data.load` cuts them by a hash of the text: the packages carry the published *train*
-sets of Maas et al. 2011 and Pang & Lee 2005. Validation texts were used to measure the loss, test texts were never read; a
+The training splits of {data} as `ftlib.data.load` cuts them by a hash of the text: {source} Validation texts were used to measure the loss, test texts were never read; a
 test of this repository checks that neither the vocabulary nor a row comes from them.
 
 ## How
@@ -34,14 +32,12 @@ test of this repository checks that neither the vocabulary nor a row comes from 
 `{command}`
 
 AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {row_plan}; {per_step:,} packed tokens a
-step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started {gain_init:g} times larger than BERT's 0.02;
-{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at
-masked places; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.{more}
+step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started {gain_init:g} times larger than 0.02;
+{task}; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.{more}
 
 ## What came out
 
-Held-out loss **{held_out:.2f}** nats per masked piece ({share_test} masked, validation texts). The unigram entropy of the same
-places is {unigram:.2f}, so the model is **{gain:.2f} nats** under it. {verdict}
+{result}
 
 | step | loss on the training rows | held-out loss |
 |---|---|---|
@@ -49,24 +45,59 @@ places is {unigram:.2f}, so the model is **{gain:.2f} nats** under it. {verdict}
 
 ## Runs before it, and what they taught
 
-| run | steps | held-out loss | finding |
+{note}| run | steps | held-out loss | finding |
 |---|---|---|---|
 {probes}
 
 ## What it is not good for
 
-It has read nothing but film reviews, {tokens:.0f} million tokens with repeats: it knows no facts worth quoting and no
-other kind of text, it repeats the prejudices of its reviewers, and it writes nothing. Take it to learn with, to fine-tune on
-sentiment, and to compare with; for real work take a model pretrained on more.
+{limits}
 
-Licence of the weights: MIT-0. The reviews keep their own terms, see `data/README.md`.
+Licence of the weights: MIT-0. {terms}
 """
+
+ENGLISH = dict(
+    source="the packages carry the published *train*\nsets of Maas et al. 2011 and Pang & Lee 2005.",
+    terms="The reviews keep their own terms, see `data/README.md`.")
+MASKED = dict(
+    auto="AutoModelForMaskedLM", opens="It is a pre-norm encoder with learned positions, which transformers calls\nRoBERTa-PreLayerNorm.",
+    task="{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at\nmasked places",
+    result="Held-out loss **{held_out:.2f}** nats per masked piece (15 % masked, validation texts). The unigram entropy of the same\n"
+           "places is {unigram:.2f}, so the model is **{gain:.2f} nats** under it.{verdict}")
+KINDS = {
+    "reviews-bert-mini": MASKED | ENGLISH | dict(
+        what="A small BERT (masked language model) that this course trained from scratch on English film reviews",
+        vocabulary="a WordPiece vocabulary of {vocab_size:,} lower-cased pieces", goal=3.0, note="",
+        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with repeats: it knows no facts worth quoting and no\n"
+               "other kind of text, it repeats the prejudices of its reviewers, and it writes nothing. Take it to learn with, to fine-tune on\n"
+               "sentiment, and to compare with; for real work take a model pretrained on more."),
+    "zh-bert-mini": MASKED | dict(
+        what="A small Chinese BERT (masked language model) that this course trained from scratch on shop reviews and a newspaper",
+        vocabulary="a vocabulary of {vocab_size:,} pieces, nearly all of them single characters", goal=None,
+        note="None: the recipe is that of `reviews-bert-mini`, with the rows of 128 earlier, while the rate is still high.\n\n",
+        source="the package carries them without saying where the\nshop reviews come from; the newspaper is the People's Daily of January 1998, annotated at Peking University.",
+        limits="It has read shop reviews and one month of one newspaper, {tokens:.0f} million characters with repeats: it knows no facts worth\n"
+               "quoting, and what it knows of the world is from January 1998. {private}\n"
+               "Take it to learn with; for real work take a model pretrained on more.",
+        terms="The texts keep their own terms, see `data/README.md`."),
+    "reviews-gpt-mini": ENGLISH | dict(
+        what="A small GPT (causal language model) that this course trained from scratch on English film reviews",
+        vocabulary="a byte-level BPE vocabulary of {vocab_size:,} pieces, case kept", auto="AutoModelForCausalLM", goal=None, note="",
+        opens="transformers opens it as GPT-2.", task="every token but a row's first is asked",
+        result="On whole validation texts, each read from its beginning in windows of {max_tokens} tokens that overlap by half: **{documents[nats]:.2f} nats a token**,\n"
+               "perplexity {documents[perplexity]:.1f}, {documents[bits_per_byte]:.2f} bits a byte, over {documents[tokens]:,} tokens. Guessing evenly costs {uniform:.2f} nats, counting tokens\n"
+               "{unigram:.2f}, counting pairs of tokens {bigram:.2f}. The table has rows that begin anywhere in a text, where the first places know less.",
+        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with repeats. It writes sentences that look like reviews and mean\n"
+               "nothing, about films and people that need not exist; it repeats the prejudices of its reviewers and may repeat their words.\n"
+               "It answers no questions. Take it to learn with and to fine-tune; publish nothing that it writes as a review."),
+}
 
 
 def card(folder):
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     probes = json.loads((ROOT / "data" / "results" / "pretrain_probes.json").read_text(encoding="utf-8"))["runs"]
-    config, options = run.pop("config"), run.pop("options")
+    probes = [p for p in probes if p.get("model", "reviews-bert-mini") == folder.name]
+    config, options, kind = run.pop("config"), run.pop("options"), KINDS[folder.name]
     measured = [row for row in run.pop("curve") if row[2] is not None]
     gain = run["unigram"] - measured[-1][2]
     stages = run.pop("stages", [[options["length"], options["steps"]]])
@@ -79,17 +110,19 @@ def card(folder):
         f"\n\nThe second command goes on from the weights of the first, with a new optimizer and a peak rate of {later['lr']}: the steps on rows of\n"
         "128 at the end of the first came when the rate had almost reached 0, and the places behind the 64th learned nothing; the\n"
         "quarters then stood at " + ", ".join(f"{loss:.2f}" for loss in run["loss_by_quarter_before"]) + ".")
+    verdict = "" if not kind["goal"] else f" The goal was {kind['goal']}" + (
+        "." if gain >= kind["goal"] else ", so this run fell short: its loss was still falling, and it needs more steps.")
     fields = {**options, **config, **run, "reach": reach, "row_plan": ", then ".join(plan), "command": run["command"].replace(" && ", "`\n\n`"),
               "per_step": options["batch"] * options["length"], "gain_init": options.get("gain", 1), "more": more,
               "name": folder.name, "data": " and ".join(options["data"]), "weights": run["weights"] / 1e6,
-              "tokens": run["tokens"] / 1e6, "minutes": run["seconds"] / 60, "held_out": measured[-1][2], "gain": gain, "share_test": "15 %",
-              "verdict": "The goal was 3.0." if gain >= 3.0 else "The goal was 3.0, so this run fell short: its loss was still falling, and it needs more steps.",
+              "tokens": run["tokens"] / 1e6, "minutes": run["seconds"] / 60, "held_out": measured[-1][2], "gain": gain, "verdict": verdict,
               "curve": "\n".join(f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured),
-              "probes": "\n".join(f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | {p['finding']} |" for p in probes)}
-    return CARD.format(**fields)
+              "probes": "\n".join(f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | {p['finding']} |" for p in probes) or "| - | | | |"}
+    words = {key: value.format(**fields) for key, value in kind.items() if isinstance(value, str)}
+    return CARD.format(**fields | words)
 
 
 if __name__ == "__main__":
-    target = pathlib.Path(sys.argv[1]).resolve()
-    (target / "README.md").write_text(card(target), encoding="utf-8")
-    print(f"wrote {target.name}/README.md")
+    for target in map(pathlib.Path, sys.argv[1:]):
+        (target / "README.md").write_text(card(target.resolve()), encoding="utf-8")
+        print(f"wrote {target.name}/README.md")
