@@ -15,11 +15,10 @@ that was killed or interrupted continues from the newest valid file, to the same
 >>> checkpoint.newest(folder).name
 'step-3.safetensors'
 
-Under torchrun every process calls `save` and `load`, with the unwrapped model: process 0 writes, the others hand it
-their random states and wait.
-What it is not: a format for publishing a model, a store for sharded weights, or a seal against forgery (the digest
-finds damage, not intent; but no file can run code, there is no pickle in it). What it needs: torch and safetensors.
-"""
+Under torchrun every process calls `save` and `load`, with the unwrapped model: process 0 writes the whole, the others hand
+it their random states and their shares of sharded weights (FSDP2). Any number of processes can go on from the file.
+What it is not: a format for publishing a model, or a seal against forgery (the digest finds damage, not intent; but no file
+can run code, there is no pickle in it). What it needs: torch and safetensors, and memory for the whole file."""
 import contextlib
 import hashlib
 import json
@@ -46,23 +45,22 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
 
     meta: plain values (configuration, hashes of data and vocabulary) for `load` to compare. hook: called with a word
     before each operation on the disk. Raises FloatingPointError for weights that are not finite, ValueError for an
-    optimizer with weights from outside the model, OSError with the bytes needed and free.
-    """
-    for name, weight in model.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise FloatingPointError(f"{name} is not finite at step {step}; go back to an older checkpoint")
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    info = {"format": FORMAT, "step": int(step), "meta": meta or {}, "random": _random_states(),
-            "weights": None, "groups": None, "plain": None}
+    optimizer with weights from outside the model, OSError with the bytes needed and free."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict(keep_vars=True).items()}
+    info = dict(format=FORMAT, step=int(step), meta=meta or {}, random=_random_states(), weights=None, groups=None, plain=None)
     if optimizer is not None:
         state = optimizer.state_dict()
         slots = {f"optimizer.{i}.{key}": value for i, slot in state["state"].items() for key, value in slot.items()}
         tensors |= {name: slots.pop(name) for name in [*slots] if isinstance(slots[name], torch.Tensor)}
         info.update(weights=_trained(model, optimizer), groups=state["param_groups"], plain=slots)
+    for name, tensor in tensors.items():  # all processes put a sharded tensor (a DTensor) together, one after the other
+        whole = tensor.detach().full_tensor() if hasattr(tensor, "full_tensor") else tensor.detach()
+        if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(whole).all():  # a buffer may: a mask, say
+            raise FloatingPointError(f"{name[6:]} is not finite at step {step}; go back to an older checkpoint")
+        # copies, because the library refuses tensors that share their memory, as tied weights do
+        tensors[name] = whole.to("cpu", copy=True).contiguous() if _place()[0] == 0 else None
     if _place()[0] == 0:
         metadata = {"checkpoint": json.dumps(info), "sha256": BLANK.decode()}
-        # copies, because the library refuses tensors that share their memory, as tied weights do
-        tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
         _write(pathlib.Path(path), safetensors.torch.save(tensors, metadata), hook or (lambda operation: None))
     if _place()[1] > 1:
         dist.barrier()  # no process may count on a checkpoint that is not on the disk yet
@@ -72,14 +70,12 @@ def load(path, model, optimizer=None, expect=None):
     """Put the file `path` into `model`, `optimizer` and the random generators; return its meta dict, with "step" in it.
 
     Without an optimizer it leaves the random generators alone. expect: fields of meta that must be equal. Raises
-    ValueError, with model and optimizer unchanged, for a damaged file, a missing part or a difference.
-    """
+    ValueError, with model and optimizer unchanged, for a damaged file, a missing part or a difference."""
     info, tensors = _read(path)
     for field, value in json.loads(json.dumps(expect or {})).items():  # tuples become lists, as they did in the file
         _demand(path, field, info["meta"].get(field, "nothing"), value)
-    weights = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    _demand(path, "model", *({name: f"{tuple(tensor.shape)} {tensor.dtype}" for name, tensor in side.items()}
-                             for side in (weights, model.state_dict())))
+    weights, own = {k[6:]: tensor for k, tensor in tensors.items() if k.startswith("model.")}, model.state_dict()
+    _demand(path, "model", *({k: f"{tuple(t.shape)} {t.dtype}" for k, t in side.items()} for side in (weights, own)))
     if optimizer is not None:
         if info["groups"] is None:
             raise ValueError(f"{path} holds no optimizer; it can give weights, but a run cannot continue from it")
@@ -87,7 +83,7 @@ def load(path, model, optimizer=None, expect=None):
         if _place()[0] < len(info["random"]):  # a process that the file does not know keeps its own seed
             _restore_random(path, info["random"][_place()[0]])
         optimizer.load_state_dict(_optimizer_state(path, info, tensors, optimizer))
-    model.load_state_dict(weights)
+    model.load_state_dict({name: _share(tensor, own[name]) for name, tensor in weights.items()})
     return info["meta"]
 
 
@@ -103,8 +99,7 @@ def newest(folder, pattern="*.safetensors"):
 def save_numbered(folder, model, optimizer, *, step, meta=None, keep=2, best=None, hook=None):
     """Write `folder/step-<step>.safetensors`, then remove old ones; return the new path.
 
-    What stays: the newest `keep` valid files (at least 2), the new one, that of step `best`; broken ones do not count.
-    """
+    What stays: the newest `keep` valid files (at least 2), the new one, that of step `best`; broken ones do not count."""
     path = pathlib.Path(folder) / f"step-{int(step)}.safetensors"
     save(path, model, optimizer, step=step, meta=meta, hook=hook)
     kept, files = 0, [p for p in path.parent.glob("step-*.safetensors") if p.stem[5:].isdigit() and _place()[0] == 0]
@@ -203,17 +198,23 @@ def _trained(model, optimizer):
 
 def _optimizer_state(path, info, tensors, optimizer):
     """The file's parts -> the optimizer's state_dict. Shapes are compared here, because fused kernels do not look."""
-    shapes = [list(weight.shape) for group in optimizer.param_groups for weight in group["params"]]
-    slots, state = tensors | info["plain"], {}
+    trained, slots, state = [w for group in optimizer.param_groups for w in group["params"]], tensors | info["plain"], {}
     for name in filter(re.compile(r"optimizer\.\d+\.").match, slots):
         number, key = name.split(".", 2)[1:]
-        state.setdefault(int(number), {})[key] = slots[name]
+        weight = trained[int(number)]
         if key in SIZED or (key == "step" and name in tensors):
-            _demand(path, f"shape of {name}", list(slots[name].shape), [] if key == "step" else shapes[int(number)])
-    for group, own in zip(info["groups"], optimizer.state_dict()["param_groups"], strict=True):
-        group["params"] = own["params"]  # our numbers, never the file's
-        group |= {key: tuple(value) for key, value in group.items() if key == "betas"}  # JSON knows only lists
+            _demand(path, f"shape of {name}", [*slots[name].shape], [] if key == "step" else [*weight.shape])
+        state.setdefault(int(number), {})[key] = _share(slots[name], weight) if key in SIZED else slots[name]
+    for group, own in zip(info["groups"], optimizer.state_dict()["param_groups"], strict=True):  # its numbers, not the file's
+        group |= {"params": own["params"], **{k: tuple(v) for k, v in group.items() if k == "betas"}}  # JSON has no tuples
     return {"state": state, "param_groups": info["groups"]}
+
+
+def _share(whole, own):
+    """Of a whole tensor the part that this process has of `own`, or all of it; each has read the file, so nothing is sent."""
+    if not hasattr(own, "full_tensor"):
+        return whole
+    return dist.tensor.distribute_tensor(whole, own.device_mesh, own.placements, src_data_rank=None)
 
 
 def _place():
@@ -230,7 +231,7 @@ def _random_states():
         return [json.loads(text)]
     # as text of a fixed length in a tensor, because torch's own exchange of objects is made of pickles
     device = "cuda" if "nccl" in dist.get_backend() else "cpu"
-    mine = torch.tensor(list(text.encode().ljust(1 << 16)), dtype=torch.uint8, device=device)
+    mine = torch.tensor([*text.encode().ljust(1 << 16)], dtype=torch.uint8, device=device)
     everyone = [torch.empty_like(mine) for _ in range(_place()[1])]
     dist.all_gather(everyone, mine)
     return [json.loads(bytes(state.tolist())) for state in everyone]
@@ -238,8 +239,7 @@ def _random_states():
 
 def _restore_random(path, state):
     try:
-        version, words, gauss = state["python"]
-        random.setstate((version, tuple(words), gauss))
+        random.setstate(tuple(tuple(part) if isinstance(part, list) else part for part in state["python"]))
         torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8))
