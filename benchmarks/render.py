@@ -26,23 +26,29 @@ def table(head, rows):
 
 def mlm_step(record):
     sizes, rates = record["sizes"], {(r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
-    names = {"ftlib": "ftlib's loop and model", "loop": "ftlib's loop, transformers' model", "Trainer": "transformers' `Trainer` and model"}
+    peaks, operations = record.get("peaks", {}), record.get("operations", {})
+    names = {"ftlib": "ftlib's loop and model", "loop": "ftlib's loop, transformers' model", "Trainer": "transformers' `Trainer` and model",
+             "Lightning": "Lightning's `Trainer`, transformers' model"}
     rows = []
     for (contender, precision), values in rates.items():
         ratio = statistics.median(a / b for a, b in zip(values, rates["Trainer", precision]))
         rows.append([names[contender], precision, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}", f"{ratio:.2f}"])
-    counted = record.get("operations")
+        if precision in peaks:  # operations a second of the step, against those of the round's fastest matrix product
+            each = operations["ftlib" if contender == "ftlib" else "transformers"] / (sizes["batch"] * sizes["tokens"])
+            rows[-1].append(f"{statistics.median(v * each / p for v, p in zip(values, peaks[precision])):.0%}")
+    counted = operations
     words = "" if not counted else f"""
 Counted, not timed: a step of ftlib's model takes {counted['ftlib'] / 1e9:.1f} thousand million operations, of transformers' model {counted['transformers'] / 1e9:.1f}.
 At the same speed of arithmetic that makes a ratio of {counted['transformers'] / counted['ftlib']:.2f}; what is above it is fewer numbers written to memory.
-"""
+""" + ("" if not peaks else "The peak is the fastest large matrix product of the round: " + ", ".join(
+        f"{statistics.median(p) / 1e9:,.0f} thousand million operations a second in {kind}" for kind, p in peaks.items()) + ".\n")
     return f"""## A masked-LM training step
 
 {sizes['layers']} layers, width {sizes['width']}, vocabulary {sizes['vocab']:,}, {sizes['batch']} rows of {sizes['tokens']} tokens, equal weights,
 equal batches, fused AdamW, clipping. Each number is the median of {len(record['rows'][0]['tokens_per_second'])} rounds of {record['steps_per_round']} steps; the contenders take turns
 in one process. The last column compares each round with the Trainer's next to it.
 
-{table(["what", "precision", "tokens/s", "lowest to highest", "against Trainer"], rows)}
+{table(["what", "precision", "tokens/s", "lowest to highest", "against Trainer"] + ["share of peak"] * bool(peaks), rows)}
 
 ftlib's model makes logits, and the second half of its last block, only at the asked places; transformers' makes them
 everywhere. The middle rows show how much of the difference is the loop's.{" This record: " + record["note"] + "." if "note" in record else ""}
@@ -65,17 +71,50 @@ bare loop does none of that. A ratio of 1 means that this is free; at least 0.98
 """
 
 
-def main():
+def pipeline(record):
+    rates = {(r["stage"], r["contender"]): r["tokens_per_second"] for r in record["rows"]}
+    what = {("encode", "ftlib"): "`tokenize.encode`, `pack`", ("encode", "transformers"): "`AutoTokenizer`, `pack`",
+            ("mask", "ftlib"): "`mlm.mask_tokens`", ("mask", "transformers"): "`DataCollatorForLanguageModeling`"}
+    rows = [[stage, what[stage, name], f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
+             f"{statistics.median(a / b for a, b in zip(values, rates[stage, 'transformers'])):.2f}"]
+            for (stage, name), values in rates.items()]
+    return f"""## From texts to masked batches
+
+{record['texts']:,} film reviews to rows of 128 ids, once, and rows to masked batches of 16, in every epoch. `mask_tokens` draws each
+row's mask from (seed, epoch, row), so that it does not depend on the batch; the collator draws from the global generator.
+
+{table(["stage", "what", "tokens/s", "lowest to highest", "against transformers"], rows)}
+
+{where(record)}
+"""
+
+
+def processes(record):
+    rates = {(r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
+    alone = next(iter(rates))[0]
+    rows = [[name, kind, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
+             f"{statistics.median(a / b for a, b in zip(values, rates[alone, kind])):.2f}"] for (name, kind), values in rates.items()]
+    return f"""## Two processes against one
+
+The same step of 16 rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step.
+
+{table(["what", "precision", "tokens/s", "lowest to highest", "against one thread"], rows)}
+
+{where(record)}
+"""
+
+
+def page():
     parts = ["""# Measurements
 
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
 """]
-    for make in (mlm_step, loop):  # a record for each machine
+    for make in (mlm_step, loop, pipeline, processes):  # a record for each machine
         records = [read(path.stem) for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))]
         parts += [make(record) for record in records] or [f"`benchmarks/{make.__name__}.py` has not been run yet.\n"]
-    (HERE / "README.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
-    main()
+    (HERE / "README.md").write_text(page(), encoding="utf-8")

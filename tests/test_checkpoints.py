@@ -2,11 +2,10 @@
 import importlib.util
 import json
 import pathlib
-import sys
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from ftlib import data, model, tokenize
 
@@ -28,8 +27,10 @@ def test_there_is_a_checkpoint():
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folder):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12e6
-    ours, theirs = model.load(folder).eval(), AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True).eval()
-    text = "this film was [MASK], and the acting [MASK]."
+    ours = model.load(folder).eval()
+    auto = AutoModelForCausalLM if ours.config.causal else AutoModelForMaskedLM
+    theirs = auto.from_pretrained(folder, use_safetensors=True).eval()
+    text = "这家酒店的[MASK]间很大。" if folder.name.startswith("zh") else "this film was [MASK], and the acting [MASK]."
     ids = torch.tensor(tokenize.encode(tokenize.load(folder), [text]))
     assert AutoTokenizer.from_pretrained(folder)(text)["input_ids"] == ids[0].tolist()
     with torch.no_grad():
@@ -45,6 +46,7 @@ def test_the_card_is_made_from_the_run_record(folder):
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert {"command", "commit", "machine", "seconds", "tokens", "curve", "unigram", "seed"} <= run.keys()
     assert run["curve"][-1][0] == run["steps"] and run["curve"][-1][2] < run["unigram"] - 1
+    assert "documents" not in run or run["documents"]["nats"] < run["bigram"] < run["unigram"] < run["uniform"]
     # the control: another number in the record gives another card
     run["unigram"] += 1
     assert f"{run['unigram']:.2f}" not in written
@@ -59,14 +61,15 @@ class Forbidden(dict):
     get = items = values = __iter__ = __getitem__
 
 
-def test_pretraining_never_reads_a_test_text(monkeypatch):
-    sys.path.insert(0, str(ROOT / "recipes"))
-    recipe = from_file(ROOT / "recipes" / "pretrain_mlm.py")
+@pytest.mark.parametrize("name, more", [("pretrain_mlm", [32]), ("pretrain_clm", [])])
+def test_pretraining_never_reads_a_test_text(name, more, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    recipe = from_file(ROOT / "recipes" / f"{name}.py")
     few = data.load("rotten_tomatoes")
     small = {part: {"text": columns["text"][:300]} for part, columns in few.items() if part != "test"}
     monkeypatch.setattr(data, "load", lambda name: {**small, "test": Forbidden()})
-    tokenizer, rows, held_out = recipe.corpus(["rotten_tomatoes"], 500, 64, 32)
-    assert (rows.shape[1], held_out.shape[1]) == (64, 32) and tokenizer.get_vocab_size() <= 500
+    tokenizer, rows, held_out, *_ = recipe.corpus(["rotten_tomatoes"], 500, 64, *more)
+    assert rows.shape[1] == 64 and len(held_out) > 0 and tokenizer.get_vocab_size() <= 500
     with pytest.raises(AssertionError, match="test split"):  # the trap works
         monkeypatch.setattr(data, "load", lambda name: {**small, "train": Forbidden()})
-        recipe.corpus(["rotten_tomatoes"], 500, 64, 32)
+        recipe.corpus(["rotten_tomatoes"], 500, 64, *more)
