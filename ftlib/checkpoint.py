@@ -53,7 +53,7 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
         slots = {f"optimizer.{i}.{key}": value for i, slot in state["state"].items() for key, value in slot.items()}
         tensors |= {name: slots.pop(name) for name in [*slots] if isinstance(slots[name], torch.Tensor)}
         info.update(weights=_trained(model, optimizer), groups=state["param_groups"], plain=slots)
-    for name, tensor in tensors.items():  # all processes put a sharded tensor (a DTensor) together, one after the other
+    for name, tensor in sorted(tensors.items()):  # all put a sharded one (a DTensor) together, in one order: a file has none
         whole = tensor.detach().full_tensor() if hasattr(tensor, "full_tensor") else tensor.detach()
         if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(whole).all():  # a buffer may: a mask, say
             raise FloatingPointError(f"{name[6:]} is not finite at step {step}; go back to an older checkpoint")

@@ -20,7 +20,7 @@ CONFIG = model.Config(V, width=16, layers=2, heads=2, inner=32, max_tokens=12)
 
 
 def run(place, shard, folder, name=None, found=None, forget=False):
-    """Train to the end, or from the file `found`; write `name` after step CUT -> the losses."""
+    """Train to the end, or from the file `found`; write `name` after step CUT, or after the last one -> the losses."""
     torch.manual_seed(0)
     net = launch.wrap(model.LanguageModel(CONFIG).double(), place, shard)
     optimizer = optim.adamw(optim.parameter_groups(net, 1e-2))
@@ -31,8 +31,8 @@ def run(place, shard, folder, name=None, found=None, forget=False):
     losses = []
     for step in itertools.islice(train.steps(net, data, loss_in_its_own_type, optimizer, clip=0.5, first=start), LAST - start):
         losses.append(step.loss)
-        if name and step.number + 1 == CUT:
-            checkpoint.save(folder / name, launch.unwrap(net), optimizer, step=CUT, meta={"made by": "a test"})
+        if name and step.number + 1 == (LAST if found else CUT):
+            checkpoint.save(folder / name, launch.unwrap(net), optimizer, step=step.number + 1, meta={"made by": "a test"})
     return losses
 
 
@@ -64,14 +64,15 @@ def found(tmp_path_factory):
     ended = torchrun(pathlib.Path(__file__).resolve(), folder)
     assert ended.returncode == 0, ended.stderr[-3000:]
     losses |= json.loads((folder / "out.json").read_text())
-    losses |= {f"one from {name}": run(alone, False, folder, found=name) for name in ("one", "ddp", "sharded")}
+    losses |= {f"one from {name}": run(alone, False, folder, f"one from {name}", name) for name in ("one", "ddp", "sharded")}
     losses["one forgets"] = run(alone, False, folder, found="sharded", forget=True)
     return folder, losses
 
 
-def test_the_file_is_the_same_for_any_number_of_processes(found):
+@pytest.mark.parametrize("more", ["", " from sharded"])  # the second: saved by who went on from a file, whose order is none
+def test_the_file_is_the_same_for_any_number_of_processes(found, more):
     def described(name):
-        with safe_open(found[0] / name, "pt") as file:
+        with safe_open(found[0] / f"{name}{more}", "pt") as file:
             info = json.loads(file.metadata()["checkpoint"])
             states = len(info.pop("random"))  # one for each process, the only part that tells how many wrote it
             return states, info, {key: file.get_tensor(key) for key in file.keys()}
@@ -107,7 +108,7 @@ if __name__ == "__main__":
     here, place = pathlib.Path(sys.argv[1]), launch.setup(device="cpu", bf16=False)
     results = {kind: run(place, shard, here, kind) for kind, shard in KINDS.items()}
     for kind, shard in KINDS.items():
-        results |= {f"{kind} from {name}": run(place, shard, here, found=name) for name in ("one", "ddp", "sharded")}
+        results |= {f"{kind} from {name}": run(place, shard, here, f"{kind} from {name}", name) for name in ("one", "ddp", "sharded")}
     results["shares"] = with_shares_of_the_optimizer(place, here)
     if place.rank == 0:
         (here / "out.json").write_text(json.dumps(results))
