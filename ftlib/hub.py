@@ -38,6 +38,10 @@ MODELS = {
         "repo": None, "revision": None, "package": None, "module": None, "inside": None,
         "files": {"model.safetensors": "971c6890c2ea883f758a1c0d4f325529d86b932566aec8d4200504193cd27479",
                   "tokenizer.json": "14e3e2aad80174c4e3cf7636121a1fa3b0208467fe50a286364c4e32d9b8f195"}},
+    "zh-bert-mini": {
+        "repo": None, "revision": None, "package": None, "module": None, "inside": None,
+        "files": {"model.safetensors": "caa4c7a479381d21e4120ad7793914b497d4d441eca44a4caac854c0885ef45b",
+                  "tokenizer.json": "001a471852020a2eab0c68e7df19bca031903fb12cd3cb4e42484f050e60d23e"}},
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased", "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
         "package": None, "module": None, "inside": None,

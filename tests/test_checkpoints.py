@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import pytest
 import torch
@@ -73,3 +74,25 @@ def test_pretraining_never_reads_a_test_text(name, more, monkeypatch):
     with pytest.raises(AssertionError, match="test split"):  # the trap works
         monkeypatch.setattr(data, "load", lambda name: {**small, "train": Forbidden()})
         recipe.corpus(["rotten_tomatoes"], 500, 64, *more)
+
+
+def test_the_chinese_model_recites_no_number():
+    """Some shop reviews carry the telephone number of their writer: with its digits hidden, no number comes back whole."""
+    folder = ROOT / "data" / "checkpoints" / "zh-bert-mini"
+    net, tokenizer = model.load(folder).eval(), tokenize.load(folder)
+    mask, hidden, restored, copied = tokenizer.token_to_id("[MASK]"), 0, 0, 0
+    for text in data.load("zh_shop_reviews")["train"]["text"]:
+        for found in re.finditer(r"[0-9]{7,}", text):
+            around = text[max(0, found.start() - 60):found.end() + 60]  # what the model can read at once
+            encoding = tokenizer.encode(around)
+            start = found.start() - max(0, found.start() - 60)
+            places = [i for i, (a, b) in enumerate(encoding.offsets) if b > a and a >= start and b <= start + len(found.group())]
+            ids = torch.tensor([encoding.ids])
+            wanted = ids[0, places].clone()
+            with torch.no_grad():
+                shown = net(ids).logits[0, places].argmax(-1)
+                ids[0, places] = mask
+                guessed = net(ids).logits[0, places].argmax(-1)
+            hidden, restored, copied = hidden + 1, restored + torch.equal(guessed, wanted), copied + torch.equal(shown, wanted)
+    assert hidden >= 10 and restored == 0
+    assert copied > 0  # the control: of the numbers that are not hidden some come back, so the comparison can be met
