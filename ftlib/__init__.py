@@ -17,9 +17,11 @@ docstring what it is, how to use it, what it is not, and what it needs.
     autograd     backpropagation to read: scalars, tensors, finite differences
     optim        parameter groups, warm-up and decay as functions of the step, AdamW and its forerunners written out
     train        the loop: steps() is a generator, and the body of your `for` is yours
+    memory       out of memory: the same run again with half the micro-batch and the same step
     launch       one processor, one GPU or many under torchrun, from the environment
     federated    clients train on rows that stay with them; their weights are averaged
     checkpoint   one safetensors file, written whole or not at all; resume from the newest valid one
+    streaming    more text than memory: files or a datasets stream as packed rows, resumed by position
     evaluate     accuracy, F1, calibration, bootstrap intervals, n-gram baselines
     plot         one figure style; every figure says in a sentence what it shows
     seed         seeds, threads, and what machine this is

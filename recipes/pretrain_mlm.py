@@ -5,7 +5,21 @@
 
 --batch counts the rows of one optimizer step over all processes and micro-batches, so the same line trains the same model
 on one core and on many. --stages 16:500 64:6500 128:1000 trains 500 steps on rows of 16 tokens, then 6,500 on rows of 64,
-then 1,000 on rows of 128, with as many tokens in every step: on short rows a model leaves the plateau of word counts early. Writes a transformers folder (config.json, model.safetensors, tokenizer.json) and run.json.
+then 1,000 on rows of 128, with as many tokens in every step: on short rows a model leaves the plateau of word counts early.
+Writes a transformers folder (config.json, model.safetensors, tokenizer.json) and run.json.
+
+More text than memory: --text a.txt b.jsonl ... reads files with one document a line (the field "text" of a .jsonl line), and
+--hub NAME [CONFIG] the training split of a stream of the `datasets` library, which may be a local folder. The vocabulary then
+comes from a sample, one document in a hundred is held out by its hash, and each of --lanes lanes is read by one process.
+
+More than one machine: the same line on each of them, here two with 8 GPUs each; HOST is the address of either one.
+
+    torchrun --nnodes=2 --nproc_per_node=8 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 --rdzv-id=mlm \\
+        recipes/pretrain_mlm.py --shard --lanes 16 --text /data/*.jsonl --out /shared/run
+
+Without the rendezvous, on machine 0 and 1: torchrun --nnodes=2 --node-rank=0 --master-addr=HOST --master-port=29500 ...
+(then --node-rank=1). All must see the same --text files and the same --out folder. --shard (FSDP2) shares weights and
+optimizer out over all processes; without it each holds everything (DDP). The checkpoint is one and the same file either way.
 """
 
 import argparse
@@ -15,11 +29,12 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import torch
 
-from ftlib import checkpoint, data, evaluate, launch, mlm, model, optim, seed, tokenize, train
+from ftlib import checkpoint, data, evaluate, launch, mlm, model, optim, seed, streaming, tokenize, train
 
 
 def arguments():
@@ -33,6 +48,11 @@ def arguments():
     a.add_argument("--stages", nargs="+", metavar="LENGTH:STEPS", help="rows of other lengths; each length divides the longest")
     a.add_argument("--start", help="a folder that this recipe wrote: go on from its weights, with a new optimizer and schedule")
     a.add_argument("--data", nargs="+", default=["imdb", "rotten_tomatoes"])
+    a.add_argument("--text", nargs="+", metavar="FILE", help="stream files instead of --data: .txt or .jsonl, a document a line")
+    a.add_argument("--hub", nargs="+", metavar="NAME", help="stream a data set instead: NAME or folder, CONFIG if it has several")
+    a.add_argument("--field", default="text", help="where the text is, in .jsonl files and data sets")
+    a.add_argument("--lanes", type=int, default=8, help="of a stream: a multiple of the processes that divides the rows of a step")
+    a.add_argument("--shard", action="store_true", help="share weights and optimizer out over the processes (FSDP2)")
     a.add_argument("--out", default="runs/pretrain_mlm")
     return a.parse_args()
 
@@ -43,6 +63,30 @@ def corpus(names, vocab, longest, length):
     texts = {part: [t for s in splits for t in s[part]["text"]] for part in ("train", "validation")}
     tokenizer = tokenize.train_wordpiece(texts["train"], vocab)
     return tokenizer, *(tokenize.pack(tokenize.encode(tokenizer, texts[p]), n) for p, n in (("train", longest), ("validation", length)))
+
+
+def stream_of(a):
+    """The source of --text or --hub, cut so that each lane has at least four parts, or None: the texts are in memory."""
+    if a.text:
+        return streaming.Files(a.text, min(1 << 20, max(1, sum(Path(p).stat().st_size for p in a.text) // (4 * a.lanes))), a.field)
+    if a.hub:
+        import datasets  # only who asks for it needs it
+
+        return streaming.Shards(datasets.load_dataset(*a.hub, split="train", streaming=True), a.lanes, a.field)
+
+
+def trained_on(text):
+    """Whether a streamed text is for training. A function of the text: however often it comes, it stays on its side."""
+    return zlib.crc32(text.encode()) % 100 > 0  # not data.bucket: the text may be one side of a split by that
+
+
+def streamed_corpus(source, vocab, longest, length):
+    """As `corpus`, from a sample of the stream; its rows serve for counting tokens only."""
+    texts = streaming.sample(source)
+    train, held_out = ([t for t in texts if trained_on(t) == yes] for yes in (True, False))
+    tokenizer = tokenize.train_wordpiece(train, vocab)
+    train, held_out = train[:: 1 + len(train) // 10_000], held_out[:10_000]
+    return tokenizer, *(tokenize.pack(tokenize.encode(tokenizer, part), n) for part, n in ((train, longest), (held_out, length)))
 
 
 def stages_of(a):
@@ -68,11 +112,33 @@ def batches_from(rows, stages, step, tokenizer, a, place):
         step = max(0, step - steps)
 
 
+def batches_from_stream(stream, stages, step, tokenizer, a, place):
+    """As `batches_from`, of rows that the stream packs on the way; after each step the stream stands behind its rows."""
+    for length, steps in stages:
+        cut = stream.length // length  # the longest rows, cut more often
+        for _ in range(steps - step):
+            rows, index = stream.take(a.batch * a.length // (stream.length * place.world))
+            rows, index = rows.view(-1, length), (index[:, None] * cut + torch.arange(cut)).flatten()
+            for ids, numbers in zip(rows.chunk(a.accumulate), index.chunk(a.accumulate)):
+                yield hidden(ids, numbers, 0, tokenizer, a.share, a.seed)  # epoch 0: a row's number never comes again
+        step = max(0, step - steps)
+
+
 def masked(rows, index, epoch, tokenizer, share, seed):
+    return hidden(rows[index], index, epoch, tokenizer, share, seed)
+
+
+def hidden(ids, index, epoch, tokenizer, share, seed):
     special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
-    ids, labels = mlm.mask_tokens(rows[index], tokenizer.get_vocab_size(), special[4], special,
-                                  seed=seed, epoch=epoch, index=index, share=share)
+    ids, labels = mlm.mask_tokens(ids, tokenizer.get_vocab_size(), special[4], special, seed=seed, epoch=epoch, index=index, share=share)
     return {"input_ids": ids, "labels": labels, "index": index}
+
+
+def dealt(tests, place):
+    """This process's share of the batches, and one that asks nothing where others have one more: sharded models run together."""
+    mine = tests[place.rank :: place.world]
+    blank = {**tests[0], "labels": torch.full_like(tests[0]["labels"], -100)}
+    return mine + [blank] * (-(-len(tests) // place.world) - len(mine))
 
 
 def loss_by_quarter(net, rows, tokenizer, a, place):
@@ -82,7 +148,7 @@ def loss_by_quarter(net, rows, tokenizer, a, place):
         tests = [masked(rows, i, 0, tokenizer, 0.15, seed=999) for i in torch.arange(min(256, len(rows))).split(32)]
         for batch in tests:
             batch["labels"][:, :first] = batch["labels"][:, first + quarter :] = -100
-        losses.append(round(evaluate.mean_loss(net, tests[place.rank :: place.world], mlm.mlm_loss), 4))
+        losses.append(round(evaluate.mean_loss(net, dealt(tests, place), mlm.mlm_loss), 4))
     return losses
 
 
@@ -102,6 +168,17 @@ def agreed(yes, place):
     return bool(answer)
 
 
+def same_for_all(step, vocabulary, place, a):
+    """ValueError if a process goes on from another step or has another vocabulary than process 0: it may see other files."""
+    mine = torch.tensor([step, int(vocabulary[:15], 16)], device=place.device)
+    first = mine.clone()
+    if place.world > 1:
+        torch.distributed.broadcast(first, 0)
+    if mine.tolist() != first.tolist():
+        raise ValueError(f"process {place.rank} found step {step} in {a.out} and process 0 step {int(first[0])}, with "
+                         f"{'the same' if mine[1] == first[1] else 'another'} vocabulary; give a folder and texts that all machines see")
+
+
 def main(a):
     place, out, stages = launch.setup(a.seed), Path(a.out), stages_of(a)
     for rows in (a.batch * a.length // length for length, _ in stages):
@@ -110,20 +187,34 @@ def main(a):
                              "change one of them")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     launch.say(place, launch.describe(place))
-    tokenizer, rows, held_out = corpus(a.data, a.vocab, max(length for length, _ in stages), a.length)
+    longest, source = max(length for length, _ in stages), stream_of(a)
+    if source and a.batch * a.length // longest % a.lanes:
+        raise ValueError(f"a step has {a.batch * a.length // longest} rows of {longest} tokens, not a multiple of --lanes {a.lanes}; "
+                         "change one of them")
+    tokenizer, rows, held_out = (streamed_corpus(source, a.vocab, longest, a.length) if source
+                                 else corpus(a.data, a.vocab, longest, a.length))
     config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.max_tokens)
     net = model.load(a.start) if a.start else model.LanguageModel(config)
     if a.start and tokenize.load(a.start).get_vocab() != tokenizer.get_vocab():
         raise ValueError(f"{a.start} has another vocabulary than --vocab {a.vocab} of {a.data} gives; take the same data and size")
     for matrix in (p for p in net.encoder.blocks.parameters() if p.ndim == 2 and not a.start):
         matrix.data *= a.gain  # 0.02 suits BERT's width of 768; in a narrow model the blocks hardly change what passes through
-    net = launch.wrap(net, place)
+    net = launch.wrap(net, place, a.shard)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
-    meta = {"config": vars(config), "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed, "share": a.share, "stages": stages, "start": a.start,
+    # what Config learned later is named only where it is on, so that a run from before goes on
+    sizes = {name: value for name, value in vars(config).items() if name != "tanh" or value}
+    meta = {"config": sizes, "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed, "share": a.share, "stages": stages, "start": a.start,
             "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]}  # other ids would scramble the embeddings
+    if source:
+        meta |= {"data": source.describe(), "lanes": a.lanes}
     found = checkpoint.newest(out / "state")
     info = checkpoint.load(found, launch.unwrap(net), optimizer, expect=meta) if found else {"step": 0, "curve": [], "seconds": 0}
-    batches = batches_from(rows, stages, info["step"], tokenizer, a, place)
+    same_for_all(info["step"], meta["vocabulary"], place, a)
+    if source:
+        stream = streaming.Stream(source, lambda texts: tokenize.encode(tokenizer, texts), longest, lanes=a.lanes, seed=a.seed,
+                                  rank=place.rank, world=place.world, position=info.get("position"), keep=trained_on)
+    batches = (batches_from_stream(stream, stages, info["step"], tokenizer, a, place) if source
+               else batches_from(rows, stages, info["step"], tokenizer, a, place))
     run = train.steps(net, batches, mlm.mlm_loss, optimizer, accumulate=a.accumulate, first=info["step"], dtype=place.dtype,
                       schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps))
     test = [masked(held_out, i, 0, tokenizer, 0.15, seed=999) for i in torch.arange(min(512, len(held_out))).split(32)]
@@ -133,22 +224,26 @@ def main(a):
     for step in train.progress(run, a.steps) if place.rank == 0 else run:
         last = step.number + 1 == a.steps
         if step.number % 250 == 249 or last:
-            loss = evaluate.mean_loss(net, test[place.rank :: place.world], mlm.mlm_loss) if step.number % 1000 == 999 or last else None
+            loss = evaluate.mean_loss(net, dealt(test, place), mlm.mlm_loss) if step.number % 1000 == 999 or last else None
             info["curve"].append([step.number + 1, round(step.loss, 3), loss and round(loss, 4)])
             if loss:
                 launch.say(place, f"step {step.number + 1}: held-out loss {loss:.3f}")
         if agreed(last or time.time() - saved > 60 * a.minutes_between_saves, place):
             saved = time.time()
             now = {**meta, "curve": info["curve"], "seconds": info["seconds"] + saved - began}
-            checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now)
+            here = {"position": stream.position()} if source else {}
+            checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now | here)
     k = max(1, a.max_tokens // a.length)  # the held-out rows, joined to rows of --max_tokens
     quarters = loss_by_quarter(launch.unwrap(net), held_out[: len(held_out) // k * k].view(-1, a.length * k), tokenizer, a, place)
+    weights = launch.whole(net)
     if place.rank == 0:
-        model.save(launch.unwrap(net), out)
+        net = model.LanguageModel(launch.unwrap(net).config)
+        net.load_state_dict(weights)
+        model.save(net, out)
         tokenize.save(tokenizer, out, a.max_tokens)
         unigram = evaluate.unigram_loss(rows, torch.cat([b["labels"][b["labels"] != -100] for b in test]), config.vocab_size)
         record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
-                  "options": vars(a), "weights": model.count(launch.unwrap(net)), "precision": str(place.dtype or torch.float32),
+                  "options": vars(a), "weights": model.count(net), "precision": str(place.dtype or torch.float32),
                   "tokens": a.steps * a.batch * a.length, "unigram": unigram,
                   "loss_by_quarter": quarters, **now}
         if a.start:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ftlib import classify, launch, model, tokenize
+from ftlib import classify, data, launch, model, streaming, tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRETRAIN, FINETUNE, DEMO = (ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm"))
@@ -75,6 +77,7 @@ def test_pretraining_writes_a_folder_that_transformers_opens(pretrained):
     assert run["steps"] == 24 and run["processes"] == 1 and run["tokens"] == 24 * 8 * 32 and run["precision"] == "torch.float32"
     (number, loss, held_out), = run["curve"]
     assert number == 24 and held_out < run["unigram"] + 0.5  # 24 steps: it knows the frequent pieces by now, and no more
+    assert "lanes" not in run and "tanh" not in run["config"]  # what a checkpoint from before the streams remembers, and no more
     assert len(run["commit"]) in (0, 40) and str(ROOT) not in json.dumps({k: v for k, v in run.items() if k not in ("command", "options")})
 
 
@@ -154,6 +157,83 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     ended = subprocess.run([sys.executable, str(PRETRAIN), *TINY, "--accumulate", "3", "--out", str(tmp_path)], env=variables(), cwd=ROOT,
                            capture_output=True, text=True, timeout=120)
     assert ended.returncode != 0 and "--batch gives steps of 16 rows, not a multiple of 3 micro-batches x 1 processes" in ended.stderr
+
+
+# ---- more text than memory, more machines than one ----
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """(line, folder of an uninterrupted run of one process over two files, its checkpoint of step 10)."""
+    texts = data.load("rotten_tomatoes")["train"]["text"][::2]
+    half, here = len(texts) // 2, tmp_path_factory.mktemp("streamed")
+    (here / "a.txt").write_text("\n".join(texts[:half]), encoding="utf-8")
+    (here / "b.jsonl").write_text("".join(json.dumps({"body": t}) + "\n" for t in texts[half:]), encoding="utf-8")
+    line = [*TINY[2:], "--text", f"{here}/a.txt", f"{here}/b.jsonl", "--field", "body", "--lanes", "4"]
+    recipe = module(PRETRAIN)
+    save = recipe.checkpoint.save_numbered
+
+    def copying(folder, *arguments, step, **more):
+        path = save(folder, *arguments, step=step, **more)
+        if step == 10:
+            shutil.copy(path, here)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe.checkpoint, "save_numbered", copying)
+        for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0")):
+            patch.setenv(name, value)
+        recipe.main(recipe_arguments(recipe, *line, "--minutes_between_saves", "0", "--out", str(here / "whole")))
+    return line, here / "whole", here / "step-10.safetensors"
+
+
+def begun(folder, file):
+    """`folder` as a run leaves it that was stopped behind this checkpoint."""
+    (folder / "state").mkdir()
+    shutil.copy(file, folder / "state")
+    return folder
+
+
+def test_a_stream_learns_from_the_files(streamed):
+    line, folder, file = streamed
+    run, kept = record(folder), json.loads((folder / "run.json").read_text())["data"]
+    assert [name for name, _ in kept["files"]] == ["a.txt", "b.jsonl"] and run["lanes"] == 4 and "position" not in run
+    (number, loss, held_out), = run["curve"]
+    assert number == 24 and held_out < run["unigram"] + 0.5
+    assert tokenize.load(folder).get_vocab_size() == 400
+    with safe_open(file, "pt") as opened:
+        position = json.loads(opened.metadata()["checkpoint"])["meta"]["position"]
+    assert position["taken"] == 10 and len(position["lanes"]) == 4  # a step takes four of the longest rows, one of each lane
+
+
+def test_two_machines_go_on_with_shares_where_one_process_was(streamed, tmp_path):
+    """Two rendezvous groups of one process each on loopback, FSDP2, from the checkpoint of step 10: the losses of one process."""
+    line, folder, file = streamed
+    part, port = begun(tmp_path, file), 33500 + os.getpid() % 2000
+    nodes = [subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv-backend=c10d",
+                               f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=mlm", str(PRETRAIN), "--shard", *line, "--out", str(part)],
+                              env=variables(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for said, error in [node.communicate(timeout=240) for node in nodes]:
+        assert "Error" not in error, error[-3000:]
+    assert [node.returncode for node in nodes] == [0, 0]
+    ours, theirs = record(part), record(folder)
+    assert ours["processes"] == 2 and ours["options"]["shard"] and ours["data"] == theirs["data"]
+    assert abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3 and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
+    assert distance(part, folder) < 5e-3  # float32 sums in another order, through 14 steps of AdamW
+
+
+def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch, counted):
+    """The planted fault: the checkpoint's position is forgotten, so the run reads the beginning again."""
+    line, folder, file = streamed
+    recipe = module(PRETRAIN)
+
+    class Forgetful(streaming.Stream):
+        def __init__(self, *arguments, position, **more):
+            super().__init__(*arguments, position=None, **more)
+    begun(tmp_path, file)
+    monkeypatch.setattr(recipe.streaming, "Stream", Forgetful)
+    for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0")):
+        monkeypatch.setenv(name, value)
+    recipe.main(recipe_arguments(recipe, *line, "--out", str(tmp_path)))
+    assert distance(tmp_path, folder) > 5e-3
+    counted("fault")
 
 
 # ---- fine-tuning ----
