@@ -10,7 +10,7 @@ import argparse
 
 import torch
 
-from ftlib import classify, data, evaluate, hub, launch, model, optim, seed, tokenize, train
+from ftlib import classify, data, evaluate, hub, launch, memory, model, optim, seed, tokenize, train
 
 
 def encoder_of(name, scratch=False):
@@ -33,12 +33,16 @@ def rows_of(tokenizer, texts, tokens, head=None):
 
 
 def finetune(encoder, tokenizer, texts, labels, *, epochs=3, size=16, lr=3e-4, tokens=128, layer_decay=1.0, seed=0, classes=2,
-             head=None, place=None, min_steps=0, show=False):
-    """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of train.Step)."""
+             head=None, place=None, min_steps=0, show=False, pieces=1):
+    """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of train.Step).
+
+    size: rows of one step; pieces: the micro-batches that each process cuts its share of them into.
+    """
     place = place or launch.Place(torch.device("cpu"), 0, 1, None)
     torch.manual_seed(seed)
     net = launch.wrap(classify.Classifier(encoder, classes), place)
     rows = rows_of(tokenizer, texts, tokens, head)
+    data.check_trainable({"input_ids": rows, "label": labels}, vocab_size=encoder.config.vocab_size)
     per_epoch = -(-len(rows) // size)
     epochs = max(epochs, -(-min_steps // per_epoch))  # ten labels for three epochs would be three steps
     order = (batch for epoch in range(epochs) for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch))
@@ -49,10 +53,10 @@ def finetune(encoder, tokenizer, texts, labels, *, epochs=3, size=16, lr=3e-4, t
             (part,) = classify.batches_of(rows, labels, order=[batch[place.rank :: place.world] or batch[:1]])
             if place.rank >= len(batch):  # no row is left for this process: it reads one, asks nothing, and joins the exchange
                 part["labels"].fill_(-100)
-            yield part
+            yield from memory.cut(part, pieces)
 
     run = train.steps(net, mine(), classify.classification_loss,
-                      optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)), dtype=place.dtype,
+                      optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)), dtype=place.dtype, accumulate=pieces,
                       schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total))
     return launch.unwrap(net), list(train.progress(run, total) if show and place.rank == 0 else run)
 
@@ -75,9 +79,14 @@ def main():
     launch.say(place, f"{seed.machine()}; {launch.describe(place)}")
     splits = data.load(a.data)
     few, test = data.subset(splits["train"], a.labels, a.seed), splits["test"]
-    encoder, tokenizer = encoder_of(a.model, a.scratch)
-    net, _ = finetune(encoder, tokenizer, few["text"], few["label"], epochs=a.epochs, size=a.size, lr=a.lr, tokens=a.tokens,
-                      seed=a.seed, place=place, show=True)
+    data.check_trainable(few, test, a.size)
+
+    def attempt(_, pieces):
+        encoder, tokenizer = encoder_of(a.model, a.scratch)  # fresh, because a failed attempt has trained it
+        return tokenizer, finetune(encoder, tokenizer, few["text"], few["label"], epochs=a.epochs, size=a.size, lr=a.lr,
+                                   tokens=a.tokens, seed=a.seed, place=place, show=True, pieces=pieces)[0]
+
+    tokenizer, net = memory.halving(attempt, a.size)  # out of memory: again, the same steps in smaller pieces
     _, right = score(net, tokenizer, test["text"], test["label"], a.tokens, place)
     low, high = evaluate.bootstrap_interval(right)
     launch.say(place, f"test accuracy {right.mean():.3f}, 95 % interval {low:.3f} to {high:.3f} over {len(right)} texts")

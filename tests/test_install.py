@@ -279,8 +279,9 @@ def test_make():
     def make(*arguments):
         return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
 
-    for target in ("lab", "test", "demo", "doctor", "env"):
+    for target in ("lab", "test", "demo", "storm", "doctor", "env"):
         assert f"tools/bootstrap.py {target}" in make("-n", target).stdout
+    assert "tools/bootstrap.py storm --seed 7" in make("-n", "storm", "ARGS=--seed 7").stdout
     assert make("-n").stdout == make("-n", "lab").stdout  # `make` alone is `make lab`
     without = make("env", "PYTHON=")
     assert without.returncode != 0 and "No Python found: install Python 3.11" in without.stderr

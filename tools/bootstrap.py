@@ -3,6 +3,7 @@
     python tools/bootstrap.py lab       make .venv if it is missing or out of date, then open JupyterLab on chapter 00
     python tools/bootstrap.py test      ... then run every test (what follows is handed to tools/test.py)
     python tools/bootstrap.py demo      ... then run the masked-language-model demo
+    python tools/bootstrap.py storm     ... then kill a training run 200 times (what follows is handed to tools/storm.py)
     python tools/bootstrap.py doctor    ... then say whether this machine is ready
     python tools/bootstrap.py env       only make .venv
 
@@ -153,6 +154,7 @@ def main(arguments):
         "lab": lambda: lab_arguments(ROOT, os.environ.get("BROWSER"), os.environ.get("PORT")),
         "test": lambda: [os.path.join("tools", "test.py")] + arguments[1:],
         "demo": lambda: ["-m", "ftlib.mlm"] + arguments[1:],
+        "storm": lambda: [os.path.join("tools", "storm.py")] + arguments[1:],
         "doctor": lambda: ["-m", "ftlib.doctor"] + arguments[1:],
         "env": None,
     }

@@ -82,6 +82,8 @@ def environment(stage, record):
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "FTLIB_RECORD": str(record),
         "FTLIB_STAGE": stage,
+        # a chapter must run, and print what is stored, on a machine that has no GPU
+        **({"CUDA_VISIBLE_DEVICES": "", "FTLIB_DEVICE": "cpu"} if stage == "chapters" else {}),
     }
 
 
