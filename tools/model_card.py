@@ -83,7 +83,7 @@ KINDS = {
     "reviews-gpt-mini": ENGLISH | dict(
         what="A small GPT (causal language model) that this course trained from scratch on English film reviews",
         vocabulary="a byte-level BPE vocabulary of {vocab_size:,} pieces, case kept", auto="AutoModelForCausalLM", goal=None,
-        before="None.",
+        before="None: rate, start and step are those of `reviews-bert-mini`.",
         opens="transformers opens it as GPT-2.", task="every token but a row's first is asked",
         result="On whole validation texts, each read from its beginning in windows of {max_tokens} tokens that overlap by half: **{documents[nats]:.2f} nats a token**,\n"
                "perplexity {documents[perplexity]:.1f}, {documents[bits_per_byte]:.2f} bits a byte, over {documents[tokens]:,} tokens. Guessing evenly costs {uniform:.2f} nats, counting tokens\n"
