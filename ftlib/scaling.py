@@ -176,8 +176,11 @@ def run_cost(weights, tokens, machine, devices=1, share=0.4, flops_per_token=Non
     return Plan(flops, hours, memory, hours * devices * machine.price)
 
 
-def matmul_speed(size=1024, dtype=torch.float32, device="cpu", tries=5):
-    """Operations a second of a (size, size) product, the best of `tries`: a peak that is measured, not printed on a box."""
+def matmul_speed(size=512, dtype=torch.float32, device="cpu", tries=30):
+    """Operations a second of a (size, size) product, the best of `tries`: a peak that is measured, not printed on a box.
+
+    Many short tries, because the best of them is one that no other program interrupted. A GPU needs a size of 8192 or so.
+    """
     a, seconds = torch.ones(size, size, dtype=dtype, device=device), []
     for _ in range(tries):  # the first one prepares the kernel; the best leaves it out
         began = time.perf_counter()

@@ -49,6 +49,11 @@ def shape(width, s):
     return dict(vocab_size=s["vocab"], width=width, layers=s["layers"], inner=4 * width)
 
 
+def operations(width, s):
+    """Counted for one token of training: forward, and twice that for backward. clm_loss makes logits at every place."""
+    return round(3 * sum(cost.flops(**shape(width, s), T=s["length"], head="tied").values()) / s["length"])
+
+
 def one_run(width, number, rows, held, s, place):
     """Train one model -> a row of the result: sizes, held-out loss in nats, wall-clock and processor seconds."""
     torch.manual_seed(number)
@@ -62,9 +67,8 @@ def one_run(width, number, rows, held, s, place):
     seconds, processor = time.perf_counter() - began, time.process_time() - clock
     tests = [clm.causal_batch(part) for part in held[:2048].split(64)]
     parts = cost.parameters(**shape(width, s), positions=s["length"], norm_out=True, head="tied")
-    forward = sum(cost.flops(**shape(width, s), T=s["length"], head="tied", asked=s["length"] - 1).values()) / s["length"]
     return {"width": width, "seed": number, "weights": sum(parts.values()), "weights_in_blocks": sum(parts.values()) - parts["embeddings"],
-            "flops_per_token": round(3 * forward), "tokens": s["steps"] * s["batch"] * s["length"], "train_loss": round(step.loss, 4),
+            "flops_per_token": operations(width, s), "tokens": s["steps"] * s["batch"] * s["length"], "train_loss": round(step.loss, 4),
             "loss": round(evaluate.mean_loss(net, tests, clm.clm_loss), 4), "seconds": round(seconds, 1),
             "processor_seconds": round(processor, 1)}
 
@@ -114,8 +118,12 @@ def main():
     result = {"commands": sorted({*result.get("commands", []), " ".join(["python", *sys.argv])}), "commit": commit,
               "machine": seed.machine(), "versions": seed.versions(), "threads": a.threads, "seeds": a.seeds,
               "precision": str(place.dtype or torch.float32), "rate_times_width": RATE, "data": "imdb", "settings": s,
-              **{k: v for k, v in result.items() if k in ("commit", "runs", "prediction", "held_out")}}
+              **{k: v for k, v in result.items() if k in ("commit", "peak", "runs", "prediction", "held_out")}}
     rows, held = corpus(s)
+    for r in result["runs"]:  # a formula, not a measurement: kept equal to what the code says today
+        r["flops_per_token"] = operations(r["width"], s)
+    if "peak" not in result:
+        result["peak"] = {str(dtype): round(scaling.matmul_speed(512, dtype, tries=100)) for dtype in (torch.float32, torch.bfloat16)}
     done = {(r["width"], r["seed"]) for r in result["runs"]}
     for width, number in itertools.product(a.widths, a.seeds) if "prediction" not in result else ():
         if (width, number) not in done:
