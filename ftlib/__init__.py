@@ -14,6 +14,8 @@ docstring what it is, how to use it, what it is not, and what it needs.
     clm          causal language modelling: shifted loss, sampling, the key-value cache, perplexity
     classify     heads on any encoder, freezing, batches grouped by length, predictions
     cost         weights, operations and bytes of a transformer, by formula
+    corpus       cleaning, near-duplicates by MinHash, test texts inside a training corpus
+    scaling      a law fitted to small runs, with its interval; time, memory and money of a run
     autograd     backpropagation to read: scalars, tensors, finite differences
     optim        parameter groups, warm-up and decay as functions of the step, AdamW and its forerunners written out
     train        the loop: steps() is a generator, and the body of your `for` is yours
