@@ -72,7 +72,12 @@ def stream_of(a):
     if a.hub:
         import datasets  # only who asks for it needs it
 
-        return streaming.Shards(datasets.load_dataset(*a.hub, split="train", streaming=True), a.lanes, a.field)
+        builder = datasets.load_dataset_builder(*a.hub)
+        # every lane has a file open, of which the library would read 10 MB of text, or a whole row group of parquet, at once
+        for size, most in (("chunksize", 1 << 18), ("batch_size", 1000)):
+            if hasattr(builder.config, size):
+                setattr(builder.config, size, min(getattr(builder.config, size) or most, most))
+        return streaming.Shards(builder.as_streaming_dataset(split="train"), a.lanes, a.field)
 
 
 def trained_on(text):
@@ -85,8 +90,8 @@ def streamed_corpus(source, vocab, longest, length):
     texts = streaming.sample(source)
     train, held_out = ([t for t in texts if trained_on(t) == yes] for yes in (True, False))
     tokenizer = tokenize.train_wordpiece(train, vocab)
-    train, held_out = train[:: 1 + len(train) // 10_000], held_out[:10_000]
-    return tokenizer, *(tokenize.pack(tokenize.encode(tokenizer, part), n) for part, n in ((train, longest), (held_out, length)))
+    few = [t for t in streaming.sample(source, letters=1_000_000) if trained_on(t)]  # ids take far more room than letters
+    return tokenizer, *(tokenize.pack(tokenize.encode(tokenizer, part), n) for part, n in ((few, longest), (held_out[:1000], length)))
 
 
 def stages_of(a):
