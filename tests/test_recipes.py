@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -207,8 +208,9 @@ def test_two_machines_go_on_with_shares_where_one_process_was(streamed, tmp_path
     """Two rendezvous groups of one process each on loopback, FSDP2, from the checkpoint of step 10: the losses of one process."""
     line, folder, file = streamed
     part, port = begun(tmp_path, file), 33500 + os.getpid() % 2000
-    nodes = [subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv-backend=c10d",
-                               f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=mlm", str(PRETRAIN), "--shard", *line, "--out", str(part)],
+    words = re.search("torchrun (--nnodes=2 --nproc_per_node=8 .*HOST.*) ", module(PRETRAIN).__doc__)[1]  # the documented line
+    words = words.replace("node=8", "node=1").replace("HOST:29500", f"127.0.0.1:{port}").split()
+    nodes = [subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *words, str(PRETRAIN), "--shard", *line, "--out", str(part)],
                               env=variables(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for said, error in [node.communicate(timeout=240) for node in nodes]:
         assert "Error" not in error, error[-3000:]
@@ -234,6 +236,20 @@ def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch,
     recipe.main(recipe_arguments(recipe, *line, "--out", str(tmp_path)))
     assert distance(tmp_path, folder) > 5e-3
     counted("fault")
+
+
+def test_a_data_set_is_streamed_by_the_recipe(streamed, tmp_path, monkeypatch):
+    """--hub with a local folder: the same recipe, without a network."""
+    pytest.importorskip("datasets")
+    line, folder, _ = streamed
+    (tmp_path / "hub").mkdir()
+    shutil.copy(folder.parent / "b.jsonl", tmp_path / "hub" / "train.jsonl")
+    recipe, words = module(PRETRAIN), [*line[: line.index("--text")], *line[line.index("--field") :]]
+    for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0"), ("HF_HUB_OFFLINE", "1")):
+        monkeypatch.setenv(name, value)
+    recipe.main(recipe_arguments(recipe, *words, "--hub", str(tmp_path / "hub"), "--out", str(tmp_path / "run")))
+    run = record(tmp_path / "run")
+    assert run["data"] == {"files": 1, "shares of a file": 4} and run["curve"][-1][2] < run["unigram"] + 0.5
 
 
 # ---- fine-tuning ----
