@@ -93,7 +93,8 @@ def _gradients(model, group, counts, loss_fn, dtype, world):
     """Backward through every micro-batch of one step. Returns the summed loss of each label column, this process only."""
     sums = dict.fromkeys(counts, 0.0)
     for i, batch in enumerate(group):
-        # Gradients travel between processes once per step, in the last backward
+        # Gradients travel between processes once per step, in the last backward; FSDP2 has no no_sync here and sends them
+        # in every backward, because keeping whole ones until the last would need the memory that sharding saves
         hold = i + 1 < len(group) and hasattr(model, "no_sync")
         with model.no_sync() if hold else contextlib.nullcontext():
             device = batch["labels"].device.type

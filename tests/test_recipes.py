@@ -1,5 +1,6 @@
 """The recipes as programs: alone, under torchrun and accelerate, interrupted and started again. About two minutes on a busy machine."""
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -236,6 +237,22 @@ def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch,
     recipe.main(recipe_arguments(recipe, *line, "--out", str(tmp_path)))
     assert distance(tmp_path, folder) > 5e-3
     counted("fault")
+
+
+def test_a_machine_that_sees_another_folder_is_told(two_processes, counted):
+    """Process 1 found no checkpoint where process 0 found step 5, or made another vocabulary of other files."""
+    recipe, a = module(PRETRAIN), argparse.Namespace(out="runs/here")
+
+    def work(rank):
+        place, ours = launch.Place(torch.device("cpu"), rank, 2, None), "0123456789abcdef"
+        recipe.same_for_all(5, ours, place, a)
+        for step, vocabulary, words in ((5 - 5 * rank, ours, "found step 0 in runs/here and process 0 step 5, with the same"),
+                                        (5, ours if rank == 0 else "f" * 16, "process 0 step 5, with another vocabulary")):
+            with pytest.raises(ValueError, match=words) if rank == 1 else contextlib.nullcontext():
+                recipe.same_for_all(step, vocabulary, place, a)
+        return True
+    assert two_processes(work) == [0, 0]
+    counted("fault", 2)
 
 
 def test_a_data_set_is_streamed_by_the_recipe(streamed, tmp_path, monkeypatch):
