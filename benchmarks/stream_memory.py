@@ -1,6 +1,6 @@
 """How much memory a stream takes: text files of two sizes through the pipeline of recipes/pretrain_mlm.py, to the last row.
 
-    python benchmarks/stream_memory.py          writes benchmarks/results/stream_memory.json; takes most of an hour on one core
+    python benchmarks/stream_memory.py          writes benchmarks/results/stream_memory.json; takes about 20 minutes of a core
     python benchmarks/stream_memory.py --quick  3 MB, to see that it runs; writes nothing
 
 Each line of the result is a process of its own, and its peak is what the system counted as resident (VmHWM), with Python,
@@ -9,6 +9,8 @@ epoch; "in memory" is the same without a stream; "recipe" trains a model of 2 la
 """
 
 import argparse
+import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -22,16 +24,20 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "recipes"))
 
 
-def write(path, megabytes):
-    """Film reviews, a document a line, repeated until the file has that many million bytes."""
+def write(folder, megabytes, files=8):
+    """Film reviews, a document a line, repeated until each of the files has its share of that many million bytes."""
     from ftlib import data
 
     lines = [" ".join(text.split()) + "\n" for name in ("imdb", "rotten_tomatoes") for text in data.load(name)["train"]["text"]]
-    with open(path, "w", encoding="utf-8") as file:
-        while True:
-            for line in lines:
-                if file.write(line) and file.tell() >= megabytes * 1_000_000:
-                    return
+    lines, number = itertools.cycle(lines), itertools.count()
+    folder.mkdir()
+    for path in [folder / f"train-{i}.txt" for i in range(files)]:
+        size = 0
+        with open(path, "w", encoding="utf-8") as file:
+            while size < megabytes * 1_000_000 / files:
+                line = f"{next(number)} {next(lines)}"  # numbered, so that no text is a copy of another
+                file.write(line)
+                size += len(line.encode())
 
 
 def peak():
@@ -43,21 +49,21 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def child(kind, path, length=128, lanes=8):
-    """One measurement in this process -> {"peak", "after_imports", "tokens", "seconds"}."""
+def child(kind, folder, length=128, lanes=8):
+    """One measurement in this process -> {"peak", "after_imports", "tokens", "cpu_seconds"}."""
     import pretrain_mlm as recipe
     from ftlib import streaming, tokenize
 
-    imported, began = peak(), time.time()
+    imported, files = peak(), sorted(map(str, folder.glob("*.txt")))
     words = ["--steps", "20", "--batch", "8", "--layers", "2", "--width", "64", "--length", str(length), "--warmup", "2", "--lanes", str(lanes)]
-    sys.argv = ["", *words, "--hub" if kind == "data set" else "--text", str(path.parent if kind == "data set" else path)]
+    sys.argv = ["", *words, *(["--hub", str(folder)] if kind == "data set" else ["--text", *files])]
     a = recipe.arguments()
     if kind == "recipe":
-        a.out = str(path.parent / "run")
+        a.out = str(folder / "run")
         recipe.main(a)
         tokens = a.steps * a.batch * a.length
     elif kind == "in memory":
-        texts = path.read_text(encoding="utf-8").splitlines()
+        texts = [text for path in files for text in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
         tokens = tokenize.pack(tokenize.encode(tokenize.train_wordpiece(texts, a.vocab), texts), length).numel()
     else:
         source = recipe.stream_of(a)
@@ -66,7 +72,7 @@ def child(kind, path, length=128, lanes=8):
         tokens = 0
         while sum(part for part, _, _ in stream.position()["lanes"]) < len(source):  # every part once
             tokens += stream.take(8 * lanes)[0].numel()
-    return {"peak": peak(), "after_imports": imported, "tokens": tokens, "seconds": round(time.time() - began, 1)}
+    return {"peak": peak(), "after_imports": imported, "tokens": tokens, "cpu_seconds": round(time.process_time())}
 
 
 def main():
@@ -79,25 +85,27 @@ def main():
         return
     from ftlib import seed
 
-    small, large = (2, 3) if a.quick else (100, 1000)
-    runs = [("files", large), ("recipe", large), ("data set", large), ("files", small), ("data set", small), ("in memory", small)]
+    small, middle, large = (1, 2, 3) if a.quick else (10, 100, 1000)
+    runs = [("files", large), ("data set", large), ("files", small), ("data set", small), ("recipe", small), ("recipe", large), ("in memory", middle)]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     packages = ("torch", "tokenizers", "safetensors", "numpy", "datasets", "pyarrow")
     record = {"what": "peak memory of a stream", "command": "python benchmarks/stream_memory.py", "commit": commit, "machine": seed.machine(),
               "versions": seed.versions(packages), "threads": int(os.environ.get("OMP_NUM_THREADS", seed.cores())), "rows": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for megabytes in (small, large):
-            os.makedirs(f"{folder}/{megabytes}", exist_ok=True)
-            write(f"{folder}/{megabytes}/train.txt", megabytes)
-        for kind, megabytes in runs:
-            ended = subprocess.run([sys.executable, __file__, "--child", kind, f"{folder}/{megabytes}/train.txt"], capture_output=True, text=True,
-                                   env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": f"{folder}/cache"})
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": f"{folder}/cache"}
+        for megabytes in (small, middle, large):
+            write(pathlib.Path(folder) / str(megabytes), megabytes)
+
+        def measure(run):
+            command = [sys.executable, __file__, "--child", run[0], f"{folder}/{run[1]}"]
+            ended = subprocess.run(command, capture_output=True, text=True, env=environment)
             if ended.returncode:
                 raise SystemExit(ended.stderr[-3000:])
-            record["rows"].append({"kind": kind, "megabytes": megabytes, **json.loads(ended.stdout.splitlines()[-1])})
+            record["rows"].append({"kind": run[0], "megabytes": run[1], **json.loads(ended.stdout.splitlines()[-1])})
             print(record["rows"][-1], flush=True)
-            if not a.quick:  # after each line, since the whole takes long
+            if not a.quick:  # after each, because the whole takes long
                 (HERE / "results" / "stream_memory.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        list(pool.map(measure, runs))  # two at a time: the peak is each process's own
 
 
 if __name__ == "__main__":
