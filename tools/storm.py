@@ -1,6 +1,6 @@
 """Kill a training run with SIGKILL at random moments, 200 times: it must end with the bits of a run that nobody touched.
 
-    make storm                                          200 kills; about two minutes on a busy core
+    make storm                                          200 kills, one to three minutes
     python tools/storm.py --kills 50 --seed 3 --seconds 120
     python tools/storm.py --careless                    the control: a writer that overwrites in place; the storm must find it
 
@@ -172,7 +172,7 @@ def storm(kills, seed, seconds, save=checkpoint.save_numbered):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value, words in (("kills", 200, "how many"), ("seed", 0, "of the moments"), ("seconds", 300, "after which it gives up")):
+    for name, value, words in (("kills", 200, "how many"), ("seed", 0, "of the moments"), ("seconds", 900, "after which it gives up")):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{words} ({value})")
     parser.add_argument("--careless", action="store_true", help="the control: a writer that overwrites in place")
     options = parser.parse_args(arguments)
