@@ -142,8 +142,8 @@ def hidden(ids, index, epoch, tokenizer, share, seed):
 def dealt(tests, place):
     """This process's share of the batches, and one that asks nothing where others have one more: sharded models run together."""
     mine = tests[place.rank :: place.world]
-    blank = {**tests[0], "labels": torch.full_like(tests[0]["labels"], -100)}
-    return mine + [blank] * (-(-len(tests) // place.world) - len(mine))
+    missing = -(-len(tests) // place.world) - len(mine)
+    return mine + [{**tests[0], "labels": torch.full_like(tests[0]["labels"], -100)} for _ in range(missing)]
 
 
 def loss_by_quarter(net, rows, tokenizer, a, place):

@@ -239,6 +239,14 @@ def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch,
     counted("fault")
 
 
+def test_test_batches_are_dealt_out_in_equal_numbers():
+    """Three processes, seven batches: three each, and what fills up asks nothing."""
+    tests = [{"input_ids": torch.tensor([[i]]), "labels": torch.tensor([[i]])} for i in range(7)]
+    shares = [module(PRETRAIN).dealt(tests, launch.Place(torch.device("cpu"), rank, 3, None)) for rank in range(3)]
+    assert [len(share) for share in shares] == [3, 3, 3]
+    assert sorted(int(b["labels"]) for share in shares for b in share) == [-100, -100, *range(7)]
+
+
 def test_a_machine_that_sees_another_folder_is_told(two_processes, counted):
     """Process 1 found no checkpoint where process 0 found step 5, or made another vocabulary of other files."""
     recipe, a = module(PRETRAIN), argparse.Namespace(out="runs/here")
