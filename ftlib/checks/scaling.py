@@ -92,7 +92,8 @@ def check_filled_share(answer):
         cut = [many[i : i + batch] for i in range(0, size, batch)]
         right = sum(many) / sum(len(b) * max(b) for b in cut)
         got = _number(answer(list(many), batch))
-        expect(_near(got, right), f"right for eight texts, wrong for {size} texts in batches of {batch}: {right:.4f} is right, yours is {got:.4f}")
+        expect(_near(got, right), f"right for eight texts, wrong for {size} texts in batches of {batch}: "
+                                  f"{right:.4f} is right, yours is {got:.4f}")
     return correct("text over places, each batch as wide as its own longest text")
 
 
@@ -198,8 +199,10 @@ def check_repaired_corpus(answer):
     expect(set(kept) & set(inside) or not set(kept) & set(altered),
            "quotations go, and a copy with 'LAKE' for 'lake' stays: lower the case and drop punctuation before you cut the runs")
     expect(not (set(kept) & set(altered)), "a copy with other case and punctuation is still there; compare words, lower-cased")
-    expect(not (set(kept) & set(inside)), "a document that quotes a whole test text inside a longer one is still there; look for parts, not for equal texts")
-    expect(not (set(kept) & set(partly)), "a document that quotes half a test text is still there; one common run of n words is enough to drop it")
+    expect(not (set(kept) & set(inside)),
+           "a document that quotes a whole test text inside a longer one is still there; look for parts, not for equal texts")
+    expect(not (set(kept) & set(partly)),
+           "a document that quotes half a test text is still there; one common run of n words is enough to drop it")
     lost = [text for text in fine if text not in kept]
     expect(len(lost) < len(fine), "nothing stays; a document is dropped for a run of n common words, not for a common word")
     expect(not lost, f"a document without a common run of 8 words is dropped: {lost[0] if lost else ''!r}")
