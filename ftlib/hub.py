@@ -42,6 +42,10 @@ MODELS = {
         "repo": None, "revision": None, "package": None, "module": None, "inside": None,
         "files": {"model.safetensors": "caa4c7a479381d21e4120ad7793914b497d4d441eca44a4caac854c0885ef45b",
                   "tokenizer.json": "001a471852020a2eab0c68e7df19bca031903fb12cd3cb4e42484f050e60d23e"}},
+    "reviews-gpt-mini": {
+        "repo": None, "revision": None, "package": None, "module": None, "inside": None,
+        "files": {"model.safetensors": "1fac69f6d7060aa8c322ad9f354b33407ef4ae9e0299328766f31526c40374d8",
+                  "tokenizer.json": "727bf65cf0fa89fabd8e891de75e7e83713be1b00fbca5b3607ec706c9b5427d"}},
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased", "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
         "package": None, "module": None, "inside": None,
