@@ -53,7 +53,7 @@ def _attend(q, k, v, mask, drop, is_causal):
     scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5  # (B, H, T, T)
     if mask is not None or is_causal:
         scores = scores.masked_fill(~(torch.ones_like(scores).bool().tril() if is_causal else mask), float("-inf"))
-    return F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v  # the softmax runs in float32 under autocast
+    return F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v  # autocast may have made the softmax float32, as CUDA's does
 
 
 class Attention(nn.Module):
