@@ -17,7 +17,7 @@ def read(name):
 
 def where(record):
     commit = f" at commit {record['commit'][:7]}" if record.get("commit") else ""
-    return f"`{record['command']}`{commit} on {record['machine']}; {record['threads']} threads; {record['versions']}."
+    return f"`{record['command']}`{commit} on {record['machine']}; threads: {record['threads']}; {record['versions']}."
 
 
 def table(head, rows):
@@ -104,13 +104,28 @@ The same step of 16 rows of 128 tokens, with equal losses; two processes exchang
 """
 
 
+def stream_memory(record):
+    what = {"files": "files through `streaming.Stream`", "data set": "a stream of `datasets`", "in memory": "all texts in memory",
+            "recipe": "the recipe, training 20 steps of a tiny model"}
+    rows = [[what.get(r["kind"], r["kind"]), f"{r['megabytes']:,} MB", f"{r['peak'] / 1e6:,.0f} MB", f"{r['after_imports'] / 1e6:,.0f} MB",
+             f"{r['tokens']:,}"] for r in record["rows"]]
+    return f"""## The memory of a stream
+
+The largest memory of a process that reads plain text, all of Python and torch in it, against the length of the text.
+
+{table(["what", "text", "peak", "of it after the imports", "tokens read"], rows)}
+
+{where(record)}
+"""
+
+
 def page():
     parts = ["""# Measurements
 
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
 """]
-    for make in (mlm_step, loop, pipeline, processes):  # a record for each machine
+    for make in (mlm_step, loop, pipeline, processes, stream_memory):  # a record for each machine
         records = [read(path.stem) for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))]
         parts += [make(record) for record in records] or [f"`benchmarks/{make.__name__}.py` has not been run yet.\n"]
     return "\n".join(parts)
