@@ -57,6 +57,24 @@ everywhere. The middle rows show how much of the difference is the loop's.{" Thi
 """
 
 
+def changes(record):
+    what = {"as it is": "as it is", "logits everywhere": "logits at all places, not at the asked ones alone",
+            "last block everywhere": "the last block's second half at all places", "fused attention": "SDPA's fused kernel, not written out",
+            "compiled blocks": "`torch.compile` on the blocks"}
+    rates = {(r["variant"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
+    rows = [[what[name], kind, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
+             f"{statistics.median(a / b for a, b in zip(values, rates['as it is', kind])):.2f}"] for (name, kind), values in rates.items()]
+    return f"""## What each change gave
+
+The step of the table above, `ftlib's loop and model`, as it is and with one thing changed at a time. A ratio under 1 is what the
+change back would cost. In float32 the fused kernel is what the model uses.
+
+{table(["what", "precision", "tokens/s", "lowest to highest", "against as it is"], rows)}
+
+{where(record)}
+"""
+
+
 def loop(record):
     rows = [[r["name"], f"{r['layers']} x {r['width']}", f"{r['accumulate']} x {r['batch']} x {r['tokens']}",
              *(f"{1000 * statistics.median(r[k]):.1f}" for k in ("bare", "steps")), f"{r['ratio']:.3f}"] for r in record["rows"]]
@@ -125,7 +143,7 @@ def page():
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
 """]
-    for make in (mlm_step, loop, pipeline, processes, stream_memory):  # a record for each machine
+    for make in (mlm_step, changes, loop, pipeline, processes, stream_memory):  # a record for each machine
         records = [read(path.stem) for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))]
         parts += [make(record) for record in records] or [f"`benchmarks/{make.__name__}.py` has not been run yet.\n"]
     return "\n".join(parts)

@@ -27,7 +27,7 @@ def test_the_page_is_made_from_the_records(monkeypatch, counted):
     counted("fault")
 
 
-@pytest.mark.parametrize("name, words", [("mlm_step", "Trainer"), ("loop", "steps"), ("pipeline", "mask")])
+@pytest.mark.parametrize("name, words", [("mlm_step", "Trainer"), ("loop", "steps"), ("pipeline", "mask"), ("changes", "everywhere")])
 def test_a_benchmark_runs(name, words):
     root = str(FOLDER.parent)
     ended = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--quick"], capture_output=True, text=True, timeout=300, cwd=root,
