@@ -13,6 +13,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
     clm          causal language modelling: shifted loss, sampling, the key-value cache, perplexity
     classify     heads on any encoder, freezing, batches grouped by length, predictions
+    lora         low-rank parts of linear layers: add, merge, count, save and load in peft's format
     cost         weights, operations and bytes of a transformer, by formula
     corpus       cleaning, near-duplicates by MinHash, test texts inside a training corpus
     scaling      a law fitted to small runs, with its interval; time, memory and money of a run
