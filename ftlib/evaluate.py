@@ -26,6 +26,7 @@ import statistics
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 
 
 def _classes_of(predicted):
@@ -46,14 +47,36 @@ def confusion(predicted, labels, classes):
     return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
-def macro_f1(predicted, labels, classes):
-    """The plain mean over classes of F1 = 2 TP / (2 TP + FP + FN): a rare class counts as much as a common one.
-
-    A class that is neither present nor predicted counts as 0, as in scikit-learn.
-    """
+def f1_per_class(predicted, labels, classes):
+    """F1 = 2 TP / (2 TP + FP + FN) of each class: (C,) float64. A class neither present nor predicted gets 0, as in scikit-learn."""
     table = confusion(predicted, labels, classes).double()
     hits, wrong = table.diag(), table.sum(0) + table.sum(1) - 2 * table.diag()
-    return float((2 * hits / (2 * hits + wrong).clamp(min=1)).mean())
+    return 2 * hits / (2 * hits + wrong).clamp(min=1)
+
+
+def macro_f1(predicted, labels, classes):
+    """The plain mean over classes of `f1_per_class`: a rare class counts as much as a common one."""
+    return float(f1_per_class(predicted, labels, classes).mean())
+
+
+def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
+    """F1 of each class with a bootstrap interval -> (F1, low, high), each (C,).
+
+    predicted: (N,) classes, or (R, N): the answers of R runs (seeds) to the same N texts. F1 is no mean over texts, so each
+    sample draws N texts anew, and R runs anew, and computes F1 again; the F1 of several runs is the mean of theirs.
+    """
+    runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
+    said, true = F.one_hot(runs, classes).double(), F.one_hot(labels, classes).double()  # (R, N, C), (N, C)
+    hits, total = said * true, said + true  # per text; 2 TP + FP + FN is how often the class is said or true
+    generator, drawn = torch.Generator().manual_seed(seed), []
+    for _ in range(samples):
+        text = torch.bincount(torch.randint(len(labels), (len(labels),), generator=generator), minlength=len(labels)).double()
+        run = torch.randint(len(runs), (len(runs),), generator=generator)
+        top, bottom = (torch.einsum("n,rnc->rc", text, part) for part in (hits, total))
+        drawn.append((2 * top / bottom.clamp(min=1))[run].mean(0))
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(torch.stack(drawn), edges, dim=0)
+    return torch.stack([f1_per_class(run, labels, classes) for run in runs]).mean(0), low, high
 
 
 def precision_recall(predicted, labels, positive=1):

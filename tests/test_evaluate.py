@@ -34,6 +34,47 @@ def test_f1_with_a_class_that_never_occurs():
         evaluate.accuracy([], [])
 
 
+def test_f1_per_class_equals_scikit_learn():
+    from sklearn import metrics
+    logits, labels = some(classes=3)
+    theirs = metrics.f1_score(labels, logits.argmax(1), average=None)
+    assert torch.allclose(evaluate.f1_per_class(logits, labels, 3), torch.tensor(theirs), atol=1e-12)
+    assert evaluate.f1_per_class([0, 0], [0, 0], 3).tolist() == [1, 0, 0]
+
+
+def test_f1_interval_equals_a_slow_loop_and_covers():
+    """The same draws through scikit-learn give the same interval; wider with few texts; runs that differ widen it."""
+    from sklearn import metrics
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.randint(3, (60,), generator=generator)
+    runs = torch.where(torch.rand(4, 60, generator=generator) < 0.7, labels, torch.randint(3, (4, 60), generator=generator))
+    mean, low, high = evaluate.f1_interval(runs, labels, 3, samples=200, seed=5)
+    generator, drawn = torch.Generator().manual_seed(5), []
+    for _ in range(200):
+        rows = torch.randint(60, (60,), generator=generator)
+        picked = torch.randint(4, (4,), generator=generator)
+        scores = [metrics.f1_score(labels[rows], runs[r][rows], average=None, labels=[0, 1, 2]) for r in picked]
+        drawn.append(torch.stack([torch.from_numpy(score) for score in scores]).mean(0))
+    edges = torch.quantile(torch.stack(drawn), torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0)
+    assert torch.allclose(low, edges[0]) and torch.allclose(high, edges[1]) and ((low < mean) & (mean < high)).all()
+    one, many = (evaluate.f1_interval(runs[:1].repeat(1, k), labels.repeat(k), 3, samples=300) for k in (1, 10))
+    assert torch.allclose(one[0], many[0]) and ((many[2] - many[1]) < 0.5 * (one[2] - one[1])).all()
+    apart = evaluate.f1_interval(torch.stack([labels, (labels + 1) % 3]).repeat(1, 20), labels.repeat(20), 3, samples=300)
+    assert apart[1].max() < 0.1 and apart[2].min() > 0.9  # two runs that differ in everything: the texts' share of the luck is not all
+
+
+def test_f1_interval_holds_the_true_value():
+    """150 test sets drawn from one population: about 95 of 100 intervals hold its F1."""
+    generator, inside = torch.Generator().manual_seed(0), 0
+    p = 0.8  # right with 0.8, else the next class: with balanced classes F1 is 0.8 for each
+    for number in range(150):
+        labels = torch.randint(3, (150,), generator=generator)
+        said = torch.where(torch.rand(150, generator=generator) < p, labels, (labels + 1) % 3)
+        _, low, high = evaluate.f1_interval(said, labels, 3, samples=200, seed=number)
+        inside += int(low[0] <= p <= high[0])
+    assert 0.88 < inside / 150 < 0.99
+
+
 def test_calibration_error_equals_a_slow_loop():
     logits, labels = some(500, 3)
     total = 0.0
