@@ -13,6 +13,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     mlm          masked language modelling: masks, losses, sentence pairs, filling masks; a demo
     clm          causal language modelling: shifted loss, sampling, the key-value cache, perplexity
     classify     heads on any encoder, freezing, batches grouped by length, predictions
+    continual    tasks one after another: the task x time matrix, replay, EWC, classes as mean vectors
     lora         low-rank parts of linear layers: add, merge, count, save and load in peft's format
     cost         weights, operations and bytes of a transformer, by formula
     corpus       cleaning, near-duplicates by MinHash, test texts inside a training corpus

@@ -1,0 +1,150 @@
+"""Does reading the domain first pay? Masked-LM on reviews, then fine-tuning on few labels, against no reading. Chapter 17's figure.
+
+    python recipes/domain_adaptation.py --adapt reviews:0                    (one adapted encoder, kept in runs/)
+    python recipes/domain_adaptation.py --score plain reviews:0              (fine-tune each, over --labels and --seeds)
+    python recipes/domain_adaptation.py --adapt docstrings:0 --score docstrings:0      (the control: as many steps on other English)
+    python recipes/domain_adaptation.py --adapt reviews:0 --steps 4 --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out runs/try.json
+
+An arm is CORPUS:SEED, the seed of the adaptation (new head, order, masks), or "plain". The masked-LM texts are training texts of
+Rotten Tomatoes and IMDb; no text of a validation or test split is among them. Done cells are skipped, so a run may be cut off.
+"""
+
+import argparse
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
+
+from ftlib import data, evaluate, launch, mlm, model, optim, seed, tokenize, train
+
+NAME, LENGTH, BATCH, SHARE = "all-MiniLM-L6-v2", 64, 32, 0.2
+TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)  # those of label_efficiency.py, fixed before any run here
+PACKAGES = ("torch", "transformers", "sklearn", "numpy", "matplotlib")  # their docstrings are English of another domain
+
+
+def reviews(part):
+    """Texts of one split of both film-review sets, no labels: train for reading, validation for the held-out loss."""
+    return [text for name in ("rotten_tomatoes", "imdb") for text in data.load(name)[part]["text"]]
+
+
+def docstrings():
+    """The docstrings of some installed packages, in the order of their files; nothing is imported or run."""
+    texts = {}
+    for package in PACKAGES:
+        folder = Path(importlib.util.find_spec(package).origin).parent
+        for path in sorted(folder.rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8", errors="ignore"))):
+                if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and len(text := ast.get_docstring(node) or "") > 200:
+                    texts[" ".join(text.split())] = None  # a dict keeps the order and drops what is there twice
+    return list(texts)
+
+
+def masked(rows, tokenizer, number, epoch, index, share=SHARE):
+    special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
+    ids, labels = mlm.mask_tokens(rows[index], tokenizer.get_vocab_size(), tokenizer.token_to_id("[MASK]"), special,
+                                  seed=number, epoch=epoch, index=index, share=share)
+    return {"input_ids": ids, "labels": labels, "index": index}
+
+
+def adapt(corpus, number, steps, place, lr=3e-4):
+    """MiniLM after `steps` of masked-LM on a corpus, with a new masked-LM head, and the record of the run."""
+    encoder, tokenizer = encoder_of(NAME)
+    texts = reviews("train") if corpus == "reviews" else docstrings()
+    order = train.order(len(texts), 0, 0).tolist()  # the file is sorted by class; packing lays neighbours into one row
+    rows, held = (tokenize.pack(tokenize.encode(tokenizer, part), LENGTH) for part in ([texts[i] for i in order], reviews("validation")))
+    held = held[train.order(len(held), 1, 0)[:256]]
+    torch.manual_seed(number)
+    net = model.LanguageModel(encoder.config)
+    net.encoder.load_state_dict(encoder.state_dict())
+    test = [masked(held, tokenizer, 999, 0, i, 0.15) for i in torch.arange(len(held)).split(32)]
+    batches = (masked(rows, tokenizer, number, epoch, torch.tensor(i)) for epoch, i in train.stream(len(rows), BATCH, number))
+    curve, began = [[0, None, round(evaluate.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)]], time.perf_counter()
+    run = train.steps(net, batches, mlm.mlm_loss, optim.adamw(optim.parameter_groups(net, lr)), dtype=place.dtype,
+                      schedule=lambda step: optim.warmup_linear(step, steps // 15, steps))
+    for step in run:
+        last = step.number + 1 == steps
+        if step.number % 100 == 99 or last:
+            curve.append([step.number + 1, round(step.loss, 4), round(evaluate.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)])
+            print(corpus, number, curve[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
+        if last:
+            break
+    filled = mlm.fill_mask(net, tokenizer, "this movie was absolutely [MASK] .")
+    return net.encoder, {"arm": f"{corpus}:{number}", "steps": steps, "tokens": steps * BATCH * LENGTH, "corpus_tokens": rows.numel(), "lr": lr,
+                         "seconds": round(time.perf_counter() - began, 1), "curve": curve, "filled": [piece for piece, _ in filled[0]]}
+
+
+def read(path):
+    """The result file, or an empty one."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"adaptations": [], "cells": []}
+
+
+def add(path, about, *, cell=None, adaptation=None):
+    """Put one cell or one adaptation into the file, in one move."""
+    old = read(path)
+    cells = sorted([*old["cells"], *([cell] if cell else [])], key=lambda c: (c["labels"], c["seed"], c["arm"]))
+    runs = [r for r in old["adaptations"] if not adaptation or r["arm"] != adaptation["arm"]] + ([adaptation] if adaptation else [])
+    result = {"commands": sorted({*old.get("commands", []), " ".join(["python", *sys.argv])}), **about,
+              "seeds": sorted({c["seed"] for c in cells}), "adaptations": sorted(runs, key=lambda r: r["arm"]), "cells": cells}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def one_cell(arm, labels, number, tests, place):
+    """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from the seed -> accuracy on test sentences."""
+    splits, (encoder, tokenizer), began = data.load("rotten_tomatoes"), encoder_of(NAME), time.perf_counter()
+    encoder = encoder if arm == "plain" else model.load(folder_of(arm))
+    few, test = data.subset(splits["train"], labels, number), data.subset(splits["test"], tests)
+    net, _ = finetune(encoder, tokenizer, few["text"], few["label"], seed=number, place=place, **TUNING)
+    _, right = score(net, tokenizer, test["text"], test["label"], TUNING["tokens"], place)
+    return {"arm": arm, "labels": labels, "seed": number, "accuracy": round(float(right.mean()), 4), "seconds": round(time.perf_counter() - began, 1)}
+
+
+def folder_of(arm):
+    return Path("runs/domain_adaptation") / arm.replace(":", "-")
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--adapt", nargs="+", default=[], metavar="CORPUS:SEED")
+    a.add_argument("--score", nargs="+", default=[], metavar="ARM")
+    a.add_argument("--labels", type=int, nargs="+", default=[100, 1000])
+    a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    for name, value in dict(steps=900, tests=876, threads=1).items():
+        a.add_argument(f"--{name}", type=int, default=value)
+    a.add_argument("--out", type=Path, default=Path("data/results/domain_adaptation.json"))
+    a = a.parse_args()
+    torch.set_num_threads(a.threads)
+    place = launch.setup()
+    git = [subprocess.run(["git", *line], capture_output=True, text=True).stdout.strip() for line in (("rev-parse", "HEAD"), ("diff", "--stat", "HEAD", "--", "ftlib"))]
+    about = {"commit": git[0], "ftlib_changed": bool(git[1]), "machine": seed.machine(), "versions": seed.versions(),
+             "precision": str(place.dtype or torch.float32), "model": NAME, "data": "rotten_tomatoes", "tests": a.tests,
+             "length": LENGTH, "batch": BATCH, "share": SHARE, "tuning": TUNING}
+    if (old := read(a.out))["cells"] and old["tests"] != a.tests:
+        raise SystemExit(f"{a.out} was made with --tests {old['tests']}, this run has {a.tests}; give another --out")
+    for arm in a.adapt:
+        corpus, number = arm.split(":")
+        if (folder_of(arm) / "model.safetensors").exists() and arm in {r["arm"] for r in old["adaptations"]}:
+            continue
+        encoder, record = adapt(corpus, int(number), a.steps, place)
+        model.save(encoder, folder_of(arm), half=False)
+        add(a.out, about, adaptation=record)
+    for number in a.seeds:
+        for labels in a.labels:
+            for arm in a.score:  # arms innermost: a run that is cut off leaves whole pairs
+                if (arm, labels, number) not in {(c["arm"], c["labels"], c["seed"]) for c in read(a.out)["cells"]}:
+                    cell = one_cell(arm, labels, number, a.tests, place)
+                    add(a.out, about, cell=cell)
+                    print(cell, flush=True)
+
+
+if __name__ == "__main__":
+    main()
