@@ -15,6 +15,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     classify     heads on any encoder, freezing, batches grouped by length, predictions
     continual    tasks one after another: the task x time matrix, replay, EWC, classes as mean vectors
     lora         low-rank parts of linear layers: add, merge, count, save and load in peft's format
+    parts        parts on one frozen base: a register with hashes and the base's fingerprint, sums of parts
     cost         weights, operations and bytes of a transformer, by formula
     corpus       cleaning, near-duplicates by MinHash, test texts inside a training corpus
     scaling      a law fitted to small runs, with its interval; time, memory and money of a run
