@@ -14,6 +14,7 @@ docstring what it is, how to use it, what it is not, and what it needs.
     clm          causal language modelling: shifted loss, sampling, the key-value cache, perplexity
     classify     heads on any encoder, freezing, batches grouped by length, predictions
     continual    tasks one after another: the task x time matrix, replay, EWC, classes as mean vectors
+    vision       EfficientNet-Lite0 and a small network to read; freezing, rates by depth, augmentation, printed letters
     lora         low-rank parts of linear layers: add, merge, count, save and load in peft's format
     parts        parts on one frozen base: a register with hashes and the base's fingerprint, sums of parts
     cost         weights, operations and bytes of a transformer, by formula

