@@ -1,0 +1,68 @@
+"""Wrong Fisher diagonals, and another right one."""
+import torch
+import torch.nn.functional as F
+
+
+def gradients(x, W):
+    """p (N, C) and the gradient of log p of each class c at W, (C, N, C, D)."""
+    p = (x @ W.T).softmax(-1)
+    return p, torch.stack([(F.one_hot(torch.tensor(c), len(W)) - p)[:, :, None] * x[:, None, :] for c in range(len(W))])
+
+
+def another(x, W):
+    """By automatic differentiation, class by class."""
+    W, total = W.clone().requires_grad_(), torch.zeros_like(W)
+    for row in x:
+        log_p = (row @ W.T).log_softmax(-1)
+        for c in range(len(W)):
+            (g,) = torch.autograd.grad(log_p[c], W, retain_graph=True)
+            total += log_p[c].exp().detach() * g.square()
+    return total / len(x)
+
+
+def summed(x, W):
+    return another(x, W) * len(x)
+
+
+def likeliest(x, W):
+    p, g = gradients(x, W)
+    return g[p.argmax(-1), torch.arange(len(x))].square().mean(0)
+
+
+def unweighted(x, W):
+    return gradients(x, W)[1].square().mean((0, 1))
+
+
+def square_last(x, W):
+    p, g = gradients(x, W)
+    return (p.T[:, :, None, None] * g).sum(0).mean(0).square()
+
+
+def texts_first(x, W):
+    p = (x @ W.T).softmax(-1)
+    return (p * (1 - p)).mean(0)[:, None] * x.mean(0).square()
+
+
+def only_p(x, W):
+    return (x @ W.T).softmax(-1).mean(0)[:, None] * x.square().mean(0)
+
+
+def turned(x, W):
+    return another(x, W).T
+
+
+def without_square(x, W):
+    p = (x @ W.T).softmax(-1)
+    return ((p * (1 - p))[:, :, None] * x[:, None, :].abs()).mean(0)
+
+
+WRONG = [
+    (summed, "hold the weights harder"),
+    (likeliest, "only the likeliest class"),
+    (unweighted, "own probability p is the weight"),
+    (square_last, "cancel"),
+    (texts_first, "numbers of each text"),
+    (only_p, "spread of an answer"),
+    (turned, "(3, 5) is asked for"),
+    (without_square, "which part differs"),
+]

@@ -1,0 +1,88 @@
+"""Wrong rehearsals, and another right one."""
+import random
+
+import torch
+
+
+def deal(new, memory, share, size, seed, shuffle=True, fair=True, past=None):
+    rng, batches, pile = random.Random(seed), [], []
+    past = round(share * size) if past is None else past
+    new = rng.sample(new, len(new)) if shuffle else list(new)
+    for i in range(0, len(new), size - past):
+        while len(pile) < past:
+            pile += rng.sample(memory, len(memory))
+        old = pile[:past] if fair else [rng.choice(memory[:3]) for _ in range(past)]
+        pile = pile[past:]
+        batches.append(new[i : i + size - past] + old)
+    return batches
+
+
+def another(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed)
+
+
+def naive(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, past=0)
+
+
+def with_repeats(new, memory, share, size, seed):
+    batches = deal(new, memory, share, size, seed)
+    return [[batches[0][0], *b[1:]] for b in batches]
+
+
+def drops_the_rest(new, memory, share, size, seed):
+    return [b for b in deal(new, memory, share, size, seed) if len(b) == size][:-1]
+
+
+def on_top(new, memory, share, size, seed):
+    rng, shuffled = random.Random(seed), random.Random(seed).sample(new, len(new))
+    return [shuffled[i : i + size] + rng.sample(memory, 2) for i in range(0, len(new), size)]
+
+
+def old_batches(new, memory, share, size, seed):
+    return [b for b in deal(new, memory, share, size, seed, past=0)] + [random.Random(seed).choices(memory, k=size)]
+
+
+def at_the_end(new, memory, share, size, seed):
+    batches = deal(new, memory, share, size, seed, past=0)
+    return [*batches[:-1], batches[-1] + memory[:1]]
+
+
+def left_to_chance(new, memory, share, size, seed):
+    rng, shuffled, batches = random.Random(seed), random.Random(seed).sample(new, len(new)), []
+    while shuffled:
+        past = rng.choice([1, 3])
+        batches.append(shuffled[: size - past] + rng.sample(memory, past))
+        shuffled = shuffled[size - past :]
+    return batches
+
+
+def in_file_order(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, shuffle=False)
+
+
+def favourites(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, fair=False)
+
+
+def no_generator(new, memory, share, size, seed):
+    return deal(new, memory, share, size, int(torch.randint(10**9, ())))
+
+
+def one_seed(new, memory, share, size, seed):
+    return deal(new, memory, share, size, 0)
+
+
+WRONG = [
+    (naive, "naive training"),
+    (with_repeats, "twice in one epoch"),
+    (drops_the_rest, "cost the new task its texts"),
+    (on_top, "not put on top"),
+    (old_batches, "to and fro"),
+    (at_the_end, "every step has to feel"),
+    (left_to_chance, "leave it to chance"),
+    (in_file_order, "sorted by class"),
+    (favourites, "shuffled pile"),
+    (no_generator, "second call"),
+    (one_seed, "another seed"),
+]

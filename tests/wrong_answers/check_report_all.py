@@ -1,0 +1,92 @@
+"""Wrong reports on tasks in a row, and another right one."""
+import numpy
+
+
+def score(predict, test):
+    return sum(said == y for said, (_, y) in zip(predict([x for x, _ in test]), test)) / len(test)
+
+
+def run(tasks, fit, predict, sets=None):
+    matrix = []
+    for rows, _ in tasks:
+        fit(rows)
+        matrix.append([score(predict, test) for test in (sets or [test for _, test in tasks])])
+    return numpy.array(matrix)
+
+
+def report(matrix, **other):
+    lost = (matrix[:-1].max(0) - matrix[-1])[:-1].mean()
+    return {"matrix": matrix, "new": matrix[-1, -1], "forgetting": lost, **other}
+
+
+def another(tasks, fit, predict):
+    return report(run(tasks, fit, predict))
+
+
+def as_printed(tasks, fit, predict):
+    for rows, test in tasks:
+        fit(rows)
+        found = score(predict, test)
+    return {"new": found}
+
+
+def only_diagonal(tasks, fit, predict):
+    matrix = numpy.zeros((len(tasks), len(tasks)))
+    for k, (rows, test) in enumerate(tasks):
+        fit(rows)
+        matrix[k, k] = score(predict, test)
+    return report(matrix)
+
+
+def at_the_end(tasks, fit, predict):
+    for rows, _ in tasks:
+        fit(rows)
+    return report(numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks)))
+
+
+def together(tasks, fit, predict):
+    fit([row for rows, _ in tasks for row in rows])
+    return report(numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks)))
+
+
+def turned(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix) | {"matrix": matrix.T}
+
+
+def on_training(tasks, fit, predict):
+    return report(run(tasks, fit, predict, [rows for rows, _ in tasks]))
+
+
+def other_sign(tasks, fit, predict):
+    found = another(tasks, fit, predict)
+    return {**found, "forgetting": -found["forgetting"]}
+
+
+def with_last(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix, forgetting=(matrix.max(0) - matrix[-1]).mean())
+
+
+def best_new(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix, new=matrix.max())
+
+
+def first_only(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix, forgetting=matrix[0, 0] - matrix[-1, 0])
+
+
+WRONG = [
+    (as_printed, "lacks"),
+    (only_diagonal, "not measured again"),
+    (at_the_end, "before the first question"),
+    (together, "called 1 times"),
+    (turned, "exchanged"),
+    (on_training, "training texts"),
+    (other_sign, "wrong sign"),
+    (with_last, "no time to forget"),
+    (best_new, "last entry of the diagonal"),
+    (first_only, "over the old tasks"),
+]
