@@ -1,0 +1,171 @@
+"""Checks of chapter 19: a start that changes nothing, folding, the largest rank, a file of peft's, a layer that never moves."""
+
+import torch
+from torch import nn
+
+from ftlib.checks import correct, exercise, expect
+
+
+def _drawn(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _near(a, b, tolerance=1e-6):
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), atol=tolerance, rtol=tolerance)
+
+
+@exercise
+def check_start_pair(answer):
+    """answer(d_in, d_out, rank) -> (A (rank, d_in), B (d_out, rank)): product zero, and still able to learn."""
+    d_in, d_out, rank = 96, 40, 4
+    torch.manual_seed(0)
+    got = answer(d_in, d_out, rank)
+    expect(isinstance(got, (tuple, list)) and len(got) == 2, "two tensors are asked for: return A, B")
+    A, B = got
+    expect(tuple(A.shape) != (d_out, rank), "A and B are exchanged: A comes first and reads the input, so it is (rank, d_in)")
+    expect(tuple(A.shape) == (rank, d_in), f"A has the shape {tuple(A.shape)}; it takes d_in numbers to rank, so as a weight of a "
+                                           f"linear layer it is (rank, d_in) = {(rank, d_in)}")
+    expect(tuple(B.shape) == (d_out, rank), f"B has the shape {tuple(B.shape)}; it takes rank numbers to d_out: {(d_out, rank)}")
+    a, b = bool(A.detach().any()), bool(B.detach().any())
+    expect(a or b, "both are zero: the gradient of each is a multiple of the other, so nothing would ever move; make one of them random")
+    expect(not (a and b), "B A is not zero, so the model would start as another one than was pretrained; make one of the two zero")
+    random = (A if a else B).detach().double()
+    expect(int(torch.linalg.matrix_rank(random)) == rank,
+           "the rows of the random matrix are copies of one another, so the part has rank 1 whatever `rank` says; draw every number")
+    again = answer(d_in, d_out, rank)[0 if a else 1].detach().double()
+    expect(not torch.equal(random, again), "two calls give the same numbers: a seed is set inside, and all layers would start alike")
+    fan, size = random.shape[1], float(random.pow(2).mean().sqrt())
+    expect(size < 2.5 / fan**0.5, f"the random numbers have the size {size:.2f}; with {fan} inputs take about 1 / sqrt({fan}) = {fan**-0.5:.2f}, "
+                                  "or the first step of B is a leap")
+    expect(size > 0.02 / fan**0.5, f"the random numbers have the size {size:.1e}: the other matrix gets next to no gradient; "
+                                   f"take about 1 / sqrt({fan})")
+    return correct("the product is zero, and the zero matrix has a gradient to leave it by")
+
+
+@exercise
+def check_fold_in(answer):
+    """answer(weight (d_out, d_in), A, B, alpha) -> the weight of one plain layer that answers as the pair did."""
+    W, A, B, x = _drawn(6, 9, seed=1), _drawn(3, 9, seed=2), _drawn(6, 3, seed=3), _drawn(5, 9, seed=4)
+    before = W.clone()
+    got = answer(W, A, B, 12)
+    expect(torch.equal(W, before), "`weight` itself was changed: whoever still uses the base would get the part too; return a new tensor")
+    expect(isinstance(got, torch.Tensor) and got.shape == W.shape, f"a tensor of the shape {tuple(W.shape)} is asked for, as `weight` has")
+    expect(not _near(got, W + B @ A), "the product is added without alpha / rank")
+    expect(not _near(got, W + 12 * B @ A), "the product is multiplied by alpha alone; the factor is alpha / rank, and the rank is len(A)")
+    expect(not _near(got, W + 12 / 9 * B @ A), "alpha is divided by d_in; the rank is the number of rows of A, A.shape[0]")
+    expect(not _near(got, W + 12 / 6 * B @ A), "alpha is divided by d_out; the rank is the number of rows of A, A.shape[0]")
+    expect(not _near(got, W + 3 / 12 * B @ A), "the factor is upside down: alpha / rank, not rank / alpha")
+    expect(not _near(got, 12 / 3 * B @ A), "this is what the part adds; the base's weight is missing")
+    expect(not _near(got, W - 12 / 3 * B @ A), "the product is subtracted; that takes a part out again")
+    right = W + 12 / 3 * B @ A
+    expect(_near(got, right), f"the weights differ from W + alpha / rank * B A by {(got - right).abs().max():.2g}; "
+                              "try one row x: x @ W.T + alpha / rank * (x @ A.T) @ B.T")
+    expect(_near(x @ got.T, x @ W.T + 4 * (x @ A.T) @ B.T), "the folded layer and the pair give other outputs")
+    half, small = W.to(torch.float16), 0.3  # sizes at which a second rounding shows in some of the 54 numbers
+    folded = answer(half, A.float() * small, B.float(), 12)
+    best = (half.float() + 4 * B.float() @ (A.float() * small)).to(torch.float16)
+    expect(folded.dtype == torch.float16, f"weight was float16 and the result is {str(folded.dtype).removeprefix('torch.')}; "
+                                          "give back the type that came in")
+    expect(torch.equal(folded, best), "with a float16 weight some results are a rounding step off: add in float32, and round once at the end")
+    return correct("one layer, the same answers, and the base untouched")
+
+
+@exercise
+def check_largest_rank(answer):
+    """answer(shapes: [(d_in, d_out)], bytes_allowed, bytes_each) -> the largest rank whose tensors fit."""
+    mini = [(256, 256)] * 8  # query and value of 4 layers
+    got = answer(mini, 300_000, 4)
+    right = 300_000 // (4 * 8 * 512)
+    expect(got != 300_000 // (4 * 8 * 256 * 256) and got != 0,
+           "you count d_in x d_out, the whole matrix; the pair has rank x d_in and rank x d_out numbers")
+    expect(got != 300_000 // (8 * 512), "you count numbers; the limit is in bytes, and each number takes bytes_each of them")
+    expect(got != 300_000 // (4 * 512), "you count one layer; the file holds a pair for each entry of `shapes`")
+    expect(got != 300_000 // (4 * 8 * 256), "you count one of the two matrices; A has rank x d_in numbers, and B rank x d_out")
+    expect(got != right + 1, "this rank is one too high: rounded up, the file is larger than allowed")
+    expect(isinstance(got, int), f"{got!r} is not a whole number; use // and return an int")
+    expect(got == right, f"for 8 layers of 256 to 256, 300,000 bytes and 4 bytes a number your answer is {got}, and {right} is right")
+    uneven = [(256, 1024), (1024, 256), (256, 256)]
+    expect(answer(uneven, 100_000, 2) == 100_000 // (2 * 3072), "layers of unequal widths give another count: add up d_in + d_out over all")
+    expect(answer([(16, 4)], 10**6, 4) == 4, "a rank above min(d_in, d_out) is no low rank any more: stop at the smallest width of any layer")
+    expect(answer([(64, 64)], 100, 4) == 0, "where not even rank 1 fits the answer is 0")
+    return correct("r * (d_in + d_out) numbers a layer, no byte too many")
+
+
+NAME = "base_model.model.encoder.layer.{}.attention.self.{}.lora_{}.weight"
+
+
+def peft_file(rank=3, alpha=12, dtype=torch.float32):
+    """Tensors and configuration as peft writes them, for two layers of 6 to 6 and two of 6 to 10."""
+    tensors, seed = {}, 0
+    for layer in range(2):
+        for part, wide in (("query", 6), ("value", 10)):
+            tensors[NAME.format(layer, part, "A")] = _drawn(rank, 6, seed=seed).to(dtype)
+            tensors[NAME.format(layer, part, "B")] = _drawn(wide, rank, seed=seed + 1).to(dtype)
+            seed += 2
+    return tensors, {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": ["query", "value"]}
+
+
+@exercise
+def check_products_of(answer):
+    """answer(tensors, config) -> {layer name in the base: (d_out, d_in) that the part adds to its weight}."""
+    tensors, config = peft_file()
+    got = answer(dict(tensors), dict(config))
+    expect(isinstance(got, dict), f"the result is a {type(got).__name__}; a dict from layer names to tensors is asked for")
+    first, layer = next(iter(got), ""), "encoder.layer.0.attention.self.query"
+    expect(not first.startswith("base_model"), "the names still begin with peft's base_model.model.; the base does not know them by that name")
+    expect("lora_" not in first, "the names still end in lora_A or lora_B; a layer has one product, under the layer's name")
+    expect(not first.endswith(".weight"), "the names end in .weight; the layer's name is asked for, as named_modules() gives it")
+    wanted = {NAME.format(i, part, "A").split(".lora_")[0].removeprefix("base_model.model.") for i in (0, 1) for part in ("query", "value")}
+    expect(got.keys() == wanted, f"{len(got)} names, and {len(wanted)} layers have a part; {sorted(wanted - got.keys())[:1]} is missing or another is too many")
+    A, B = (tensors[NAME.format(0, "query", letter)] for letter in "AB")
+    product = B @ A
+    expect(not _near(got[layer], product), "the products have no factor; a file of peft's keeps alpha and r in its configuration: lora_alpha / r")
+    expect(not _near(got[layer], 12 * product), "the factor is lora_alpha alone; divide it by r")
+    expect(not _near(got[layer], 3 / 12 * product), "the factor is upside down: lora_alpha / r")
+    expect(not _near(got[layer], (4 * product).T), "the products are transposed: B (d_out, r) @ A (r, d_in) has the shape of the base's weight")
+    value = got["encoder.layer.1.attention.self.value"]
+    expect(tuple(value.shape) == (10, 6), f"a value layer of 6 inputs and 10 outputs gets {tuple(value.shape)}; its weight is (d_out, d_in) = (10, 6)")
+    for i in (0, 1):
+        for part in ("query", "value"):
+            right = 4 * tensors[NAME.format(i, part, "B")] @ tensors[NAME.format(i, part, "A")]
+            name = f"encoder.layer.{i}.attention.self.{part}"
+            expect(_near(got[name], right), f"the product of {name} is another layer's, or is no B A; pair A and B by their layer")
+    tensors, config = peft_file(rank=2, alpha=5)
+    expect(_near(answer(dict(tensors), dict(config))[layer], 2.5 * tensors[NAME.format(0, "query", "B")] @ tensors[NAME.format(0, "query", "A")]),
+           "with r 2 and lora_alpha 5 the factor is wrong: read both from the configuration, as true division, not //")
+    return correct("every layer has its own B A, times lora_alpha / r")
+
+
+@exercise
+def check_repaired_layer(answer):
+    """Clinic. answer(base: nn.Linear, rank, alpha) -> nn.Module that starts as `base`, and whose pair can learn."""
+    d_in, d_out, rank, alpha = 12, 7, 3, 12
+    torch.manual_seed(0)
+    base = nn.Linear(d_in, d_out)
+    weight, x = base.weight.detach().clone(), torch.randn(5, d_in, generator=torch.Generator().manual_seed(1))
+    layer = answer(base, rank, alpha)
+    expect(isinstance(layer, nn.Module), f"the result is a {type(layer).__name__}; an nn.Module is asked for")
+    plain = nn.functional.linear(x, weight, base.bias.detach())
+    expect(not any(p.requires_grad for p in base.parameters()),
+           "the base still trains: its weights have requires_grad=True, and the optimizer would change all of them")
+    free = [p for p in layer.parameters() if p.requires_grad]
+    shapes = sorted(tuple(p.shape) for p in free)
+    expect(len(free) == 2 and shapes == sorted([(rank, d_in), (d_out, rank)]),
+           f"trainable are {shapes}; two parameters are asked for, A {(rank, d_in)} and B {(d_out, rank)}")
+    A, B = sorted(free, key=lambda p: tuple(p.shape) != (rank, d_in))
+    expect(A.any() or B.any(), "A and B are both zero, so each one's gradient is zero for ever: draw A, and leave B zero")
+    expect(_near(layer(x).detach(), plain), "before any step the layer answers otherwise than its base; B (or A) has to start at zero")
+    with torch.no_grad():
+        A.copy_(_drawn(rank, d_in, seed=5))
+        B.copy_(_drawn(d_out, rank, seed=6))
+        got, low = layer(x) - plain, (x @ A.T) @ B.T
+    expect(not _near(got, rank / alpha * low, 1e-4), "the factor is upside down: alpha / rank")
+    expect(not _near(got, alpha * low, 1e-4), "the factor is alpha alone; then each rank needs a learning rate of its own: alpha / rank")
+    expect(not _near(got, low, 1e-4), "there is no factor; a file that was trained with alpha / rank would answer wrongly here")
+    expect(not _near(got, (alpha / rank) ** 2 * low, 1e-4), "alpha / rank is in it twice")
+    expect(_near(got, alpha / rank * low, 1e-4), "the layer does not add alpha / rank * B A x; put numbers into A and B and compare")
+    output = layer(x)
+    if output.requires_grad:
+        output.square().sum().backward()
+    expect(A.grad is not None and B.grad is not None, "no gradient reaches A and B: something detaches them, or no_grad stands around")
+    return correct("it starts as its base, and both matrices can move")
