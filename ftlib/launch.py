@@ -18,6 +18,7 @@ What it is not: a launcher. Needs: torch only.
 
 import functools
 import os
+import sys
 import time
 from typing import NamedTuple
 
@@ -90,7 +91,11 @@ def setup(seed=None, device=None, bf16=None):
     if device.type == "cuda":  # else every process keeps some memory of GPU 0
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
+        from torch.distributed.nn import functional  # noqa: F401  imported later, its default arguments keep the group alive
+        # torchrun keeps one store over its restarts, and in it the addresses of processes that are gone: each start gets its own
+        store = next(dist.rendezvous("env://", rank, world))[0]
+        store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world)
     if seed is not None:
         torch.manual_seed(seed)  # the same everywhere: all processes must start from the same weights
     if bf16 is None:
@@ -163,7 +168,7 @@ def describe(place):
 
 
 def finish():
-    """Leave the group of processes; call it last, so that none waits for one that is gone."""
+    """Leave the group of processes and end its threads; call it last, so that none waits for one that is gone."""
     if dist.is_initialized():
         dist.barrier()  # process 0 may still be writing
         dist.destroy_process_group()

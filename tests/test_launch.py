@@ -1,9 +1,13 @@
 """Where am I running: the environment of one process and of several, and the precision."""
+import pathlib
+import sys
+
 import pytest
 import torch
 import torch.distributed as dist
 
 from ftlib import launch
+from test_invariance import torchrun
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "FTLIB_DEVICE")
 
@@ -102,3 +106,39 @@ def test_shares_are_put_together_again(two_processes):
     assert two_processes(work) == [0, 0]
     net = torch.nn.Linear(2, 2)
     assert launch.whole(net)["bias"] is not net.bias and torch.equal(launch.whole(net)["bias"], net.bias)
+
+
+SCRIPT = """
+import os, sys, torch
+import torch.distributed as dist
+from ftlib import launch
+
+def threads():
+    names = [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+    return names.count("pt_gloo_runloop")
+
+def main():
+    if sys.argv[1] == "setup":
+        place = launch.setup(device="cpu")
+    else:  # the control: what setup does, without its import
+        dist.init_process_group("gloo")
+        place = launch.Place(torch.device("cpu"), dist.get_rank(), 2, None)
+    net = launch.wrap(torch.nn.Linear(2, 2), place)
+    net(torch.ones(1, 2)).sum().backward()
+    launch.finish()
+    return place.rank, threads()
+
+rank, before = main()
+if rank == 0:
+    print(before, threads())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("way, left", [("setup", 0), ("control", 2)])
+def test_no_thread_of_gloo_outlives_the_model(way, left, tmp_path):
+    """A thread that is left may abort the process while Python shuts down; the control shows that it would be left."""
+    (tmp_path / "x.py").write_text(SCRIPT)
+    ended = torchrun(tmp_path / "x.py", way, environment={"PYTHONPATH": str(pathlib.Path(__file__).resolve().parent.parent)})
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.split() == ["2", str(left)]

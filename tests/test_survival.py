@@ -541,11 +541,6 @@ def test_per_micro_batch_instead_of_per_update_is_noticed(old, new, what, monkey
 
 # ---- a worker is killed under torchrun (22) ----
 
-# Seen with torch 2.13: else the second attempt finds the addresses of the dead processes in the store that torchrun kept, and often
-# fails to connect to them (pytorch/pytorch#135712)
-FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-
-
 def worker(folder):
     """Process 1 of the first attempt dies by SIGKILL in step 5; what each attempt saved and ended with is written down."""
     attempt, place = int(os.environ["TORCHELASTIC_RESTART_COUNT"]), launch.setup(device="cpu")
@@ -566,7 +561,7 @@ def test_a_worker_killed_under_torchrun_ends_with_the_same_bits(tmp_path, two_pr
     ended = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1", "--monitor-interval=0.1",
          __file__, str(tmp_path)], capture_output=True, text=True, timeout=300,
-        env={**kept, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **FRESH_STORE})
+        env={**kept, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"})
     assert ended.returncode == 0, ended.stderr[:3000] + ended.stderr[-1000:]
     # the first attempt was killed, and the second one went on where it stopped; it did not begin again
     assert (tmp_path / "steps 0 1").read_text().split() == ["1", "2", "3", "4"]

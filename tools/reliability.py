@@ -107,7 +107,7 @@ PARTS = {
         Line(20, "Clipping, schedule and zeroing happen once an update, for a short last group too.",
              "train::test_clipping_schedule_and_zeroing_once_per_update", "each of them once a micro-batch; no zeroing",
              "survival::test_per_micro_batch_instead_of_per_update_is_noticed train::test_clipping_schedule_and_zeroing_once_per_update"),
-        Line(22, "A process killed under `torchrun --standalone --max-restarts=1`, with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, ends with the same bits.",
+        Line(22, "A process killed under `torchrun --standalone --max-restarts=1` ends with the same bits.",
              "survival::test_a_worker_killed_under_torchrun_ends_with_the_same_bits", "the random state is not taken up again",
              "survival::test_a_worker_killed_under_torchrun_ends_with_the_same_bits"),
     ],
