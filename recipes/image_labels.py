@@ -1,0 +1,207 @@
+"""What a label is worth with images: accuracy on handwritten digits against labels per class. Chapter 12's figure.
+
+    python recipes/image_labels.py --seeds 0 1 2 3 4
+    python recipes/image_labels.py --methods pixels "small scratch" --sizes 1 10 --seeds 0 --out runs/try.json
+
+Three starts (random weights, ImageNet, printed letters) and two networks (EfficientNet-Lite0, a small one), so that what a
+source gives is not mixed up with what a network gives. Images of 8 x 8 pixels, enlarged to 48 for Lite0 and 16 for the small one.
+The file is written after every cell and done cells are skipped, so the run may be interrupted at any moment.
+Every choice (rates, steps, C) is fixed beforehand, the same for all sizes: no label beyond the N is looked at.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from ftlib import hub, optim, seed, train, vision
+
+SIZES = (1, 3, 10, 30, 100)
+SIDE = {"small": 16, "lite0": 48}
+DISTORT = dict(turn=15, zoom=0.2, shift=0.06, shear=0.2)  # printed letters, at 32 x 32
+AUGMENT = dict(turn=10, zoom=0.1, shift=0.06, shear=0.1)  # digits, at 8 x 8
+# name -> network, start, how; one settings row for all label counts
+METHODS = {
+    "pixels": (None, None, None),
+    "small scratch": ("small", "scratch", dict(steps=100, lr=3e-3)),
+    "small letters frozen": ("small", "letters", None),
+    "small letters fine-tuned": ("small", "letters", dict(steps=100, lr=3e-3, decay=0.6)),
+    "small letters one rate": ("small", "letters", dict(steps=100, lr=3e-3)),
+    "small scratch augmented": ("small", "scratch", dict(steps=100, lr=3e-3, distort=AUGMENT)),
+    "small letters augmented": ("small", "letters", dict(steps=100, lr=3e-3, decay=0.6, distort=AUGMENT)),
+    "lite0 ImageNet frozen": ("lite0", "ImageNet", None),
+    "lite0 ImageNet frozen, block 11": ("lite0", "ImageNet", 11),
+    "lite0 letters frozen": ("lite0", "letters", None),
+    "lite0 scratch": ("lite0", "scratch", dict(steps=40, lr=3e-3)),
+    "lite0 ImageNet fine-tuned": ("lite0", "ImageNet", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
+    "lite0 letters fine-tuned": ("lite0", "letters", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
+}
+
+
+def digits(tests=500):
+    """Images (1797, 8, 8) from 0 to 1, labels, and the row numbers of the pool and of the test set, the same for all."""
+    found = load_digits()
+    order = torch.randperm(len(found.target), generator=torch.Generator().manual_seed(0))
+    return torch.tensor(found.images / 16).float(), torch.tensor(found.target), order[tests:], order[:tests]
+
+
+def few(labels, pool, per_class, number):
+    """Rows of the pool, per_class of each class; those of a small set begin the larger one of the same seed."""
+    rows = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(number))]
+    return torch.cat([rows[labels[rows] == k][:per_class] for k in range(int(labels.max()) + 1)])
+
+
+def letters(count, number=0):
+    """Printed letters, distorted and reduced to 8 x 8 by means of 4 x 4 pixels, which is how the digits were made."""
+    images, labels = vision.glyphs(count, 32, number)
+    images = vision.augment(images[:, None], torch.arange(count), number, 0, **DISTORT)
+    return F.avg_pool2d(images, 4)[:, 0].clamp(0, 1), labels
+
+
+def network(kind, classes):
+    return vision.small(classes) if kind == "small" else vision.follow_faster(vision.efficientnet_lite0(classes))
+
+
+def fit(net, images, labels, side, steps, lr, decay=1.0, distort=None, still_norms=False, number=0, size=32):
+    """Train on (N, 8, 8) images; still_norms freezes every batch-norm with its statistics. Returns the last loss."""
+    if still_norms:
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                vision.freeze(part)
+
+    def batches():
+        for _, (epoch, rows) in zip(range(steps), train.stream(len(labels), min(size, len(labels)), number)):
+            rows = torch.tensor(rows)
+            x = images[rows]
+            if distort:
+                x = vision.augment(x[:, None], rows, number, epoch, **distort)[:, 0].clamp(0, 1)
+            # channels_last: a step of Lite0 takes half the time with it
+            yield {"pixel_values": vision.prepare(x, side).contiguous(memory_format=torch.channels_last), "labels": labels[rows]}
+
+    net.to(memory_format=torch.channels_last)
+    groups = vision.rates_by_depth(net, lr, decay)
+    run = train.steps(net, batches(), vision.image_loss, optim.adamw(groups), schedule=lambda k: optim.warmup_linear(k, steps // 10, steps))
+    loss = float("nan")
+    for step in run:
+        loss = step.loss
+    return loss
+
+
+@torch.no_grad()
+def read(net, images, side, what, size=128):
+    """what(net, pixel_values) over all images, in eval mode."""
+    net.eval()
+    chunks = (vision.prepare(part, side).contiguous(memory_format=torch.channels_last) for part in images.split(size))
+    return torch.cat([what(net, x) for x in chunks])
+
+
+def started(kind, start, folder, steps, count):
+    """A network with 10 new outputs on weights of the given start; letters are learned once and kept in `folder`."""
+    if start == "ImageNet":
+        net = vision.load_lite0(Path(hub.resolve("efficientnet-lite0")) / "efficientnet-lite0-57934424.pth")
+    elif start == "scratch":
+        return network(kind, 10)
+    else:
+        net, path = network(kind, len(vision.LETTERS)), Path(folder) / f"{kind}_letters_{steps}.safetensors"
+        if path.exists():
+            net.load_state_dict(load_file(path))
+        else:
+            state = torch.get_rng_state()
+            torch.manual_seed(0)
+            net = network(kind, len(vision.LETTERS))
+            fit(net, *letters(count), SIDE[kind], steps, 3e-3)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+            torch.set_rng_state(state)
+    net.head = nn.Linear(net.head.in_features, 10)
+    return net
+
+
+def probe(features, labels, rows, test):
+    """Accuracy of a logistic regression on frozen features: a new dense layer, trained to the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=10, max_iter=500).fit(features[rows].numpy(), labels[rows].numpy())
+    return model.score(features[test].numpy(), labels[test].numpy())
+
+
+def one_cell(method, n, number, data, held, a):
+    """Accuracy on the test digits and seconds of training, for one method, label count and seed."""
+    (kind, start, how), (images, labels, pool, test) = METHODS[method], data
+    rows, began = few(labels, pool, n, number), time.perf_counter()
+    if not isinstance(how, dict):
+        if method not in held:  # frozen: every image is read once, for all seeds and label counts
+            held[method] = images.flatten(1) if kind is None else read(
+                started(kind, start, a.keep, a.source_steps, a.letters), images, SIDE[kind],
+                lambda net, x: net.maps(x, how).mean((2, 3)))
+            began = time.perf_counter()
+        return probe(held[method], labels, rows, test), time.perf_counter() - began
+    net = started(kind, start, a.keep, a.source_steps, a.letters)
+    torch.manual_seed(number)
+    if start == "scratch":
+        net = network(kind, 10)
+    net.head.reset_parameters()
+    began = time.perf_counter()
+    fit(net, images[rows], labels[rows], SIDE[kind], number=number, **how)
+    seconds = time.perf_counter() - began
+    return (read(net, images[test], SIDE[kind], lambda net, x: net(x)).argmax(1) == labels[test]).float().mean().item(), seconds
+
+
+def add(path, cell, about):
+    """Put one cell into the file, in one move: whoever interrupts finds the old file or the new one."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": []}
+    cells = sorted([*old["cells"], cell], key=lambda c: (c["method"], c["n"], c["seed"]))
+    commands = sorted({*old.get("commands", []), " ".join(["python", *sys.argv])})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    rows = ",\n".join("  " + json.dumps(c) for c in cells)
+    head = json.dumps({"commands": commands, **about, "seeds": sorted({c["seed"] for c in cells})}, indent=1)
+    draft.write_text(head[:-2] + ',\n "cells": [\n' + rows + "\n ]\n}\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    a.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    for name, value in dict(threads=1, letters=10400, source_steps=800, tests=500).items():
+        a.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
+    a.add_argument("--keep", default="runs/image_labels", help="folder for the networks that have learned letters")
+    a.add_argument("--out", type=Path, default=Path("data/results/image_labels.json"))
+    a = a.parse_args()
+    torch.set_num_threads(a.threads)
+    commit, dirty = (subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
+                     for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "recipes/image_labels.py", "ftlib/vision.py"]))
+    about = {"commit": commit, "dirty": bool(dirty), "machine": seed.machine(), "versions": seed.versions(), "precision": "float32",
+             "data": "digits", "tests": a.tests, "letters": a.letters, "source_steps": a.source_steps, "sides": SIDE,
+             "methods": {name: list(row) for name, row in METHODS.items()}}
+    data, held = digits(a.tests), {}
+    cheap_first = sorted(a.methods, key=lambda m: METHODS[m][0] == "lite0" and isinstance(METHODS[m][2], dict))
+    groups = [[m for m in cheap_first if (METHODS[m][0] == "lite0" and isinstance(METHODS[m][2], dict)) == dear] for dear in (False, True)]
+    for methods in groups:
+        for number in a.seeds:  # outside the methods: an interrupted grid has whole seeds
+            for method in methods:
+                old = json.loads(a.out.read_text(encoding="utf-8"))["cells"] if a.out.exists() else []
+                done = {(c["method"], c["n"], c["seed"]) for c in old}
+                for n in (n for n in a.sizes if (method, n, number) not in done):
+                    accuracy, seconds = one_cell(method, n, number, data, held, a)
+                    cell = {"method": method, "n": n, "seed": number, "accuracy": round(accuracy, 4), "seconds": round(seconds, 1)}
+                    add(a.out, cell, about)
+                    print(cell, flush=True)
+
+
+if __name__ == "__main__":
+    main()
