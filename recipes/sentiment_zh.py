@@ -1,7 +1,7 @@
 """Three classes in Chinese: negative and positive shop reviews, newspaper lines as "neutral". Chapter 14's stored grid.
 
     python recipes/sentiment_zh.py                                                  (about 8 minutes on one core with bf16)
-    python recipes/sentiment_zh.py --sizes 30 --tests 30 --seeds 0 --steps 3 --out runs/try.json            (a small trial)
+    python recipes/sentiment_zh.py --sizes 30 --tests 30 --seeds 0 --steps 3 --three 1 --out runs/try.json  (a trial)
 
 What it stores: the answers of every model to the same test texts, a digit for each, so that every score and interval can
 be computed again; what tells the newspaper from the shop without a word (probes); the answers to lukewarm reviews and to
@@ -101,7 +101,7 @@ def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     a.add_argument("--sizes", type=int, nargs="+", default=[30, 300, 3000])
-    for name, value in dict(tests=1200, tokens=64, size=16, steps=60).items():
+    for name, value in dict(tests=1200, tokens=64, size=16, steps=60, three=20).items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--out", type=Path, default=Path("data/results/sentiment_zh.json"))
     return a.parse_args()
@@ -111,21 +111,23 @@ def main(a):
     torch.set_num_threads(1)
     place, pool = launch.setup(), three_classes("train")
     test, odd = data.subset(three_classes("test"), a.tests), swapped()
+    sides = as_newspaper(pool, min(3000, 100 * a.tests)), as_newspaper(three_classes("test"), a.tests // 2)
     settings = {k: getattr(a, k) for k in ("tests", "tokens", "size", "steps")}
-    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()  # noqa: E731
+    commit, changed = (subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
+                       for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "recipes", "ftlib")))
     result = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else {"cells": [], "three": [], "seconds": 0}
     if result["cells"] and result["settings"] != settings:
         raise SystemExit(f"{a.out} was made with {result['settings']}, this run has {settings}; give another --out")
-    result = {"command": " ".join(["python", *sys.argv]), "commit": git("rev-parse", "HEAD"), "machine": seed.machine(),
+    result = {"command": " ".join(["python", *sys.argv]), "commit": commit, "dirty": bool(changed), "machine": seed.machine(),
               "versions": seed.versions(), "precision": str(place.dtype or torch.float32), "settings": settings, "classes": CLASSES,
               **{k: result[k] for k in ("seconds", "cells", "three")}, "truth": digits(test["label"]),
-              "swapped": odd, "three_texts": THREE["text"],
-              "probes": [probe(view, as_newspaper(pool, min(3000, 100 * a.tests)), as_newspaper(three_classes("test"), a.tests // 2)) for view in VIEWS]}
+              "swapped": {name: len(texts) for name, texts in odd.items()}, "three_texts": THREE["text"],
+              "probes": [probe(view, *sides) for view in VIEWS]}
     done = {(c["method"], c["n"], c["seed"]) for c in result["cells"]}
     todo = [("grid", m, n, s) for s in a.seeds for n in a.sizes for m in METHODS if (m, n, s) not in done]
     done = {(c["steps"], c["lr"], c["seed"]) for c in result["three"]}
     # three sentences: the usual 3 epochs at 2e-5, which is 3 steps; and as many steps and as high a rate as the grid has
-    todo += [("three", *way, s) for s in range(4 * len(a.seeds)) for way in ((3, 2e-5), (a.steps, 5e-4)) if (*way, s) not in done]
+    todo += [("three", *way, s) for s in range(a.three) for way in ((3, 2e-5), (a.steps, 5e-4)) if (*way, s) not in done]
     for kind, *what in todo:
         began = time.time()
         if kind == "grid":
@@ -136,7 +138,8 @@ def main(a):
         else:
             steps, lr, number = what
             answer = train("zh-bert-mini", THREE, number, steps, a.size, place, a.tokens, lr)
-            result["three"].append({"steps": steps, "lr": lr, "seed": number, "own": digits(answer(THREE["text"])), "answers": digits(answer(test["text"]))})
+            result["three"].append({"steps": steps, "lr": lr, "seed": number, "own": digits(answer(THREE["text"])),
+                                    "answers": digits(answer(test["text"]))})
         result["seconds"] = round(result["seconds"] + time.time() - began)
         save(a.out, result)
         print(*what, round(time.time() - began, 1), "s", flush=True)
