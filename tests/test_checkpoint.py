@@ -13,6 +13,7 @@ import warnings
 import pytest
 import safetensors.torch
 import torch
+from processes import child  # beside this file
 
 from ftlib import checkpoint
 
@@ -42,18 +43,6 @@ def train(folder, last=4, hook=None, done=None):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def child(work):
-    """Run `work` in a forked process -> its wait status."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitpid(pid, 0)[1]
 
 
 def forge(path, change, tensors=None):

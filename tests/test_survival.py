@@ -21,24 +21,12 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from processes import child  # beside this file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import storm  # noqa: E402
 from ftlib import checkpoint, classify, data, launch, memory, mlm, model, optim, tokenize, train  # noqa: E402
-
-
-def child(work):
-    """Run `work` in a forked process -> its wait status."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            sys.stderr.write(f"{error!r}\n")
-            os._exit(1)
-    return os.waitpid(pid, 0)[1]
 
 
 def net_and_optimizer(width=8):
