@@ -1,4 +1,4 @@
-"""Checks of chapter 14: macro-F1, pooling, balanced few labels, a paired verdict, an honest score.
+"""Checks of chapter 14: macro-F1, pooling, balanced few labels, a paired verdict, honest scores with two and three classes.
 
 >>> from ftlib.checks.classification import check_f1_by_hand
 >>> check_f1_by_hand(lambda predicted, labels, classes: float((predicted == labels).float().mean()))
@@ -149,3 +149,62 @@ def check_honest_accuracy(answer):
     share = sum(known[text] == label for text, label in zip(questions, said)) / len(questions)
     expect(near(value, share), f"the value is {value:.3f}, the share of right answers on the test texts is {share:.3f}")
     return correct(f"the memorising model scores {value:.2f} on texts it has not seen, as it should")
+
+
+def by_first_letter(texts, labels):
+    """A weak model: what it was trained on it knows by heart, of other texts it reads the first character."""
+    known = dict(zip(texts, labels))
+    return lambda asked: [known.get(text, {"差": 0, "会": 1}.get(text[0], 2)) for text in asked]
+
+
+def proportion_intervals(right, n):
+    """The two honest 95 % intervals of a share: Wilson's and the exact one of Clopper and Pearson."""
+    from scipy.stats import binomtest
+    exact = binomtest(right, n).proportion_ci(0.95, method="exact")
+    return evaluate.wilson_interval(right, n), (exact.low, exact.high)
+
+
+@exercise
+def check_three_class_report(answer):
+    """answer(train, test, fit) -> (accuracy, low, high, [F1 of class 0, 1, 2]) on the test texts that are not in train."""
+    train = {"text": ["差极了", "会议今天举行", "好书"], "label": [0, 1, 2]}
+    firsts = "差" * 12 + "会" * 14 + "好" * 14  # of each kind, some texts belong to another class than their first character says
+    labels = [0] * 9 + [2] * 3 + [1] * 13 + [0] + [2] * 7 + [0] * 7
+    test = {"text": [f"{c}{i}" for i, c in enumerate(firsts)] + train["text"], "label": labels + train["label"]}
+    asked = []
+
+    def fit(texts, labels):
+        model = by_first_letter(texts, labels)
+
+        def predict(texts):
+            asked.append(list(texts))
+            return model(texts)
+
+        return predict
+
+    value, low, high, f1 = answer(train, test, fit)
+    value, low, high, f1 = float(value), float(low), float(high), [float(v) for v in f1]
+    said, true = torch.tensor(by_first_letter([], [])(test["text"][:40])), torch.tensor(labels)
+    right = int((said == true).sum())
+    expect(asked, "the model was never asked; fit(texts, labels) gives a function from a list of texts to a list of classes")
+    expect(value <= 1 and high <= 1 + 1e-9, f"the accuracy is {value:.3f} with an upper end of {high:.3f}; give shares from 0 to 1, and an "
+           "interval that stays inside them")
+    expect(not near(value, 1), "the accuracy is 1: the model was asked about its own three sentences; ask about the test texts")
+    expect(not near(value, (right + 3) / 43), "the three training sentences stand in the test as well, and are counted; leave them out")
+    expect(near(value, right / 40), f"the accuracy is {value:.3f}; of the 40 texts that are not in train {right} are right, {right / 40:.3f}")
+    expect(low < value < high, f"the interval is {low:.3f} to {high:.3f} and does not hold the accuracy {value:.3f}; give (accuracy, low, high, F1)")
+    per_class = evaluate.f1_per_class(said, true, 3).tolist()
+    expect(len(f1) == 3, f"{len(f1)} values of F1, 3 classes have one each")
+    recall = [float((said[true == c] == c).double().mean()) for c in range(3)]
+    expect(not all(map(near, f1, recall)), "the three values are recalls; F1 also counts the texts that were wrongly given to the class")
+    expect(max(f1) - min(f1) > 1e-6, "the three values of F1 are one average; give one for each class, or a class that fails stays hidden")
+    expect(all(map(near, f1, per_class)), f"F1 of the classes is {', '.join(f'{v:.3f}' for v in f1)}, and should be "
+           f"{', '.join(f'{v:.3f}' for v in per_class)}, in the order 0, 1, 2")
+    few = {"text": ["差一", "会二", "好三"], "label": [0, 1, 2]}
+    again, start, end, _ = answer(train, few, fit)  # three of three
+    expect(not near(start, end), "3 of 3 right, and the interval has no width: nothing varies in three hits, so neither the normal "
+           "formula nor the bootstrap can say how little three texts show; use Wilson's interval")
+    allowed = [(proportion_intervals(right, 40)[i], proportion_intervals(3, 3)[i]) for i in (0, 1)]
+    expect(any(near(low, a[0], 2e-3) and near(high, a[1], 2e-3) and near(start, b[0], 2e-3) and near(end, b[1], 2e-3) for a, b in allowed),
+           f"the interval for {right} of 40 is {low:.3f} to {high:.3f}; Wilson's 95 % interval is {allowed[0][0][0]:.3f} to {allowed[0][0][1]:.3f}")
+    return correct(f"three sentences of three would be {100 * float(again):.0f} %, with an interval from {100 * float(start):.0f} to 100 %")
