@@ -1,0 +1,56 @@
+"""Wrong intersections over union, and another right form."""
+import torch
+
+
+def area(box):
+    return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+
+
+def inner(a, b):
+    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(min=0)
+    return width * (torch.minimum(a[:, 3], b[:, 3]) - torch.maximum(a[:, 1], b[:, 1])).clamp(min=0)
+
+
+def another(a, b):
+    values = []
+    for (l, t, r, d), (m, u, s, e) in zip(a.tolist(), b.tolist()):
+        both = max(0.0, min(r, s) - max(l, m)) * max(0.0, min(d, e) - max(t, u))
+        values.append(both / ((r - l) * (d - t) + (s - m) * (e - u) - both))
+    return torch.tensor(values)
+
+
+def intersection(a, b):
+    return inner(a, b)
+
+
+def counted_twice(a, b):
+    return inner(a, b) / (area(a) + area(b))
+
+
+def of_the_smaller(a, b):
+    return inner(a, b) / torch.minimum(area(a), area(b))
+
+
+def without_clamp(a, b):
+    size = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
+    both = size.prod(1)
+    return both / (area(a) + area(b) - both)
+
+
+def all_pairs(a, b):
+    return torch.stack([another(a, row.expand_as(a)) for row in b])
+
+
+def width_only(a, b):
+    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(min=0)
+    return width / (a[:, 2] - a[:, 0] + b[:, 2] - b[:, 0] - width)
+
+
+WRONG = [
+    (intersection, "area of the intersection"),
+    (counted_twice, "counts the intersection twice"),
+    (of_the_smaller, "smaller area"),
+    (without_clamp, "do not touch"),
+    (all_pairs, "one number for each pair"),
+    (width_only, "is right"),
+]

@@ -1,0 +1,42 @@
+"""Wrong rates by depth, and another right form."""
+
+
+def another(parts, lr, decay):
+    rates = [lr]
+    while len(rates) < parts:
+        rates.insert(0, rates[0] * decay)
+    return rates
+
+
+def one_rate(parts, lr, decay):
+    return [lr] * parts
+
+
+def turned_round(parts, lr, decay):
+    return [lr * decay**k for k in range(parts)]
+
+
+def head_decays(parts, lr, decay):
+    return [lr * decay ** (parts - k) for k in range(parts)]
+
+
+def straight(parts, lr, decay):
+    return [lr * (k + 1) / parts for k in range(parts)]
+
+
+def without_head(parts, lr, decay):
+    return [lr * decay ** (parts - 1 - k) for k in range(parts - 1)]
+
+
+def factors(parts, lr, decay):
+    return [decay ** (parts - 1 - k) for k in range(parts)]
+
+
+WRONG = [
+    (one_rate, "at one rate"),
+    (turned_round, "turned round"),
+    (head_decays, "the head itself learns at lr"),
+    (straight, "straight line"),
+    (without_head, "head counts as a part"),
+    (factors, "lr is missing"),
+]

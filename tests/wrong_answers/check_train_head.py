@@ -1,0 +1,90 @@
+"""Wrong ways to train a new head on a frozen body, and another right one."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def loop(net, x, labels, parameters, steps=20, lr=0.05, body_eval=True):
+    optimizer = torch.optim.SGD(parameters, lr=lr)
+    net.train()
+    if body_eval:
+        net.body.eval()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), labels).backward()
+        optimizer.step()
+
+
+def freeze(net):
+    for p in net.body.parameters():
+        p.requires_grad = False
+
+
+def another(net, x, labels, classes):
+    """Features once, without a graph; the head alone sees a gradient."""
+    net.requires_grad_(False).eval()
+    features = net.body(x)
+    net.head = nn.Linear(features.shape[1], classes)
+    optimizer = torch.optim.Adam(net.head.parameters(), lr=0.05)
+    for _ in range(10):
+        optimizer.zero_grad()
+        F.cross_entropy(net.head(features), labels).backward()
+        optimizer.step()
+    return net.head.weight.numel() + net.head.bias.numel()
+
+
+def norm_drifts(net, x, labels, classes):
+    freeze(net)
+    net.head = nn.Linear(6, classes)
+    loop(net, x, labels, net.head.parameters(), body_eval=False)
+    return 28
+
+
+def nothing_frozen(net, x, labels, classes):
+    net.head = nn.Linear(6, classes)
+    loop(net, x, labels, net.parameters())
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+def optimizer_only(net, x, labels, classes):
+    net.head = nn.Linear(6, classes)
+    loop(net, x, labels, net.head.parameters())
+    return 28
+
+
+def old_head(net, x, labels, classes):
+    freeze(net)
+    loop(net, x, labels, net.head.parameters())
+    return 49
+
+
+def count_all(net, x, labels, classes):
+    freeze(net)
+    net.head = nn.Linear(6, classes)
+    loop(net, x, labels, net.head.parameters())
+    return sum(p.numel() for p in net.parameters())
+
+
+def without_biases(net, x, labels, classes):
+    freeze(net)
+    net.head = nn.Linear(6, classes)
+    loop(net, x, labels, net.head.parameters())
+    return net.head.weight.numel()
+
+
+def untrained(net, x, labels, classes):
+    freeze(net)
+    net.head = nn.Linear(6, classes)
+    net.body.eval()
+    return 28
+
+
+WRONG = [
+    (norm_drifts, "batch-norm drifted"),
+    (nothing_frozen, "weights of the body moved"),
+    (optimizer_only, "requires_grad=True after the call"),
+    (old_head, "old one with 7 outputs"),
+    (count_all, "holds the frozen weights too"),
+    (without_biases, "4 biases are trained too"),
+    (untrained, "at least five optimizer steps"),
+]
