@@ -44,7 +44,8 @@ METHODS = {
     "lite0 ImageNet frozen": ("lite0", "ImageNet", None),
     "lite0 ImageNet frozen, block 11": ("lite0", "ImageNet", 11),
     "lite0 letters frozen": ("lite0", "letters", None),
-    "lite0 scratch": ("lite0", "scratch", dict(steps=40, lr=3e-3)),
+    # twice the steps: after 40 the running statistics of its 49 batch-norms lag behind, and it guesses (16 % with 100 labels per class)
+    "lite0 scratch": ("lite0", "scratch", dict(steps=80, lr=3e-3)),
     "lite0 ImageNet fine-tuned": ("lite0", "ImageNet", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
     "lite0 letters fine-tuned": ("lite0", "letters", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
 }
