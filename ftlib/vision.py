@@ -188,10 +188,11 @@ def rates_by_depth(net, lr, decay=0.8, weight_decay=0.01):
     return groups
 
 
-def augment(images, index, seed, epoch, turn=10.0, zoom=0.1, shift=0.1, shear=0.1):
+def augment(images, index, seed, epoch, turn=10.0, zoom=0.1, shift=0.1, shear=0.1, padding="border"):
     """Images (B, C, h, w) turned (degrees), zoomed, shifted (share of the side) and sheared, each within the given limits.
 
     What happens to an image depends on (seed, epoch, its row number `index`) alone, as a mask does in mlm.py.
+    padding: what comes in from outside, "border" (the edge goes on: photographs) or "zeros" (black: digits that touch the edge).
     """
     draws = []
     for i in index.tolist():
@@ -205,7 +206,7 @@ def augment(images, index, seed, epoch, turn=10.0, zoom=0.1, shift=0.1, shear=0.
     across = torch.stack([cos * sx, lean - sin * sy, 2 * shift * u[:, 4]], 1)
     down = torch.stack([sin * sx, cos * sy, 2 * shift * u[:, 5]], 1)
     grid = F.affine_grid(torch.stack([across, down], 1), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
 def glyphs(count, size=32, seed=0, characters=LETTERS, fonts=FONTS):

@@ -31,7 +31,7 @@ from ftlib import hub, optim, seed, train, vision
 SIZES = (1, 3, 10, 30, 100)
 SIDE = {"small": 16, "lite0": 48}
 DISTORT = dict(turn=15, zoom=0.2, shift=0.06, shear=0.2)  # printed letters, at 32 x 32
-AUGMENT = dict(turn=10, zoom=0.1, shift=0.06, shear=0.1)  # digits, at 8 x 8
+AUGMENT = dict(turn=10, zoom=0.1, shift=0.06, shear=0.1, padding="zeros")  # digits, at 8 x 8: they touch the edge
 # name -> network, start, how; one settings row for all label counts
 METHODS = {
     "pixels": (None, None, None),

@@ -235,6 +235,12 @@ def test_augment_keeps_its_limits():
     assert 6 < (columns - 15.5).abs().max() <= 8.01
 
 
+def test_padding_says_what_comes_in_from_outside():
+    white = torch.ones(20, 1, 8, 8)
+    border, zeros = (vision.augment(white, torch.arange(20), 0, 0, padding=padding) for padding in ("border", "zeros"))
+    assert torch.allclose(border, white, atol=1e-5) and zeros.min() < 0.5 and zeros.max() <= 1 + 1e-5
+
+
 def test_glyphs_are_letters_that_fill_the_page():
     images, labels = vision.glyphs(104, size=24, seed=3)
     again, _ = vision.glyphs(104, size=24, seed=3)
