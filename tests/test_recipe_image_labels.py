@@ -29,10 +29,11 @@ def run(tmp_path, *words):
 
 def test_cells_are_written_once_and_the_run_continues(tmp_path):
     first, _ = run(tmp_path, "--methods", "pixels", "small letters frozen")
-    assert [(c["method"], c["n"], c["seed"]) for c in first["cells"]] == [("pixels", 1, 0), ("small letters frozen", 1, 0)]
+    assert [(c["method"], c["n"], c["seed"]) for c in first["cells"]] == [
+        ("pixels", 1, 0), ("small knows letters", 0, 0), ("small letters frozen", 1, 0)]
     assert first["cells"][0]["accuracy"] > 0.3 and first["tests"] == 40 and first["commit"] and "machine" in first
     second, said = run(tmp_path, "--methods", "pixels", "small letters fine-tuned", "small scratch augmented")
-    assert len(second["cells"]) == 4 and "pixels" not in said and len(second["commands"]) == 2
+    assert len(second["cells"]) == 5 and "pixels" not in said and len(second["commands"]) == 2
     assert [c for c in second["cells"] if c["method"] == "pixels"] == first["cells"][:1]
 
 
