@@ -2,16 +2,13 @@
 
     python recipes/domain_adaptation.py --adapt reviews:0                    (one adapted encoder, kept in runs/)
     python recipes/domain_adaptation.py --score plain reviews:0              (fine-tune each, over --labels and --seeds)
-    python recipes/domain_adaptation.py --adapt docstrings:0 --score docstrings:0      (the control: as many steps on other English)
     python recipes/domain_adaptation.py --adapt reviews:0 --steps 4 --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out runs/try.json
 
-An arm is CORPUS:SEED, the seed of the adaptation (new head, order, masks), or "plain". The masked-LM texts are training texts of
+An arm is reviews:SEED, the seed of the adaptation (new head, order, masks), or "plain". The masked-LM texts are training texts of
 Rotten Tomatoes and IMDb; no text of a validation or test split is among them. Done cells are skipped, so a run may be cut off.
 """
 
 import argparse
-import ast
-import importlib.util
 import json
 import os
 import subprocess
@@ -26,28 +23,11 @@ from ftlib import data, evaluate, launch, mlm, model, optim, seed, tokenize, tra
 
 NAME, LENGTH, BATCH, SHARE = "all-MiniLM-L6-v2", 64, 32, 0.2
 TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)  # those of label_efficiency.py, fixed before any run here
-PACKAGES = ("torch", "sklearn", "numpy", "matplotlib")  # their docstrings are English of another domain
 
 
 def reviews(part):
     """Texts of one split of both film-review sets, no labels: train for reading, validation for the held-out loss."""
     return [text for name in ("rotten_tomatoes", "imdb") for text in data.load(name)[part]["text"]]
-
-
-def docstrings():
-    """The docstrings of some installed packages, in the order of their files; nothing is imported or run."""
-    texts = {}
-    for package in PACKAGES:
-        folder = Path(importlib.util.find_spec(package).origin).parent
-        for path in sorted(folder.rglob("*.py")):
-            try:
-                tree = ast.parse(path.read_text(encoding="utf-8", errors="ignore"))
-            except SyntaxError:  # some packages hold files for a later Python
-                continue
-            for node in ast.walk(tree):
-                if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and len(text := ast.get_docstring(node) or "") > 200:
-                    texts[" ".join(text.split())] = None  # a dict keeps the order and drops what is there twice
-    return list(texts)
 
 
 def masked(rows, tokenizer, number, epoch, index, share=SHARE):
@@ -57,10 +37,10 @@ def masked(rows, tokenizer, number, epoch, index, share=SHARE):
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
-def adapt(corpus, number, steps, place, lr=3e-4):
-    """MiniLM after `steps` of masked-LM on a corpus, with a new masked-LM head, and the record of the run."""
+def adapt(number, steps, place, lr=3e-4):
+    """MiniLM after `steps` of masked-LM on the training texts, with a new masked-LM head, and the record of the run."""
     encoder, tokenizer = encoder_of(NAME)
-    texts = reviews("train") if corpus == "reviews" else docstrings()
+    texts = reviews("train")
     order = train.order(len(texts), 0, 0).tolist()  # the file is sorted by class; packing lays neighbours into one row
     rows, held = (tokenize.pack(tokenize.encode(tokenizer, part), LENGTH) for part in ([texts[i] for i in order], reviews("validation")))
     held = held[train.order(len(held), 1, 0)[:256]]
@@ -76,11 +56,11 @@ def adapt(corpus, number, steps, place, lr=3e-4):
         last = step.number + 1 == steps
         if step.number % 100 == 99 or last:
             curve.append([step.number + 1, round(step.loss, 4), round(evaluate.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)])
-            print(corpus, number, curve[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
+            print(number, curve[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
         if last:
             break
     filled = mlm.fill_mask(net, tokenizer, "this movie was absolutely [MASK] .")
-    return net.encoder, {"arm": f"{corpus}:{number}", "steps": steps, "tokens": steps * BATCH * LENGTH, "corpus_tokens": rows.numel(), "lr": lr,
+    return net.encoder, {"arm": f"reviews:{number}", "steps": steps, "tokens": steps * BATCH * LENGTH, "corpus_tokens": rows.numel(), "lr": lr,
                          "seconds": round(time.perf_counter() - began, 1), "curve": curve, "filled": [piece for piece, _ in filled[0]]}
 
 
@@ -118,7 +98,7 @@ def folder_of(arm):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--adapt", nargs="+", default=[], metavar="CORPUS:SEED")
+    a.add_argument("--adapt", nargs="+", default=[], metavar="reviews:SEED")
     a.add_argument("--score", nargs="+", default=[], metavar="ARM")
     a.add_argument("--labels", type=int, nargs="+", default=[100, 1000])
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -135,10 +115,9 @@ def main():
     if (old := read(a.out))["cells"] and old["tests"] != a.tests:
         raise SystemExit(f"{a.out} was made with --tests {old['tests']}, this run has {a.tests}; give another --out")
     for arm in a.adapt:
-        corpus, number = arm.split(":")
         if (folder_of(arm) / "model.safetensors").exists() and arm in {r["arm"] for r in old["adaptations"]}:
             continue
-        encoder, record = adapt(corpus, int(number), a.steps, place)
+        encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, place)
         model.save(encoder, folder_of(arm), half=False)
         add(a.out, about, adaptation=record)
     for number in a.seeds:
