@@ -72,7 +72,7 @@ def _layers(model, kind):
 
 
 def _put(model, name, module):
-    parent, _, last = name.rpartition(".")
+    parent, _, last = name.rpartition(".")  # get_submodule("") is the model itself
     setattr(model.get_submodule(parent), last, module)
 
 
@@ -114,7 +114,7 @@ def add(model, targets, rank=8, alpha=16, dropout=0.0):
 
 def remove(model):
     """Take the part off: the base layers as they were, bit for bit -> the names. They stay frozen."""
-    parts = _layers(model, LoRALinear)
+    parts = _layers(model, LoRALinear)  # a list of names made before the first change: the walk must not see its own edits
     for name, part in parts.items():
         _put(model, name, part.base)
     return list(parts)
@@ -137,7 +137,7 @@ def state(model):
 
 @torch.no_grad()
 def load_state(model, tensors):
-    """Put a part's tensors into layers that add() has made; swapping a part is this call.
+    """Put a part's tensors into layers that add() has made; swapping a part is this call, alpha / r stays the model's.
 
     Raises ValueError if a name or a shape is not the model's: another base, other targets or another rank.
     """
@@ -151,7 +151,7 @@ def load_state(model, tensors):
             raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, the model's {tuple(mine[name].shape)}; "
                              "take the rank and the base that this part was trained with")
     for name, tensor in tensors.items():
-        mine[name].copy_(tensor)
+        mine[name].copy_(tensor)  # in place: an optimizer, or a compiled model, keeps its references
 
 
 def save(model, folder, base="", half=False):
@@ -182,7 +182,7 @@ def load(model, folder):
         if config.get(key, plain) not in (plain, None) and config[key]:
             raise ValueError(f"{folder} has {key}={config[key]!r}, load() computes plain LoRA with {plain!r}; open it with peft")
     tensors = {name.removeprefix(PREFIX): t for name, t in load_file(Path(folder) / WEIGHTS).items()}
-    targets = config["target_modules"]
+    targets = config["target_modules"]  # peft writes ends of names or, as save() does, whole names; matches() takes both
     names = add(model, [targets] if isinstance(targets, str) else targets, config["r"], config["lora_alpha"], config["lora_dropout"])
     load_state(model, tensors)
     return names
