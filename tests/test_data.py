@@ -1,5 +1,6 @@
 """ftlib.data: what is loaded, how it is split, which tables and which training data are refused."""
 import csv
+import hashlib
 import importlib.machinery
 import io
 import json
@@ -118,6 +119,12 @@ def test_manifest_and_table_agree():
         assert said["licence"] and said["origin"] and said["rows"]
         assert entry["revision"] is None or re.fullmatch("[0-9a-f]{40}", entry["revision"])
     assert set(data.DATASETS) <= set(MANIFEST["datasets"])
+
+
+def test_the_data_that_lies_here_is_that_of_the_manifest():
+    own = [(name, sum_) for entry in MANIFEST["datasets"].values() if not entry["package"] for name, sum_ in entry["files"].items()]
+    assert own and all(hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest() == sum_ for name, sum_ in own)
+    assert {name for name, _ in own} == {path.name for path in (ROOT / "data").glob("*.csv")}
     assert {entry["package"] for entry in data.DATASETS.values()} <= set(re.findall(
         r'"([^"]+==[^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
 
