@@ -1,7 +1,7 @@
 """Three tasks in a row for one encoder: what is forgotten, and what replay, EWC, freezing and LoRA do about it. Chapter 17's figures.
 
     python recipes/forgetting.py --seeds 0 1 2 3 4
-    python recipes/forgetting.py --methods naive "replay 20 %" --seeds 0 --train 40 --tests 20 --out runs/try.json      (a small trial)
+    python recipes/forgetting.py --methods naive "replay 20 texts" --seeds 0 --train 40 --tests 20 --out runs/try.json      (a small trial)
 
 Every task has a head of its own and the text's task is told (task-incremental); what they share is the encoder. A seed draws the
 training texts, the heads, the order and the memory; the test texts are the same for all. Done cells are skipped.
@@ -29,7 +29,8 @@ NAME, EPOCHS, BATCH, LR, TOKENS = "reviews-bert-mini", 3, 16, 5e-4, 48
 SHARE, ASKED = 0.25, 100  # of a batch, when there is a memory; texts of a task for its Fisher information
 METHODS = {"naive": {}, **{f"replay {n} texts": dict(memory=n) for n in (20, 100, 500)}, "replay, all kept": dict(memory=10**6),
            **{f"EWC {n:,}": dict(ewc=float(n)) for n in (10**4, 10**5, 10**6)}, "frozen encoder": dict(frozen=True),
-           "LoRA, shared": dict(rank=8, lr=2e-3), "LoRA, one a task": dict(rank=8, lr=2e-3, apart=True), "joint": dict(joint=True)}
+           "LoRA, shared": dict(rank=8, lr=2e-3), "LoRA, shared, slow": dict(rank=8, lr=LR),  # the rate of the naive run, as a control
+           "LoRA, one a task": dict(rank=8, lr=2e-3, apart=True), "joint": dict(joint=True)}
 
 
 loaded = functools.cache(data.load)

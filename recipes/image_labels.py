@@ -40,6 +40,7 @@ METHODS = {
     "small letters frozen": ("small", "letters", None),
     "small letters fine-tuned": ("small", "letters", dict(steps=100, lr=3e-3, decay=0.6)),
     "small letters one rate": ("small", "letters", dict(steps=100, lr=3e-3)),
+    "small letters one lower rate": ("small", "letters", dict(steps=100, lr=1e-3)),  # about the mean of the rates by depth
     "small scratch augmented": ("small", "scratch", dict(steps=100, lr=3e-3, distort=AUGMENT)),
     "small letters augmented": ("small", "letters", dict(steps=100, lr=3e-3, decay=0.6, distort=AUGMENT)),
     "lite0 ImageNet frozen": ("lite0", "ImageNet", None),
@@ -48,6 +49,7 @@ METHODS = {
     # twice the steps: after 40 the running statistics of its 49 batch-norms lag behind, and it guesses (16 % with 100 labels per class)
     "lite0 scratch": ("lite0", "scratch", dict(steps=80, lr=3e-3)),
     "lite0 ImageNet fine-tuned": ("lite0", "ImageNet", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
+    "lite0 ImageNet head first": ("lite0", "ImageNet", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True, head_first=True)),
     "lite0 letters fine-tuned": ("lite0", "letters", dict(steps=40, lr=1e-3, decay=0.9, still_norms=True)),
 }
 
@@ -76,8 +78,21 @@ def network(kind, classes):
     return vision.small(classes) if kind == "small" else vision.follow_faster(vision.efficientnet_lite0(classes))
 
 
-def fit(net, images, labels, side, steps, lr, decay=1.0, distort=None, still_norms=False, number=0, size=32):
+def train_head(net, images, labels, side):
+    """Put the probe's weights into the head: the new layer trained to the end on a backbone that does not move."""
+    features = read(net, images, side, lambda net, x: net.features(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = LogisticRegression(C=10, max_iter=500).fit(features.numpy(), labels.numpy())
+    with torch.no_grad():
+        net.head.weight.copy_(torch.from_numpy(fitted.coef_))
+        net.head.bias.copy_(torch.from_numpy(fitted.intercept_))
+
+
+def fit(net, images, labels, side, steps, lr, decay=1.0, distort=None, still_norms=False, head_first=False, number=0, size=32):
     """Train on (N, 8, 8) images; still_norms freezes every batch-norm with its statistics. Returns the last loss."""
+    if head_first:
+        train_head(net, images, labels, side)
     if still_norms:
         for part in net.modules():
             if isinstance(part, nn.BatchNorm2d):
