@@ -11,6 +11,7 @@ not use; `grid` trains with the best one and reads the test texts once a seed; `
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ METHODS = {"head": (HIGH, {}), "BitFit": (MIDDLE, {}), "adapter 16": (MIDDLE, {}
            **{f"LoRA r{rank} {name}": (MIDDLE, dict(targets=targets, rank=rank, alpha=2 * rank))  # the same scale 2 at all ranks
               for name, targets in (("q+v", QV), ("all", ALL)) for rank in (1, 4, 16)}}
 PART = dict(targets=QV, rank=8, alpha=16)  # of the stages compose and tags
+WORD = re.compile(r"\w+(?:['’]\w+)*")  # without punctuation: the two sources set it differently
 EVEN = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
@@ -110,9 +112,16 @@ def one_run(method, rate, number, few, test, world):
 
 
 def mixed_texts(reviews, snippets, n, number):
-    """n texts, half of each source, cut to 20 words so that their length tells nothing: 1 a review of IMDb, 0 a snippet."""
-    a, b = data.subset(reviews, n // 2, number)["text"], data.subset(snippets, n // 2, number)["text"]
-    return {"text": [" ".join(t.lower().split()[:20]) for t in [*a, *b]], "label": [1] * len(a) + [0] * len(b)}
+    """n texts or as many as there are, half of each source: 1 a review of IMDb, 0 a snippet.
+
+    Only texts of 20 words or more, cut to 20 and without punctuation, so that neither length nor end tells.
+    """
+    sides = []
+    for columns in (reviews, snippets):
+        rows = [(WORD.findall(text.lower())[:20], label) for text, label in zip(columns["text"], columns["label"])]
+        sides.append({"text": [" ".join(w) for w, _ in rows if len(w) == 20], "label": [label for w, label in rows if len(w) == 20]})
+    each = min(n // 2, *(len(side["text"]) for side in sides))
+    return {"text": [t for side in sides for t in data.subset(side, each, number)["text"]], "label": [1] * each + [0] * each}
 
 
 def compose(number, world):

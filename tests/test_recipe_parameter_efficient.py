@@ -56,6 +56,14 @@ def test_toy_parts(tmp_path):
     assert set(tags["alone"]) == set(tags["added"]) == {"shop", "names"}
 
 
+def test_neither_length_nor_end_tells_the_source(recipe):
+    from ftlib import data
+
+    mixed = recipe.mixed_texts(data.load("imdb")["test"], data.load("rotten_tomatoes")["test"], 876, 0)
+    assert {len(text.split()) for text in mixed["text"]} == {20} and 700 < len(mixed["text"]) == 2 * sum(mixed["label"])
+    assert all(text[-1].isalnum() or text[-1] == "_" for text in mixed["text"])
+
+
 def test_bottleneck_starts_as_its_base(recipe):
     base, x = torch.nn.Linear(8, 6), torch.randn(3, 8)
     assert torch.equal(recipe.Bottleneck(base, 2)(x), base(x))
