@@ -9,7 +9,7 @@ Use it:
     [(3, 1), (3, 1)]
     >>> net, batch = torch.nn.Linear(2, 2), {"input_ids": torch.tensor([[1.0, 2.0]])}
     >>> weights = fisher(net, [batch], logits_of=lambda net, batch: net(batch["input_ids"]))
-    >>> penalty(net, snapshot(net), weights).item()            # at the old weights nothing has been lost
+    >>> penalty(net, copy_weights(net), weights).item()            # at the old weights nothing has been lost
     0.0
     >>> means = prototypes(torch.tensor([[1.0, 0.0], [0.8, 0.2], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
     >>> nearest(torch.tensor([[0.9, 0.3]]), means).argmax(-1).tolist()
@@ -97,7 +97,7 @@ def rehearse(new, old, share, size, seed=0, epoch=0):
     return batches
 
 
-def snapshot(model):
+def copy_weights(model):
     """Copies of all weights that train, {name: tensor}: where an old task left them."""
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
@@ -110,7 +110,7 @@ def fisher(model, batches, logits_of):
     Squaring the gradient of a whole batch would let the texts cancel each other; using the true labels instead gives
     the "empirical Fisher", which is near zero wherever the model is right (Kunstner et al. 2019).
     """
-    was, total, texts = model.training, {name: torch.zeros_like(p) for name, p in snapshot(model).items()}, 0
+    was, total, texts = model.training, {name: torch.zeros_like(p) for name, p in copy_weights(model).items()}, 0
     model.eval()  # dropout would measure a different network for every text
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for batch in batches:
@@ -134,7 +134,7 @@ def fisher(model, batches, logits_of):
 def penalty(model, anchor, weights):
     """Elastic weight consolidation (Kirkpatrick et al. 2017): half the sum of weights x (now - anchor) squared.
 
-    anchor: a `snapshot` after the old task; weights: its `fisher`, times the strength you choose. What the old task did
+    anchor: a `copy_weights` after the old task; weights: its `fisher`, times the strength you choose. What the old task did
     not use may move freely. Multiply by the number of targets before you add it to a summed loss, see `with_penalty`.
     """
     now = dict(model.named_parameters())
@@ -144,7 +144,7 @@ def penalty(model, anchor, weights):
 def with_penalty(loss_fn, anchors, strength):
     """`loss_fn` of the loop plus EWC towards each old task: a new loss function of (model, batch).
 
-    anchors: list of (snapshot, fisher), one for each old task. The loop divides the summed loss by the number of targets,
+    anchors: list of (copy_weights, fisher), one for each old task. The loop divides the summed loss by the number of targets,
     so the penalty is multiplied by it here; otherwise a larger batch would hold the old weights less.
     """
     def loss(model, batch):

@@ -133,7 +133,7 @@ def anchor_of(net, rows, labels, task):
     """EWC's memory of a task: where the weights are, and how much each one matters to it."""
     few = ({**b, "task": torch.tensor([task])} for b in classify.batches_of(rows[:ASKED], labels, order=[[r] for r in range(min(ASKED, len(rows)))]))
     weights = continual.fisher(net, few, lambda net, b: net(b["input_ids"], b["attention_mask"], b["task"]))
-    return continual.snapshot(net), weights
+    return continual.copy_weights(net), weights
 
 
 def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=None, lr=LR, apart=False, joint=False):

@@ -84,13 +84,13 @@ def test_fisher_of_logistic_regression_is_the_closed_form():
 
 def test_fisher_leaves_model_and_other_heads_alone():
     net = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)}).train()
-    before = continual.snapshot(net)
+    before = continual.copy_weights(net)
     found = continual.fisher(net, [{"input_ids": torch.ones(1, 2)}], lambda net, batch: net["a"](batch["input_ids"]))
     assert found["b.weight"].abs().sum() == 0 < found["a.weight"].abs().sum()
     assert net.training and all(p.grad is None for p in net.parameters())
     assert all(torch.equal(p, before[n]) for n, p in net.named_parameters())
     net["b"].requires_grad_(False)
-    assert set(continual.snapshot(net)) == {"a.weight", "a.bias"}
+    assert set(continual.copy_weights(net)) == {"a.weight", "a.bias"}
 
 
 def test_fisher_refuses_batches_and_nothing():
@@ -103,7 +103,7 @@ def test_fisher_refuses_batches_and_nothing():
 
 def test_penalty_is_the_quadratic_form_and_its_gradient():
     net = torch.nn.Linear(3, 2)
-    anchor, weights = continual.snapshot(net), {n: rand(*p.shape, seed=1) for n, p in net.named_parameters()}
+    anchor, weights = continual.copy_weights(net), {n: rand(*p.shape, seed=1) for n, p in net.named_parameters()}
     with torch.no_grad():
         net.weight += 0.5
     value = continual.penalty(net, anchor, weights)
@@ -120,7 +120,7 @@ def test_the_penalty_does_not_depend_on_how_a_step_is_cut(pieces):
 
     torch.manual_seed(1)
     net = torch.nn.Linear(3, 2)
-    anchor = {n: p + 0.3 for n, p in continual.snapshot(net).items()}
+    anchor = {n: p + 0.3 for n, p in continual.copy_weights(net).items()}
     anchors = [(anchor, {n: torch.ones_like(p) for n, p in anchor.items()})]
     whole = loss(net, {"input_ids": x, "labels": y}) / 6 + 2.0 * continual.penalty(net, *anchors[0])
     want = torch.autograd.grad(whole, list(net.parameters()))
@@ -149,7 +149,7 @@ def test_ewc_keeps_a_task_that_plain_training_loses():
 
         run(a, plain)
         before = (net(x).argmax(-1) == a).float().mean()
-        anchors = [(continual.snapshot(net), continual.fisher(net, [{"input_ids": row[None]} for row in x[:100]], logits_of))]
+        anchors = [(continual.copy_weights(net), continual.fisher(net, [{"input_ids": row[None]} for row in x[:100]], logits_of))]
         run(b, continual.with_penalty(plain, anchors, strength))
         lost[strength] = float(before - (net(x).argmax(-1) == a).float().mean())
     assert lost[0.0] > 0.3 and lost[30.0] < lost[0.0] / 2
