@@ -54,6 +54,21 @@ def on_one_side(weight, A, B, alpha):
     return weight + alpha / len(A) * (B @ A).roll(1, 0)
 
 
+def cut_factor(weight, A, B, alpha):
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    return (weight.to(wide) + alpha // len(A) * B.to(wide) @ A.to(wide)).to(weight.dtype)
+
+
+def rank_written_in(weight, A, B, alpha):
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    return (weight.to(wide) + alpha / 3 * B.to(wide) @ A.to(wide)).to(weight.dtype)
+
+
+def scaled_in_place(weight, A, B, alpha):
+    A *= alpha / len(A)
+    return weight + B @ A
+
 WRONG = [(no_factor, "without alpha / rank"), (alpha_alone, "alpha alone"), (by_inputs, "divided by d_in"), (by_outputs, "divided by d_out"),
          (upside_down, "upside down"), (no_base, "base's weight is missing"), (taken_out, "subtracted"), (in_place, "return a new tensor"),
-         (wide, "give back the type"), (rounded_twice, "round once"), (on_one_side, "differ from W + alpha / rank")]
+         (wide, "give back the type"), (rounded_twice, "round once"), (on_one_side, "differ from W + alpha / rank"),
+         (cut_factor, "not //"), (rank_written_in, "3 is written in"), (scaled_in_place, "A or B itself was changed")]

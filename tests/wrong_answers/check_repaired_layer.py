@@ -1,5 +1,7 @@
 """Layers that never move, or move too far, and another right one."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -77,6 +79,54 @@ def a_function(base, rank, alpha):
     return lambda x: base(x)
 
 
+def cut_factor(base, rank, alpha):
+    return Layer(base, _A(base, rank), _B(base, rank), alpha // rank)
+
+
+def ones(base, rank, alpha):
+    return Layer(base, torch.ones(rank, base.in_features), _B(base, rank), alpha / rank)
+
+
+def one_row(base, rank, alpha):
+    return Layer(base, _A(base, 1).repeat(rank, 1), _B(base, rank), alpha / rank)
+
+
+def next_to_zero(base, rank, alpha):
+    return Layer(base, 1e-9 * _A(base, rank), _B(base, rank), alpha / rank)
+
+
+def a_hundred_times(base, rank, alpha):
+    return Layer(base, 100 * _A(base, rank), _B(base, rank), alpha / rank)
+
+
+def a_free_copy(base, rank, alpha):
+    """The same fault as in `as_printed`, in a copy; in the list below the hint of that one stands for both."""
+    return Layer(copy.deepcopy(base), _A(base, rank), _B(base, rank), alpha / rank, freeze=False)
+
+
+def a_frozen_copy(base, rank, alpha):
+    """Right: the base stays as it is, and the layer keeps a frozen copy."""
+    return Layer(copy.deepcopy(base), _A(base, rank), _B(base, rank), alpha / rank)
+
+
+def with_dropout(base, rank, alpha):
+    """Right: dropout on the part's input, and the layer in train mode."""
+    layer = Layer(base, _A(base, rank), _B(base, rank), alpha / rank)
+    drop = nn.Dropout(0.2)
+    layer.drop = drop
+    layer.forward = lambda x: layer.base(x) + layer.scale * (drop(x) @ layer.A.T @ layer.B.T)
+    return layer.train()
+
+
+def small_numbers(base, rank, alpha):
+    """Right: A with a standard deviation of 0.01, as many programs draw it."""
+    return Layer(base, 0.01 * torch.randn(rank, base.in_features), _B(base, rank), alpha / rank)
+
+
+RIGHT = [a_frozen_copy, with_dropout, small_numbers]
+
 WRONG = [(as_printed, "base still trains"), (both_zero, "both zero"), (upside_down, "upside down"), (alpha_alone, "alpha alone"),
          (no_factor, "no factor"), (twice, "twice"), (both_random, "otherwise than its base"), (detached, "no gradient reaches"),
-         (one_matrix, "two parameters are asked for"), (a_function, "an nn.Module is asked for")]
+         (one_matrix, "two parameters are asked for"), (a_function, "an nn.Module is asked for"),
+         (cut_factor, "// cuts it"), (ones, "are the same"), (one_row, "copies of one another"),
+         (next_to_zero, "next to zero"), (a_hundred_times, "so large")]

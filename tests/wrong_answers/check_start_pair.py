@@ -53,6 +53,31 @@ def one_of_two(d_in, d_out, rank):
     return _random(rank, d_in)
 
 
+def by_rank(d_in, d_out, rank):
+    return torch.randn(rank, d_in) / rank, torch.zeros(d_out, rank)
+
+
+def by_root_of_outputs(d_in, d_out, rank):
+    return torch.randn(rank, d_in) / d_out**0.5, torch.zeros(d_out, rank)
+
+
+def by_inputs(d_in, d_out, rank):
+    return torch.randn(rank, d_in) / d_in, torch.zeros(d_out, rank)
+
+
+def whole_numbers(d_in, d_out, rank):
+    return _random(rank, d_in), torch.zeros(d_out, rank, dtype=torch.long)
+
+
+def as_peft_draws(d_in, d_out, rank):
+    """Right: peft's own start."""
+    return torch.nn.init.kaiming_uniform_(torch.empty(rank, d_in), a=5**0.5), torch.zeros(d_out, rank)
+
+
+RIGHT = [as_peft_draws]
+
 WRONG = [(both_zero, "both are zero"), (both_random, "B A is not zero"), (exchanged, "exchanged"), (transposed, "A has the shape"),
          (b_transposed, "B has the shape"), (copies, "copies of one another"), (seeded, "a seed is set"), (large, "a leap"),
-         (tiny, "next to no gradient"), (one_of_two, "two tensors")]
+         (tiny, "next to no gradient"), (one_of_two, "two tensors"),
+         (by_rank, "divided by rank"), (by_root_of_outputs, "divided by sqrt(d_out)"), (by_inputs, "divided by d_in"),
+         (whole_numbers, "whole numbers have no gradient")]
