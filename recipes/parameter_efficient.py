@@ -1,11 +1,11 @@
 """What a trained weight is worth: accuracy against trained parameters, and what it costs to add two parts. Chapter 19's figures.
 
-    python recipes/parameter_efficient.py --stages tune grid compose tags
+    python recipes/parameter_efficient.py --stages tune edge grid compose tags
     python recipes/parameter_efficient.py --stages tune grid --methods head "LoRA r4 q+v" --labels 64 --tests 64 --tries 1 --seeds 0 --out runs/try.json
 
 The file is written after every cell and done cells are skipped, so the run may be interrupted at any moment; `--minutes` ends it
 after a cell. Stages: `tune` tries the same number of learning rates for each method, on validation texts, with labels that `grid` does
-not use; `grid` trains with the best one and reads the test texts once a seed; `compose` and `tags` add and average LoRA parts.
+not use; `edge` goes on upwards where the highest of them is the best; `grid` trains with the best one and reads the test texts once a seed; `compose` and `tags` add and average LoRA parts.
 """
 
 import argparse
@@ -28,6 +28,7 @@ QV, ALL = ["query", "value"], ["query", "key", "value", "dense"]  # "dense": aft
 METHODS = {"head": (HIGH, {}), "BitFit": (MIDDLE, {}), "adapter 16": (MIDDLE, {}), "full": (LOW, {}),
            **{f"LoRA r{rank} {name}": (MIDDLE, dict(targets=targets, rank=rank, alpha=2 * rank))  # the same scale 2 at all ranks
               for name, targets in (("q+v", QV), ("all", ALL)) for rank in (1, 4, 16)}}
+STAGES = ("tune", "edge", "grid", "compose", "tags")
 PART = dict(targets=QV, rank=8, alpha=16)  # of the stages compose and tags
 WORD = re.compile(r"\w+(?:['’]\w+)*")  # without punctuation: the two sources set it differently
 EVEN = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -257,13 +258,21 @@ def add_cell(path, cell, about):
 
 def best_rate(cells, method, fallback):
     """The rate with the highest validation accuracy; of equal ones the lowest."""
-    tried = [(-c["accuracy"], c["rate"]) for c in cells if c["stage"] == "tune" and c["method"] == method]
+    tried = [(-c["accuracy"], c["rate"]) for c in cells if c["stage"] in ("tune", "edge") and c["method"] == method]
     return min(tried)[1] if tried else fallback
+
+
+def next_rate(cells, method):
+    """The rate above the highest tried, on the ladder 1, 3, 10, ..., as long as the highest is the best; else None."""
+    tried = {c["rate"] for c in cells if c["stage"] in ("tune", "edge") and c["method"] == method}
+    if not tried or best_rate(cells, method, None) < max(tried):
+        return None
+    return float(f"{max(tried) * (3 if f'{max(tried):e}'[0] == '1' else 10 / 3):.0e}")
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--stages", nargs="+", default=["tune", "grid", "compose", "tags"], choices=["tune", "grid", "compose", "tags"])
+    a.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     a.add_argument("--base", default="reviews-bert-mini")
@@ -287,9 +296,11 @@ def main():
 
     def jobs():  # in the order in which they make sense; a job is made when it is reached, so `grid` knows what `tune` found
         for stage in a.stages:
-            for number in [100] if stage == "tune" else a.seeds:
-                for method in a.methods if stage in ("tune", "grid") else [""]:
-                    for rate in METHODS[method][0][:a.tries] if stage == "tune" else [None]:
+            for number in [100] if stage in ("tune", "edge") else a.seeds:
+                for method in a.methods if stage in ("tune", "edge", "grid") else [""]:
+                    while stage == "edge" and (rate := next_rate(read_cells(a.out), method)):
+                        yield stage, number, method, rate
+                    for rate in METHODS[method][0][:a.tries] if stage == "tune" else [None] if stage != "edge" else []:
                         yield stage, number, method, rate
 
     began = time.perf_counter()
@@ -300,10 +311,10 @@ def main():
         if time.perf_counter() - began > 60 * a.minutes:
             break
         start = time.perf_counter()
-        if stage in ("tune", "grid"):
+        if stage in ("tune", "edge", "grid"):
             rate = rate or best_rate(cells, method, METHODS[method][0][1])
             few = data.subset(films["train"], a.labels, number)
-            cell = one_run(method, rate, number, few, validation if stage == "tune" else test, a)
+            cell = one_run(method, rate, number, few, test if stage == "grid" else validation, a)
         else:
             a.rate = best_rate(cells, "LoRA r4 q+v", 1e-3)
             cell = {"rate": a.rate, **{"compose": compose, "tags": tags}[stage](number, a), "seconds": round(time.perf_counter() - start, 1)}
