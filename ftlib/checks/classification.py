@@ -41,6 +41,10 @@ def check_f1_by_hand(answer):
     never = float(answer(torch.zeros(6, dtype=torch.long), torch.tensor([0, 0, 0, 0, 1, 2]), 3))
     expect(never == never, "a class that is never predicted gives 0 / 0 on the way; its F1 counts as 0, not as NaN")
     expect(near(never, 0.8 / 3), "a class that is never predicted must count as 0 in the mean over all classes, and not be left out")
+    absent, right = float(answer(PREDICTED, LABELS, 4)), float(f1.sum() / 4)
+    expect(absent == absent, "a class that is neither present nor predicted gives 0 / 0 = NaN; it counts as 0")
+    expect(near(absent, right), f"with a fourth class, neither present nor predicted, the value is {absent:.4f}; it counts as 0 in the "
+                                f"mean over all four, which makes {right:.4f}")
     return correct("each class has its F1, and each class counts once")
 
 
@@ -66,6 +70,7 @@ def check_masked_mean(answer):
     expect(same(right), "the values are not the mean over the real tokens; multiply by the mask, sum over places, divide by the mask's sum")
     empty = answer(hidden, mask * torch.tensor([[1], [1], [0]]))
     expect(bool(torch.isfinite(empty).all()), "a text without a real token gives 0 / 0 = NaN; clamp the number of tokens to at least 1")
+    expect(not empty[2].abs().max() > 1e-6, "a text without a real token gives a vector of its padding; zeros are asked")
     return correct("padding changes nothing")
 
 
@@ -82,6 +87,11 @@ def check_few_per_class(answer):
     again, torch_seed = list(map(int, answer(labels, 8, 0))), list(map(int, answer(labels, 8, 1)))
     expect(again == rows, "the same seed gives other rows at a second call; make a generator from the seed, inside the function")
     expect(set(torch_seed) != set(rows), "another seed gives the same rows; then several seeds measure one choice of labels again and again")
+    labels = [0] * 30 + [2] * 50 + [5] * 40  # three classes, and their names are no count
+    rows = list(map(int, answer(labels, 6, 0)))
+    found = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
+    expect(len(set(rows)) == len(rows) and found == [6, 6, 6], f"with the classes 0, 2 and 5, 6 rows of each are asked and {found} came back; "
+                                                               "take the classes from `labels`, not two that are written in")
     return correct("balanced, without repeats, and a function of the seed alone")
 
 

@@ -18,7 +18,7 @@ def near(a, b, tolerance=1e-4):
     return abs(float(a) - float(b)) < tolerance
 
 
-SCORES = torch.tensor([[0.80, 0.50, 0.40, 0.55], [0.86, 0.90, 0.52, 0.50], [0.74, 0.70, 0.95, 0.45], [0.70, 0.78, 0.85, 0.88]])
+SCORES = torch.tensor([[0.80, 0.50, 0.40, 0.55], [0.84, 0.90, 0.52, 0.50], [0.74, 0.70, 0.95, 0.45], [0.70, 0.78, 0.85, 0.88]])
 
 
 @exercise
@@ -31,6 +31,8 @@ def check_back_transfer(answer):
     expect(not near(value, -right), "the sign is turned: it is the end minus the moment of learning, so that forgetting is negative")
     expect(not near(value, -continual.forgetting(SCORES)) and not near(value, continual.forgetting(SCORES)),
            "this compares with the best score so far, which is forgetting; backward transfer compares with the diagonal")
+    soon = torch.stack([SCORES[k + 1, k] - SCORES[k, k] for k in range(3)]).mean()
+    expect(not near(value, soon), "every task is asked again after the very next one; the end is the last row, scores[-1], for all of them")
     turned = SCORES.T
     expect(not near(value, (turned[-1] - turned.diagonal())[:-1].mean()),
            "rows and columns are exchanged: a row is a time, the end is the last row, scores[-1]")
@@ -43,6 +45,30 @@ def check_back_transfer(answer):
     two = torch.tensor([[0.6, 0.5], [0.7, 0.9]])
     expect(near(answer(two), 0.1, 1e-5), "two tasks of which the second helped the first by 0.1 must give 0.1; is a size written into it?")
     return correct("the end minus the diagonal, over the tasks that had time to forget")
+
+
+def rounding_and_rest(answer):
+    """Raise the hint for batches that are right only where everything divides: 6 new rows a batch, a memory larger than its share."""
+    def dealt(new, memory, share, seed=0):
+        batches = [list(b) for b in answer([f"new {i}" for i in range(new)], [f"old {i}" for i in range(memory)], share, 8, seed)]
+        return batches, [sum(r.startswith("old") for r in b) for b in batches], [r for b in batches for r in b]
+
+    batches, counts, rows = dealt(32, 7, 0.25)
+    expect(len(batches) == 6 and sum(r.startswith("new") for r in rows) == 32,
+           "with 32 new rows, which 6 does not divide, a batch is lost or added; the last of 6 holds the 2 that remain, and old ones")
+    expect(counts == [2] * 6, f"with 32 new rows the batches have {counts} old ones; the last one holds 2 new rows and still 2 old ones")
+    counts = dealt(30, 7, 0.3)[1]
+    expect(set(counts) == {2}, f"0.3 of 8 is 2.4, which rounds to 2 old rows a batch; yours have {counts[0]}")
+    counts = dealt(30, 7, 0.35)[1]
+    expect(set(counts) == {3}, f"0.35 of 8 is 2.8, which rounds to 3 old rows a batch; yours have {counts[0]}")
+    counts = dealt(32, 1, 0.3)[1]
+    expect(set(counts) == {2}, f"with a memory of one row the batches have {counts} old ones; fill the pile until it is large enough: "
+                               "`while`, not `if`")
+    for seed in range(6):  # 18 rows of a memory of 5: four each, or three
+        rows = dealt(30, 5, 0.35, seed)[2]
+        often = [rows.count(f"old {i}") for i in range(5)]
+        expect(max(often) - min(often) <= 1, f"with a memory of 5 and 3 old rows a batch, the old rows come {often} times: what is left in the "
+                                             "pile is thrown away; lay new rows behind it")
 
 
 @exercise
@@ -69,6 +95,9 @@ def check_mixed_batches(answer):
     again = [list(b) for b in answer(list(new), list(memory), 0.25, 8, 0)]
     expect(again == batches, "the same seed gives other batches at a second call; make the generator from the seed, inside the function")
     expect([list(b) for b in answer(list(new), list(memory), 0.25, 8, 1)] != batches, "another seed gives the same batches; use it for the shuffle")
+    expect(counts[-1] == 2, f"the last batch has {counts[-1]} old rows; it may have fewer new rows, and 2 old ones like every other batch")
+    expect(all(len(b) == 8 for b in batches[:-1]), "a batch before the last has fewer than 8 rows; only the last may have fewer new ones")
+    rounding_and_rest(answer)
     return correct("every new row once, the old ones in every batch")
 
 
@@ -125,62 +154,71 @@ def check_class_means(answer):
     expect(not torch.allclose(got[0], right[3], atol=1e-4), "the new class stands first and moves all numbers; append it as the last row")
     expect(torch.allclose(got[:3], right[:3], atol=1e-4), "the old classes' means are not those of their own texts; the new texts must not enter them")
     expect(same(right), "the new class is not the unit mean of its ten unit vectors; treat it like the old ones")
+    labels, vectors = torch.arange(20) % 5, torch.randn(20, 4, generator=g)
+    got, unit = torch.as_tensor(answer(vectors.clone(), labels, vectors[:3].clone())), torch.nn.functional.normalize(vectors, dim=-1)
+    expect(tuple(got.shape) == (6, 4), f"with five old classes the shape is {tuple(got.shape)}, (6, 4) is right; take C from the labels")
+    sums = torch.stack([unit[labels == c].sum(0) for c in range(5)] + [unit[:3].sum(0)])
+    right = torch.nn.functional.normalize(sums, dim=-1)
+    expect(same(right), "with five old classes the means are others; is a number of classes written in?")
     return correct("one new row, and no old row moved")
 
 
+# of 20 texts right, after which task and on which: the first task is best after the second, the second at the very end
+TWENTIETHS = [[16, 6, 5, 4], [19, 17, 6, 5], [12, 15, 18, 7], [10, 18, 14, 17]]
+
+
 def learner():
-    """A model that knows its last training texts by heart, and of what it knew before every second text."""
-    known = {}
+    """A model that plays TWENTIETHS: after the n-th fit it knows so many of a task's test texts (number 20 to 39), one by one."""
+    fits = []
 
-    def fit(rows):
-        kept = sorted(known)[::2]
-        known.clear()
-        known.update(dict.fromkeys(kept, 1))
-        known.update(rows)
+    def predict(texts):
+        known = TWENTIETHS[min(len(fits), 4) - 1] if fits else [0] * 4
+        numbers = [(int(text.split()[1]), int(text.split()[3])) for text in texts]
+        return [i % 2 if i - 20 < known[k] else 1 - i % 2 for k, i in numbers]
 
-    return fit, lambda texts: [known.get(text, 0) for text in texts]
+    return fits.append, predict
 
 
 @exercise
 def check_report_all(answer):
     """answer(tasks, fit, predict) -> {"matrix" (K, K), "new", "forgetting"}; tasks: [(train, test)] of (text, label) pairs."""
-    tasks = []
-    for k in range(3):
-        rows = [(f"task {k} text {i}", 1) for i in range(40)]
-        tasks.append((rows[:20], rows[10:30] if k else rows[5:25]))  # some tests overlap: a score between 0 and 1
-    log, (fit, predict) = [], learner()
+    rows = [[(f"task {k} text {i}", i % 2) for i in range(40)] for k in range(4)]
+    tasks, K = [(r[:20], r[20:]) for r in rows], 4
+    log, fitted, (fit, predict) = [], [], learner()
 
     def spied_fit(rows):
         log.append("fit")
-        return fit(list(rows))
+        fitted.append(list(rows))
+        return fit(fitted[-1])
 
     def spied_predict(texts):
         log.append(tuple(texts))
         return predict(list(texts))
 
     got = answer([(list(a), list(b)) for a, b in tasks], spied_fit, spied_predict)
-    fit2, predict2 = learner()
-    right = torch.zeros(3, 3)
-    for t, (rows, _) in enumerate(tasks):
-        fit2(rows)
-        for k, (_, test) in enumerate(tasks):
-            right[t, k] = sum(a == y for a, (_, y) in zip(predict2([x for x, _ in test]), test)) / len(test)
+    right = torch.tensor(TWENTIETHS) / 20
     expect(isinstance(got, dict), "a dictionary is asked for: matrix, new and forgetting")
     missing = {"matrix", "new", "forgetting"} - set(got)
     expect(not missing, f"the report lacks {', '.join(sorted(missing))}; the new task's score alone says nothing about the old ones")
-    expect(log.count("fit") == 3, f"fit was called {log.count('fit')} times for 3 tasks; train once on each, in their order")
+    expect(log.count("fit") == K, f"fit was called {log.count('fit')} times for {K} tasks; train once on each, in their order")
+    expect(fitted == [train for train, _ in tasks], "fit got other rows than the training texts of each task, one task after another")
     matrix = torch.as_tensor(got["matrix"]).float()
-    expect(tuple(matrix.shape) == (3, 3), f"the matrix has the shape {tuple(matrix.shape)}, 3 tasks need (3, 3): every task after every task")
+    expect(tuple(matrix.shape) == (K, K), f"the matrix has the shape {tuple(matrix.shape)}, {K} tasks need ({K}, {K}): every task after every task")
     trained = {text for rows, _ in tasks for text, _ in rows}
-    expect(not any(set(asked) <= trained for asked in log if asked != "fit"), "the model is asked about its training texts; each task has its own test texts")
+    expect(not any(trained & set(asked) for asked in log if asked != "fit"), "the model is asked about its training texts; each task has its own test texts")
     blocks = " ".join("f" if entry == "fit" else "p" for entry in log)
-    expect(not blocks.startswith("f f f"), "all tasks are trained before the first question; ask about every task after each one, or the times are lost")
-    expect(blocks.count("p") >= 9, "only the task that was trained last is asked: the diagonal is filled and the old tasks are not measured again")
-    expect(not torch.allclose(matrix, right.T, atol=1e-5) or torch.allclose(right, right.T), "rows and columns are exchanged: a row is a time, a column a task")
+    expect(not blocks.startswith("f f"), "all tasks are trained before the first question; ask about every task after each one, or the times are lost")
+    asked = {(log[:i].count("fit"), text.split()[1]) for i, texts in enumerate(log) if texts != "fit" for text in texts}
+    expect(len(asked) >= K * K, "only the task that was trained last is asked: the diagonal is filled and the old tasks are not measured again")
+    expect(not torch.allclose(matrix, right.T, atol=1e-5), "rows and columns are exchanged: a row is a time, a column a task")
     expect(torch.allclose(matrix, right, atol=1e-5), "a score in the matrix is not the share of right answers on that task's test texts")
-    expect(near(got["new"], right[2, 2]), "new is the score on the last task after the last training: the last entry of the diagonal")
+    expect(near(got["new"], right[-1, -1]), "new is the score on the last task after the last training: the last entry of the diagonal")
     lost = continual.forgetting(right)
     expect(not near(got["forgetting"], -lost), "forgetting has the wrong sign: a loss is positive here")
     expect(not near(got["forgetting"], (right.max(0).values - right[-1]).mean()), "the last task is in the mean of forgetting; it had no time to forget")
+    expect(not near(got["forgetting"], -continual.backward_transfer(right)),
+           "this is minus the backward transfer, which starts from the diagonal; forgetting starts from the best score so far, after any task")
+    expect(not near(got["forgetting"], (right.max(0).values - right[-1])[:-1].mean()),
+           "the end itself is among the scores `so far`: a task that gained at the end then counts as 0; leave the last row out of the best")
     expect(near(got["forgetting"], lost), f"forgetting is {float(got['forgetting']):.3f} where {lost:.3f} is right: best score so far minus the score at the end, over the old tasks")
     return correct("every task is asked after every task")

@@ -40,6 +40,11 @@ def four_tasks(scores):
     return float((scores[-1] - scores.diagonal())[:-1].sum()) / 3
 
 
+def next_row(scores):
+    changes = [float(scores[k + 1, k] - scores[k, k]) for k in range(len(scores) - 1)]
+    return sum(changes) / len(changes)
+
+
 WRONG = [
     (with_last, "nothing came after it"),
     (turned_sign, "sign is turned"),
@@ -49,4 +54,5 @@ WRONG = [
     (from_first_row, "first row"),
     (last_step, "only the last step"),
     (four_tasks, "size written into it"),
+    (next_row, "the very next one"),
 ]

@@ -46,6 +46,27 @@ def width_only(a, b):
     return width / (a[:, 2] - a[:, 0] + b[:, 2] - b[:, 0] - width)
 
 
+def apart_in_both(a, b):
+    size = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
+    both = size.prod(1).where((size > 0).any(1), torch.tensor(0.0))
+    return both / (area(a) + area(b) - both)
+
+
+def clamped(a, b, side):
+    size = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
+    size[:, side] = size[:, side].clamp(min=0)
+    both = size.prod(1)
+    return both / (area(a) + area(b) - both)
+
+
+def width_clamped(a, b):
+    return clamped(a, b, 0)
+
+
+def height_clamped(a, b):
+    return clamped(a, b, 1)
+
+
 WRONG = [
     (intersection, "area of the intersection"),
     (counted_twice, "counts the intersection twice"),
@@ -53,4 +74,7 @@ WRONG = [
     (without_clamp, "do not touch"),
     (all_pairs, "one number for each pair"),
     (width_only, "is right"),
+    (apart_in_both, "one negative side"),
+    (width_clamped, "clamp the height too"),
+    (height_clamped, "clamp the width too"),
 ]

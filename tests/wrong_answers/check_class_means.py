@@ -46,6 +46,15 @@ def without_new(vectors, labels, new):
     return means(vectors, labels, new)[:3]
 
 
+def three_classes(vectors, labels, new):
+    return means(vectors[labels < 3], labels[labels < 3], new)
+
+
+def drops_above_three(vectors, labels, new):
+    rows = means(vectors, labels.clamp(max=3), new)
+    return torch.cat([rows[:-1], rows[-2:-1].expand(int(labels.max()) + 2 - len(rows), -1), rows[-1:]])
+
+
 WRONG = [
     (plain, "plain means"),
     (last_only, "scale each text first"),
@@ -54,4 +63,6 @@ WRONG = [
     (drifted, "must not enter them"),
     (one_text, "treat it like the old ones"),
     (without_new, "(4, 6)"),
+    (three_classes, "take C from the labels"),
+    (drops_above_three, "number of classes written in"),
 ]

@@ -59,6 +59,19 @@ def left_out(predicted, labels, classes):
     return (2 * hits / (said + asked))[said > 0].mean()
 
 
+def scores_of(predicted, labels, classes):
+    hits, said, asked = parts(predicted, labels, classes)
+    return 2 * hits / (said + asked)
+
+
+def absent_is_nan(predicted, labels, classes):
+    return scores_of(predicted, labels, classes).mean()
+
+
+def absent_left_out(predicted, labels, classes):
+    return scores_of(predicted, labels, classes).nanmean()
+
+
 WRONG = [
     (accuracy, "is the accuracy"),
     (weighted, "weighted by how many"),
@@ -68,4 +81,6 @@ WRONG = [
     (averaged_first, "averaged first"),
     (left_out, "left out"),
     (not_a_number, "0 / 0"),
+    (absent_is_nan, "neither present nor predicted gives"),
+    (absent_left_out, "mean over all four"),
 ]

@@ -39,6 +39,10 @@ def too_few(labels, per_class, seed):
     return another(labels, per_class // len(set(labels)), seed)
 
 
+def two_names(labels, per_class, seed):
+    return [r for r in another(labels, per_class, seed) if labels[r] in (0, 1)]
+
+
 WRONG = [
     (first_rows, "of one class"),
     (from_all, "draw inside each class"),
@@ -46,4 +50,5 @@ WRONG = [
     (seed_ignored, "another seed"),
     (with_repeats, "drawn twice"),
     (too_few, "rows came back"),
+    (two_names, "classes 0, 2 and 5"),
 ]

@@ -3,13 +3,13 @@ import torch
 import torch.nn.functional as F
 
 
-def run(net, x, labels, steps, *, loss=F.cross_entropy, train=True, body_eval=True, zero=True, learns=None, every=1):
+def run(net, x, labels, steps, *, loss=F.cross_entropy, train=True, body_eval=True, zero=True, learns=None, rule=torch.optim.Adam):
     for p in net.body.parameters():
         p.requires_grad = False
     net.train(train)
     if body_eval:
         net.body.eval()
-    optimizer = torch.optim.Adam(learns or net.head.parameters(), lr=0.1)
+    optimizer = rule(learns or net.head.parameters(), lr=0.1)
     losses = []
     for _ in range(steps):
         if zero:
@@ -71,6 +71,10 @@ def summed(net, x, labels, steps):
     return run(net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z, y, reduction="sum"))
 
 
+def with_decay(net, x, labels, steps):
+    return run(net, x, labels, steps, rule=torch.optim.AdamW)
+
+
 WRONG = [
     (as_printed, "batch-norm drifted"),
     (softmax_stays, "softmax twice"),
@@ -79,4 +83,5 @@ WRONG = [
     (everything_learns, "weights of the body moved"),
     (one_loss, "one for each of the 6 steps"),
     (summed, "the first loss is"),
+    (with_decay, "keep Adam"),
 ]

@@ -1,11 +1,9 @@
 """Wrong rates by depth, and another right form."""
+import torch
 
 
 def another(parts, lr, decay):
-    rates = [lr]
-    while len(rates) < parts:
-        rates.insert(0, rates[0] * decay)
-    return rates
+    return lr * decay ** torch.arange(parts - 1, -1, -1)  # float32 is exact enough for a rate
 
 
 def one_rate(parts, lr, decay):
@@ -32,6 +30,14 @@ def factors(parts, lr, decay):
     return [decay ** (parts - 1 - k) for k in range(parts)]
 
 
+def one_minus(parts, lr, decay):
+    return [lr * (1 - decay) ** (parts - 1 - k) for k in range(parts)]
+
+
+def halves(parts, lr, decay):
+    return [lr / 2 ** (parts - 1 - k) for k in range(parts)]
+
+
 WRONG = [
     (one_rate, "at one rate"),
     (turned_round, "turned round"),
@@ -39,4 +45,6 @@ WRONG = [
     (straight, "straight line"),
     (without_head, "head counts as a part"),
     (factors, "lr is missing"),
+    (one_minus, "not by 1 - decay"),
+    (halves, "still halves"),
 ]

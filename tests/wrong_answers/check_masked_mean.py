@@ -34,6 +34,11 @@ def empty_text(hidden, attention_mask):
     return (hidden * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)
 
 
+def mean_of_padding(hidden, attention_mask):
+    weight = attention_mask[..., None]
+    return torch.where(weight.sum(1) > 0, (hidden * weight).sum(1) / weight.sum(1).clamp(min=1), hidden.mean(1))
+
+
 WRONG = [
     (over_all, "padding counts"),
     (number_of_places, "not out of the number"),
@@ -42,4 +47,5 @@ WRONG = [
     (first, "first token"),
     (one_vector, "the shape is"),
     (empty_text, "clamp"),
+    (mean_of_padding, "zeros are asked"),
 ]

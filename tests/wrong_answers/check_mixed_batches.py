@@ -1,4 +1,5 @@
 """Wrong rehearsals, and another right one."""
+import math
 import random
 
 import torch
@@ -73,6 +74,43 @@ def one_seed(new, memory, share, size, seed):
     return deal(new, memory, share, size, 0)
 
 
+def without_the_last(new, memory, share, size, seed):
+    batches = deal(new, memory, share, size, seed)
+    return [b for b in batches if len(b) == size]
+
+
+def last_by_share(new, memory, share, size, seed):
+    batches = deal(new, memory, share, size, seed)
+    past = round(share * size)
+    fresh = len(batches[-1]) - past
+    return [*batches[:-1], batches[-1][: fresh + round(share * fresh)]]
+
+
+def cut_off(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, past=int(share * size))
+
+
+def rounded_up(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, past=math.ceil(share * size))
+
+
+def filled_once(new, memory, share, size, seed, keep=1):
+    rng, batches, pile, past = random.Random(seed), [], [], round(share * size)
+    new = rng.sample(new, len(new))
+    for i in range(0, len(new), size - past):
+        if len(pile) < past:
+            pile = keep * pile + rng.sample(memory, len(memory))
+        batches.append(new[i : i + size - past] + pile[:past])
+        pile = pile[past:]
+    return batches
+
+
+def pile_thrown_away(new, memory, share, size, seed):
+    if len(memory) < round(share * size):
+        return deal(new, memory, share, size, seed)
+    return filled_once(new, memory, share, size, seed, keep=0)
+
+
 WRONG = [
     (naive, "naive training"),
     (with_repeats, "twice in one epoch"),
@@ -85,4 +123,10 @@ WRONG = [
     (favourites, "shuffled pile"),
     (no_generator, "second call"),
     (one_seed, "another seed"),
+    (without_the_last, "a batch is lost"),
+    (last_by_share, "still 2 old"),
+    (cut_off, "rounds to 3"),
+    (rounded_up, "rounds to 2"),
+    (filled_once, "`while`, not `if`"),
+    (pile_thrown_away, "thrown away"),
 ]

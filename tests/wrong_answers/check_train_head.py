@@ -79,6 +79,55 @@ def untrained(net, x, labels, classes):
     return 28
 
 
+def with_new_head(net, x, labels, classes, steps=10, zero=True, sign=1, before=0):
+    freeze(net)
+    torch.randn(before)
+    net.head = nn.Linear(6, classes)
+    optimizer = torch.optim.AdamW(net.head.parameters(), lr=0.05)
+    net.train()
+    net.body.eval()
+    for _ in range(steps):
+        if zero:
+            optimizer.zero_grad()
+        (sign * F.cross_entropy(net(x), labels)).backward()
+        optimizer.step()
+    return 28
+
+
+def untrained_after_a_draw(net, x, labels, classes):
+    with_new_head(net, x, labels, classes, steps=0, before=9)
+    net(x)
+    return 28
+
+
+def one_step(net, x, labels, classes):
+    return with_new_head(net, x, labels, classes, steps=1)
+
+
+def uphill(net, x, labels, classes):
+    return with_new_head(net, x, labels, classes, sign=-1)
+
+
+def step_upwards(net, x, labels, classes):
+    freeze(net)
+    net.head = nn.Linear(6, classes)
+    net.body.eval()
+    for _ in range(5):
+        slopes = torch.autograd.grad(F.cross_entropy(net(x), labels), list(net.head.parameters()))
+        with torch.no_grad():
+            for p, slope in zip(net.head.parameters(), slopes):
+                p += 0.1 * slope
+    return 28
+
+
+def other_labels(net, x, labels, classes):
+    return with_new_head(net, x, labels[torch.randperm(len(labels))], classes)
+
+
+def gradients_add_up(net, x, labels, classes):
+    return with_new_head(net, x, labels, classes, zero=False)
+
+
 WRONG = [
     (norm_drifts, "batch-norm drifted"),
     (nothing_frozen, "weights of the body moved"),
@@ -86,5 +135,11 @@ WRONG = [
     (old_head, "old one with 7 outputs"),
     (count_all, "holds the frozen weights too"),
     (without_biases, "4 biases are trained too"),
-    (untrained, "at least five optimizer steps"),
+    (untrained, "never asked"),
+    (untrained_after_a_draw, "changed 0 times"),
+    (one_step, "changed 1 times"),
+    (uphill, "without a minus"),
+    (step_upwards, "a step goes down"),
+    (other_labels, "image i and label i"),
+    (gradients_add_up, "add up in the head"),
 ]
