@@ -79,8 +79,8 @@ def watched(classes, width=6):
 def learning_faults(head, states, fresh, features, labels):
     """Raise the hint for a head that was not trained on these labels, from what `watched` saw of it."""
     steps = len(states) - 1 + bool(moved(head, states[-1]))
-    expect(steps >= 5, f"the new head's weights changed {steps} times while it was asked; take at least five optimizer steps on cross-entropy, "
-                       "with an optimizer that holds the new head's parameters")
+    expect(steps >= 5, f"the new head's weights changed {steps} times while it was asked; take at least five optimizer steps on "
+                       "cross-entropy, with an optimizer that holds the new head's parameters")
     left, total = head.weight.grad, sum(gradient for _, gradient in fresh)
     # a gradient cleared in time is the last one alone, or none
     expect(left is None or len(fresh) < 2 or torch.allclose(left, fresh[-1][1]) or not torch.allclose(left, total, rtol=1e-3),
@@ -97,7 +97,8 @@ def learning_faults(head, states, fresh, features, labels):
         others = max(likeness(labels[torch.randperm(len(labels), generator=draw)]) for _ in range(60))
         expect(own > max(0.9, others), "the head learned other labels than those it was given; keep image i and label i together")
     start, end = (float(F.cross_entropy(F.linear(features, *state.values()), labels)) for state in (states[0], head.state_dict()))
-    expect(end < start, f"the loss went from {start:.2f} to {end:.2f}: a step goes down, against the gradient, and not too far; lower the learning rate")
+    expect(end < start, f"the loss went from {start:.2f} to {end:.2f}: a step goes down, against the gradient, and not too far; "
+                        "lower the learning rate")
 
 
 @exercise
