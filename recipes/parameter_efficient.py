@@ -115,7 +115,8 @@ def one_run(method, rate, number, few, test, world):
 def mixed_texts(reviews, snippets, n, number):
     """n texts or as many as there are, half of each source: 1 a review of IMDb, 0 a snippet.
 
-    Only texts of 20 words or more, cut to 20 and without punctuation, so that neither length nor end tells.
+    Only texts of 20 words or more, cut to 20 and without punctuation, so that neither their number of words nor their end
+    tells. (A classifier on the number of letters and of tokens is still right for two texts of three: critics' words are longer.)
     """
     sides = []
     for columns in (reviews, snippets):

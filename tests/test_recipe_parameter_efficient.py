@@ -86,6 +86,15 @@ def test_best_rate_prefers_the_lower_of_equals(recipe):
     assert recipe.best_rate(cells, "head", None) == 0.01 and recipe.best_rate(cells, "full", 7) == 7
 
 
+def test_the_edge_is_left_behind(recipe):
+    cells = [dict(stage="tune", method="head", rate=r, accuracy=a) for r, a in ((0.001, 0.5), (0.003, 0.6), (0.01, 0.7))]
+    assert recipe.next_rate(cells, "head") == 0.03 and recipe.next_rate(cells[:2], "head") == 0.01 and recipe.next_rate(cells, "full") is None
+    cells.append(dict(stage="edge", method="head", rate=0.03, accuracy=0.8))
+    assert recipe.next_rate(cells, "head") == 0.1 and recipe.best_rate(cells, "head", None) == 0.03
+    cells.append(dict(stage="edge", method="head", rate=0.1, accuracy=0.8))
+    assert recipe.next_rate(cells, "head") is None  # of equal ones the lower is the best
+
+
 def test_stored_file_is_complete():
     stored = json.loads(STORED.read_text())
     cells, methods = stored["cells"], list(stored["methods"])
@@ -93,7 +102,9 @@ def test_stored_file_is_complete():
         tried = [c for c in cells if c["stage"] == "tune" and c["method"] == method]
         grid = {c["seed"]: c for c in cells if c["stage"] == "grid" and c["method"] == method}
         assert len(tried) == stored["tries"] and {0, 1, 2, 3} <= grid.keys()  # as many tries for each, and the same seeds
-        best = min((-c["accuracy"], c["rate"]) for c in tried)[1]
+        beyond = [c for c in cells if c["stage"] == "edge" and c["method"] == method]
+        best = min((-c["accuracy"], c["rate"]) for c in tried + beyond)[1]
+        assert best < max(c["rate"] for c in tried + beyond)  # no best rate at the edge
         for cell in grid.values():
             assert cell["rate"] == best and round(sum(bits(cell)) / cell["texts"], 4) == cell["accuracy"]
     assert len(stored["commit"]) == 40 and stored["machine"]
