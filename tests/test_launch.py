@@ -108,6 +108,20 @@ def test_shares_are_put_together_again(two_processes):
     assert launch.whole(net)["bias"] is not net.bias and torch.equal(launch.whole(net)["bias"], net.bias)
 
 
+def test_gloos_threads_get_time_where_the_group_is_kept(monkeypatch, tmp_path):
+    """FSDP2 keeps the group and so its threads: the process must not end at once. Without FSDP2 nothing is waited for."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    waited = []
+    monkeypatch.setattr(launch.time, "sleep", lambda seconds: waited.append((seconds, dist.is_initialized())))
+    for loaded, wanted in ((False, []), (True, [(0.2, False)])):  # False: the group had been left by then
+        monkeypatch.delitem(sys.modules, "torch.distributed.fsdp", raising=False)
+        if loaded:
+            monkeypatch.setitem(sys.modules, "torch.distributed.fsdp", dist)  # any module: its name is what counts
+        dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet {loaded}", rank=0, world_size=1)
+        launch.finish()
+        assert waited == wanted
+
+
 SCRIPT = """
 import os, sys, torch
 import torch.distributed as dist
