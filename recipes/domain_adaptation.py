@@ -9,17 +9,14 @@ Rotten Tomatoes and IMDb; no text of a validation or test split is among them. D
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
+from grid import about, add, done, read, same_settings, write
 
-from ftlib import data, evaluate, launch, mlm, model, optim, seed, tokenize, train
+from ftlib import data, evaluate, launch, mlm, model, optim, tokenize, train
 
 NAME, LENGTH, BATCH, SHARE = "all-MiniLM-L6-v2", 64, 32, 0.2
 TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)  # those of label_efficiency.py, fixed before any run here
@@ -64,24 +61,6 @@ def adapt(number, steps, place, lr=3e-4):
                          "seconds": round(time.perf_counter() - began, 1), "curve": curve, "filled": [piece for piece, _ in filled[0]]}
 
 
-def read(path):
-    """The result file, or an empty one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"adaptations": [], "cells": []}
-
-
-def add(path, about, *, cell=None, adaptation=None):
-    """Put one cell or one adaptation into the file, in one move."""
-    old = read(path)
-    cells = sorted([*old["cells"], *([cell] if cell else [])], key=lambda c: (c["labels"], c["seed"], c["arm"]))
-    runs = [r for r in old["adaptations"] if not adaptation or r["arm"] != adaptation["arm"]] + ([adaptation] if adaptation else [])
-    result = {"commands": sorted({*old.get("commands", []), " ".join(["python", *sys.argv])}), **about,
-              "seeds": sorted({c["seed"] for c in cells}), "adaptations": sorted(runs, key=lambda r: r["arm"]), "cells": cells}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def one_cell(arm, labels, number, tests, place):
     """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from the seed -> accuracy on test sentences."""
     splits, (encoder, tokenizer), began = data.load("rotten_tomatoes"), encoder_of(NAME), time.perf_counter()
@@ -108,24 +87,23 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     place = launch.setup()
-    git = [subprocess.run(["git", *line], capture_output=True, text=True).stdout.strip() for line in (("rev-parse", "HEAD"), ("diff", "--stat", "HEAD", "--", "ftlib"))]
-    about = {"commit": git[0], "ftlib_changed": bool(git[1]), "machine": seed.machine(), "versions": seed.versions(),
-             "precision": str(place.dtype or torch.float32), "model": NAME, "data": "rotten_tomatoes", "tests": a.tests,
-             "length": LENGTH, "batch": BATCH, "share": SHARE, "tuning": TUNING}
-    if (old := read(a.out))["cells"] and old["tests"] != a.tests:
-        raise SystemExit(f"{a.out} was made with --tests {old['tests']}, this run has {a.tests}; give another --out")
+    facts = {**about(place), "model": NAME, "data": "rotten_tomatoes", "tests": a.tests, "length": LENGTH, "batch": BATCH, "share": SHARE,
+             "tuning": TUNING}
+    same_settings(a.out, facts, ["tests"])
     for arm in a.adapt:
-        if (folder_of(arm) / "model.safetensors").exists() and arm in {r["arm"] for r in old["adaptations"]}:
+        kept = read(a.out).get("adaptations", [])
+        if (folder_of(arm) / "model.safetensors").exists() and arm in {r["arm"] for r in kept}:
             continue
         encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, place)
         model.save(encoder, folder_of(arm), half=False)
-        add(a.out, about, adaptation=record)
+        runs = sorted([*(r for r in kept if r["arm"] != arm), record], key=lambda r: r["arm"])
+        write(a.out, {**read(a.out), **facts, "adaptations": runs})
     for number in a.seeds:
         for labels in a.labels:
             for arm in a.score:  # arms innermost: a run that is cut off leaves whole pairs
-                if (arm, labels, number) not in {(c["arm"], c["labels"], c["seed"]) for c in read(a.out)["cells"]}:
+                if (arm, labels, number) not in done(a.out, "arm", "labels", "seed"):
                     cell = one_cell(arm, labels, number, a.tests, place)
-                    add(a.out, about, cell=cell)
+                    add(a.out, cell, facts, order=["labels", "seed", "arm"])
                     print(cell, flush=True)
 
 

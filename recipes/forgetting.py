@@ -9,26 +9,23 @@ training texts, the heads, the order and the memory; the test texts are the same
 
 import argparse
 import functools
-import json
-import os
 import random
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from finetune import encoder_of  # beside this file: Python puts a script's own folder on its path
+from grid import about, add, done, same_settings
 from torch import nn
 
-from ftlib import classify, continual, data, launch, lora, optim, seed, tokenize, train
+from ftlib import classify, continual, data, launch, lora, optim, tokenize, train
 
 NAME, EPOCHS, BATCH, LR, TOKENS = "reviews-bert-mini", 3, 16, 5e-4, 48
 SHARE, ASKED = 0.25, 100  # of a batch, when there is a memory; texts of a task for its Fisher information
 METHODS = {"naive": {}, **{f"replay {n} texts": dict(memory=n) for n in (20, 100, 500)}, "replay, all kept": dict(memory=10**6),
-           **{f"EWC {n:,}": dict(ewc=float(n)) for n in (10**4, 10**5, 10**6)}, "frozen encoder": dict(frozen=True),
+           **{f"EWC {n:,}": dict(ewc=float(n)) for n in (10**4, 10**5, 10**6)}, "frozen encoder": dict(frozen=True, lr=5e-3),
            "LoRA, shared": dict(rank=8, lr=2e-3), "LoRA, shared, slow": dict(rank=8, lr=LR),  # the rate of the naive run, as a control
            "LoRA, one a task": dict(rank=8, lr=2e-3, apart=True), "joint": dict(joint=True)}
 
@@ -140,7 +137,6 @@ def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=N
     """Train on the tasks in a row -> the matrix [after task t][on task k]."""
     count = len(TASKS)
     net, tokenizer = fresh(number, count, rank, frozen)
-    lr = 5e-3 if frozen else lr  # a head alone wants larger steps
     rows, labels, task, kept, anchors, matrix = [], [], [], [], [], []
     asked = [(tokenize.encode(tokenizer, texts, TOKENS), y) for texts, y in tests]
     for k, make in enumerate(TASKS.values()):
@@ -169,23 +165,6 @@ def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=N
     return matrix * count if joint else matrix
 
 
-def read(path):
-    """The result file, or an empty one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": []}
-
-
-def add(path, cell, about):
-    """Put one cell into the file, in one move."""
-    old = read(path)
-    cells = sorted([*old["cells"], cell], key=lambda c: (c["seed"], c["method"]))
-    result = {"commands": sorted({*old.get("commands", []), " ".join(["python", *sys.argv])}), **about,
-              "seeds": sorted({c["seed"] for c in cells}), "cells": cells}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -196,22 +175,18 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     place = launch.setup()
-    git = [subprocess.run(["git", *line], capture_output=True, text=True).stdout.strip() for line in (("rev-parse", "HEAD"), ("diff", "--stat", "HEAD", "--", "ftlib"))]
-    about = {"commit": git[0], "ftlib_changed": bool(git[1]), "machine": seed.machine(), "versions": seed.versions(), "precision": str(place.dtype or torch.float32),
-             "model": NAME, "tasks": list(TASKS), "train": a.train, "tests": a.tests, "epochs": EPOCHS, "batch": BATCH, "lr": LR, "methods": METHODS}
-    old = read(a.out)
-    for key in ("train", "tests") if old["cells"] else ():
-        if old[key] != about[key]:
-            raise SystemExit(f"{a.out} was made with --{key} {old[key]}, this run has {about[key]}; give another --out")
+    facts = {**about(place), "model": NAME, "tasks": list(TASKS), "train": a.train, "tests": a.tests, "epochs": EPOCHS, "batch": BATCH,
+             "lr": LR, "methods": METHODS}
+    same_settings(a.out, facts, ["train", "tests"])
     tests = [make("test", a.tests, 0) for make in TASKS.values()]
     for number in a.seeds:
         for method in a.methods:
-            if (method, number) not in {(c["method"], c["seed"]) for c in read(a.out)["cells"]}:
+            if (method, number) not in done(a.out, "method", "seed"):
                 began = time.perf_counter()
                 matrix = sequence(number, a.train, tests, place, **METHODS[method])
                 cell = {"method": method, "seed": number, "matrix": [[round(v, 4) for v in row] for row in matrix],
                         "seconds": round(time.perf_counter() - began, 1)}
-                add(a.out, cell, about)
+                add(a.out, cell, facts, order=["seed", "method"])
                 print(method, number, cell["matrix"], cell["seconds"], flush=True)
 
 

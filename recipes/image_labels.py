@@ -11,23 +11,20 @@ test digits, so the lines of the networks are a little optimistic; differences f
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from grid import about, add, done, same_settings  # beside this file: Python puts a script's own folder on its path
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from ftlib import hub, optim, seed, train, vision
+from ftlib import hub, optim, train, vision
 
 SIZES = (1, 3, 10, 30, 100)
 SIDE = {"small": 16, "lite0": 48}
@@ -179,55 +176,37 @@ def one_cell(method, n, number, data, held, a):
     return (read(net, images[test], SIDE[kind], lambda net, x: net(x)).argmax(1) == labels[test]).float().mean().item(), seconds
 
 
-def add(path, cell, about):
-    """Put one cell into the file, in one move: whoever interrupts finds the old file or the new one."""
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": []}
-    cells = sorted([*old["cells"], cell], key=lambda c: (c["method"], c["n"], c["seed"]))
-    commands = sorted({*old.get("commands", []), " ".join(["python", *sys.argv])})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    rows = ",\n".join("  " + json.dumps(c) for c in cells)
-    head = json.dumps({"commands": commands, **about, "seeds": sorted({c["seed"] for c in cells})}, indent=1)
-    draft.write_text(head[:-2] + ',\n "cells": [\n' + rows + "\n ]\n}\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     a.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    for name, value in dict(threads=1, letters=10400, source_steps=800, tests=500).items():
+    for name, value in dict(threads=1, letters=10400, source_steps=600, tests=500).items():
         a.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     a.add_argument("--keep", default="runs/image_labels", help="folder for the networks that have learned letters")
     a.add_argument("--out", type=Path, default=Path("data/results/image_labels.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    commit, dirty = (subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
-                     for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "recipes/image_labels.py", "ftlib/vision.py"]))
-    about = {"commit": commit, "dirty": bool(dirty), "machine": seed.machine(), "versions": seed.versions(), "precision": "float32",
-             "data": "digits", "tests": a.tests, "letters": a.letters, "source_steps": a.source_steps, "sides": SIDE,
+    facts = {**about(), "data": "digits", "tests": a.tests, "letters": a.letters, "source_steps": a.source_steps, "sides": SIDE,
              "methods": {name: list(row) for name, row in METHODS.items()}}
+    same_settings(a.out, facts, ["tests", "letters", "source_steps"])
     data, held = digits(a.tests), {}
     cheap_first = sorted(a.methods, key=lambda m: METHODS[m][0] == "lite0" and isinstance(METHODS[m][2], dict))
     groups = [[m for m in cheap_first if (METHODS[m][0] == "lite0" and isinstance(METHODS[m][2], dict)) == dear] for dear in (False, True)]
     for methods in groups:
         for number in a.seeds:  # outside the methods: an interrupted grid has whole seeds
             for method in methods:
-                old = json.loads(a.out.read_text(encoding="utf-8"))["cells"] if a.out.exists() else []
-                done = {(c["method"], c["n"], c["seed"]) for c in old}
-                for n in (n for n in a.sizes if (method, n, number) not in done):
+                for n in (n for n in a.sizes if (method, n, number) not in done(a.out, "method", "n", "seed")):
                     accuracy, seconds = one_cell(method, n, number, data, held, a)
                     cell = {"method": method, "n": n, "seed": number, "accuracy": round(accuracy, 4), "seconds": round(seconds, 1)}
-                    add(a.out, cell, about)
+                    add(a.out, cell, facts, order=["method", "n", "seed"])
                     print(cell, flush=True)
-    done = {c["method"] for c in json.loads(a.out.read_text(encoding="utf-8"))["cells"]}
     held_out, answers = letters(520, number=1)
     for kind in sorted({METHODS[m][0] for m in a.methods if METHODS[m][1] == "letters"}):
-        if (name := f"{kind} knows letters") not in done:  # how good a source it is: the share of 520 new letters it reads
+        if ((name := f"{kind} knows letters"),) not in done(a.out, "method"):  # how good a source it is: the share of 520 new letters it reads
             net = learned(kind, a.keep, a.source_steps, a.letters)
             right = (read(net, held_out, SIDE[kind], lambda net, x: net(x)).argmax(1) == answers).float().mean().item()
-            add(a.out, {"method": name, "n": 0, "seed": 0, "accuracy": round(right, 4), "seconds": 0.0}, about)
+            add(a.out, {"method": name, "n": 0, "seed": 0, "accuracy": round(right, 4), "seconds": 0.0}, facts, order=["method", "n", "seed"])
 
 
 if __name__ == "__main__":

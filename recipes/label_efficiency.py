@@ -9,19 +9,16 @@ Every choice is fixed beforehand (rates, epochs) or made with the N labels alone
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
+from grid import about, add, done, same_settings
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from ftlib import classify, data, evaluate, launch, optim, seed, tokenize
+from ftlib import classify, data, evaluate, launch, optim, tokenize
 
 SIZES = (10, 32, 100, 320, 1000, 3200, 10000)
 METHODS = {  # name -> model, and what finetune() is told; no settings: a probe on frozen features
@@ -61,23 +58,6 @@ def one_cell(method, few, test, vectors, tokens, number, place):
             "seconds": round(seconds, 1)}
 
 
-def read(path):
-    """The result file, or an empty one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": []}
-
-
-def add(path, cell, about):
-    """Put one cell into the file: read again, because another process may have added one, and replace it in one move."""
-    old = read(path)
-    cells = sorted([*old["cells"], cell], key=lambda c: (c["seed"], c["n"], c["method"]))
-    commands = sorted({*old.get("commands", []), " ".join(["python", *sys.argv])})
-    result = {"commands": commands, **about, "seeds": sorted({c["seed"] for c in cells}), "cells": cells}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -89,19 +69,13 @@ def main():
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     place = launch.setup()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    about = {"commit": commit, "machine": seed.machine(), "versions": seed.versions(),
-             "precision": str(place.dtype or torch.float32), "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
-    old = read(a.out)
-    for key in ("tokens", "tests") if old["cells"] else ():
-        if old[key] != about[key]:
-            raise SystemExit(f"{a.out} was made with --{key} {old[key]}, this run has {about[key]}; give another --out")
+    facts = {**about(place), "data": "imdb", "tokens": a.tokens, "tests": a.tests, "methods": {k: list(v) for k, v in METHODS.items()}}
+    same_settings(a.out, facts, ["tokens", "tests"])
     splits = data.load("imdb")
     test, held = data.subset(splits["test"], a.tests), {}
     for number in a.seeds:
         for method in a.methods:
-            done = {(c["method"], c["n"], c["seed"]) for c in read(a.out)["cells"]}
-            todo = [n for n in a.sizes if (method, n, number) not in done]
+            todo = [n for n in a.sizes if (method, n, number) not in done(a.out, "method", "n", "seed")]
             if todo and METHODS[method][1] is None:  # smaller sets begin the largest one: its features are computed once
                 texts = data.subset(splits["train"], max(todo), number)["text"]
                 held["train"] = features_of(METHODS[method][0], texts, a.tokens)
@@ -111,7 +85,7 @@ def main():
                 few = data.subset(splits["train"], n, number)
                 vectors = (held["train"][:n], held["test"]) if METHODS[method][1] is None else None
                 cell = {"method": method, "n": n, "seed": number, **one_cell(method, few, test, vectors, a.tokens, number, place)}
-                add(a.out, cell, about)
+                add(a.out, cell, facts, order=["seed", "n", "method"])
                 print(cell, flush=True)
 
 

@@ -9,19 +9,16 @@ not use; `edge` goes on upwards where the highest of them is the best; `grid` tr
 """
 
 import argparse
-import json
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
+from grid import about, add, read  # beside this file: Python puts a script's own folder on its path
 from torch import nn
 from transformers import AutoModel, logging
 
-from ftlib import classify, data, evaluate, hub, launch, lora, optim, parts, seed, tokenize, train
+from ftlib import classify, data, evaluate, hub, launch, lora, optim, parts, tokenize, train
 
 LOW, MIDDLE, HIGH = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2), (1e-3, 3e-3, 1e-2, 3e-2)
 QV, ALL = ["query", "value"], ["query", "key", "value", "dense"]  # "dense": after attention, and both of feed-forward
@@ -241,22 +238,6 @@ def tags(number, world):
     return {"alone": alone, **both}
 
 
-def read_cells(path):
-    """The cells of the result file."""
-    return json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
-
-
-def add_cell(path, cell, about):
-    """Put one cell into the file, in one move."""
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    commands = sorted({*old.get("commands", []), " ".join(["python", *sys.argv])})
-    cells = [*old.get("cells", []), cell]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps({"commands": commands, **about, "cells": cells}, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def best_rate(cells, method, fallback):
     """The rate with the highest validation accuracy; of equal ones the lowest."""
     tried = [(-c["accuracy"], c["rate"]) for c in cells if c["stage"] in ("tune", "edge") and c["method"] == method]
@@ -288,10 +269,7 @@ def main():
     a.place, films = launch.setup(), data.load("rotten_tomatoes")
     tokenizer = tokenize.load(hub.resolve(a.base))
     a.rows = lambda texts: tokenize.encode(tokenizer, texts, a.tokens)
-    git = [subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
-           for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "recipes/parameter_efficient.py", "ftlib"])]
-    about = {"commit": git[0], "dirty": bool(git[1]), "machine": seed.machine(), "versions": seed.versions(), "base": a.base, "data": "rotten_tomatoes",
-             "precision": str(a.place.dtype or torch.float32), **{k: getattr(a, k) for k in ("labels", "tests", "tokens", "epochs", "tries")},
+    facts = {**about(a.place), "base": a.base, "data": "rotten_tomatoes", **{k: getattr(a, k) for k in ("labels", "tests", "tokens", "epochs", "tries")},
              "methods": {k: [list(v[0]), v[1]] for k, v in METHODS.items()}}
     test, validation = data.subset(films["test"], a.tests), data.subset(films["validation"], min(a.tests, len(films["validation"]["text"])))
 
@@ -299,14 +277,14 @@ def main():
         for stage in a.stages:
             for number in [100] if stage in ("tune", "edge") else a.seeds:
                 for method in a.methods if stage in ("tune", "edge", "grid") else [""]:
-                    while stage == "edge" and (rate := next_rate(read_cells(a.out), method)):
+                    while stage == "edge" and (rate := next_rate(read(a.out)["cells"], method)):
                         yield stage, number, method, rate
                     for rate in METHODS[method][0][:a.tries] if stage == "tune" else [None] if stage != "edge" else []:
                         yield stage, number, method, rate
 
     began = time.perf_counter()
     for stage, number, method, rate in jobs():
-        cells = read_cells(a.out)
+        cells = read(a.out)["cells"]
         if any((c["stage"], c["seed"], c.get("method", "")) == (stage, number, method) and rate in (None, c["rate"]) for c in cells):
             continue
         if time.perf_counter() - began > 60 * a.minutes:
@@ -320,7 +298,7 @@ def main():
             a.rate = best_rate(cells, "LoRA r4 q+v", 1e-3)
             cell = {"rate": a.rate, **{"compose": compose, "tags": tags}[stage](number, a), "seconds": round(time.perf_counter() - start, 1)}
         cell = {"stage": stage, "seed": number, **({"method": method} if method else {}), **cell}
-        add_cell(a.out, cell, about)
+        add(a.out, cell, facts, order=["stage", "seed", "method"])
         print({k: v for k, v in cell.items() if k != "right"}, flush=True)
 
 

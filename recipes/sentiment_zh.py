@@ -11,20 +11,18 @@ may be interrupted at any moment.
 
 import argparse
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
+from grid import about, write
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from ftlib import data, evaluate, launch, seed
+from ftlib import data, evaluate, launch
 
 CLASSES = ("negative", "neutral", "positive")  # 0, 1, 2
 METHODS = ("character n-grams", "scratch", "zh-bert-mini")
@@ -89,14 +87,6 @@ def as_newspaper(columns, n):
     return data.subset({"text": columns["text"], "label": [int(y == 1) for y in columns["label"]]}, n)
 
 
-def save(path, result):
-    """Replace the file in one move, so that an interrupted run leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-
-
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -113,13 +103,10 @@ def main(a):
     test, odd = data.subset(three_classes("test"), a.tests), swapped()
     sides = as_newspaper(pool, min(3000, 100 * a.tests)), as_newspaper(three_classes("test"), a.tests // 2)
     settings = {k: getattr(a, k) for k in ("tests", "tokens", "size", "steps")}
-    commit, changed = (subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
-                       for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "recipes", "ftlib")))
     result = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else {"cells": [], "three": [], "seconds": 0}
     if result["cells"] and result["settings"] != settings:
         raise SystemExit(f"{a.out} was made with {result['settings']}, this run has {settings}; give another --out")
-    result = {"command": " ".join(["python", *sys.argv]), "commit": commit, "dirty": bool(changed), "machine": seed.machine(),
-              "versions": seed.versions(), "precision": str(place.dtype or torch.float32), "settings": settings, "classes": CLASSES,
+    result = {"commands": result.get("commands", []), **about(place), "settings": settings, "classes": CLASSES,
               **{k: result[k] for k in ("seconds", "cells", "three")}, "truth": digits(test["label"]),
               "swapped": {name: len(texts) for name, texts in odd.items()}, "three_texts": THREE["text"],
               "probes": [probe(view, *sides) for view in VIEWS]}
@@ -141,7 +128,7 @@ def main(a):
             result["three"].append({"steps": steps, "lr": lr, "seed": number, "own": digits(answer(THREE["text"])),
                                     "answers": digits(answer(test["text"]))})
         result["seconds"] = round(result["seconds"] + time.time() - began)
-        save(a.out, result)
+        write(a.out, result)
         print(*what, round(time.time() - began, 1), "s", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: the tools on the path, and small notebooks with one planted fault each."""
+"""What the tests share: the tools and the recipes on the path, and small notebooks with one planted fault each."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "recipes")]
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def module(name):
-    sys.path.insert(0, str(ROOT / "recipes"))  # they import finetune.py from beside them
     spec = importlib.util.spec_from_file_location(name, ROOT / "recipes" / f"{name}.py")
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)

@@ -37,6 +37,12 @@ def test_cells_are_written_once_and_the_run_continues(tmp_path):
     assert [c for c in second["cells"] if c["method"] == "pixels"] == first["cells"][:1]
 
 
+def test_another_setting_is_not_mixed_in(tmp_path):
+    run(tmp_path, "--methods", "pixels")
+    with pytest.raises(AssertionError, match="was made with --tests 40, this run has 50; give another --out"):
+        run(tmp_path, "--methods", "pixels", "--tests", "50")
+
+
 def test_draws_are_balanced_nested_and_off_the_test_set(recipe):
     images, labels, pool, test = recipe.digits()
     assert images.min() == 0 and images.max() == 1 and not set(pool.tolist()) & set(test.tolist())
