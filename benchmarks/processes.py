@@ -1,10 +1,13 @@
-"""Two processes against one: the same optimizer step, 16 rows of 128 tokens, on one core, on two cores, and on two processes.
+"""Two processes against one: the same optimizer step, 16 rows of 128 tokens, on one
+core, on two cores, and on two processes.
 
-    python benchmarks/processes.py          writes benchmarks/results/processes.json; benchmarks/render.py makes the table
-    python benchmarks/processes.py --quick  one short round; writes nothing
+    python benchmarks/processes.py          writes benchmarks/results/processes.json;
+    benchmarks/render.py makes the table python benchmarks/processes.py --quick  one
+    short round; writes nothing
 
-Each contender is a program of its own (torchrun needs that), and they take turns. The gradients of the two processes are
-averaged by gloo over loopback, once a step. The losses must be equal: it is the same training.
+Each contender is a program of its own (torchrun needs that), and they take turns. The
+gradients of the two processes are averaged by gloo over loopback, once a step. The
+losses must be equal: it is the same training.
 """
 
 import argparse
@@ -19,28 +22,73 @@ import time
 
 import torch
 
-from ftlib import launch, mlm, model, optim, seed, train
+from ftlib.course import reproducibility
+from ftlib.models import transformer
+from ftlib.objectives import mlm
+from ftlib.training import distributed, optim, train
 
-HERE, ROWS, TOKENS, VOCAB, WARM = pathlib.Path(__file__).resolve().parent, 16, 128, 8000, 2
-CONTENDERS = {"one process, one thread": (1, 1), "one process, two threads": (1, 2), "two processes, one thread each": (2, 1)}
+HERE, ROWS, TOKENS, VOCAB, WARM = (
+    pathlib.Path(__file__).resolve().parent,
+    16,
+    128,
+    8000,
+    2,
+)
+CONTENDERS = {
+    "one process, one thread": (1, 1),
+    "one process, two threads": (1, 2),
+    "two processes, one thread each": (2, 1),
+}
 
 
 def child(steps, precision):
-    """Train; process 0 prints the tokens per second of the whole group, and the mean loss, as JSON."""
-    place = launch.setup(seed=0, device="cpu", bf16=precision == "bfloat16")
-    net = launch.wrap(model.LanguageModel(model.Config(VOCAB, 256, 4, 4, 1024, TOKENS)), place)
+    """Train; process 0 prints the tokens per second of the whole group, and the mean
+    loss, as JSON.
+    """
+    place = distributed.setup(seed=0, device="cpu", bf16=precision == "bfloat16")
+    net = distributed.wrap(
+        transformer.LanguageModel(transformer.Config(VOCAB, 256, 4, 4, 1024, TOKENS)),
+        place,
+    )
     generator, batches = torch.Generator().manual_seed(0), []
     for i in range(steps + WARM):
         ids = torch.randint(5, VOCAB, (ROWS, TOKENS), generator=generator)
-        ids, labels = mlm.mask_tokens(ids, VOCAB, 4, range(5), seed=0, epoch=0, index=torch.arange(ROWS) + i * ROWS)
-        batches.append({"input_ids": ids[place.rank :: place.world], "labels": labels[place.rank :: place.world]})
+        ids, labels = mlm.mask_tokens(
+            ids,
+            VOCAB,
+            4,
+            range(5),
+            seed=0,
+            epoch=0,
+            index=torch.arange(ROWS) + i * ROWS,
+        )
+        batches.append(
+            {
+                "input_ids": ids[place.rank :: place.world_size],
+                "labels": labels[place.rank :: place.world_size],
+            }
+        )
     times, losses = [time.perf_counter()], []
-    for step in train.steps(net, batches, mlm.mlm_loss, optim.adamw(optim.parameter_groups(net, 1e-4)), dtype=place.dtype):
+    for step in train.steps(
+        net,
+        batches,
+        mlm.mlm_loss,
+        optim.adamw(optim.parameter_groups(net, 1e-4)),
+        dtype=place.dtype,
+    ):
         times.append(time.perf_counter())
         losses.append(step.loss)
     seconds = [b - a for a, b in zip(times, times[1:])][WARM:]
-    launch.say(place, json.dumps({"rate": ROWS * TOKENS / statistics.median(seconds), "loss": statistics.mean(losses)}))
-    launch.finish()
+    distributed.print0(
+        place,
+        json.dumps(
+            {
+                "rate": ROWS * TOKENS / statistics.median(seconds),
+                "loss": statistics.mean(losses),
+            }
+        ),
+    )
+    distributed.cleanup()
 
 
 def start(processes, threads, steps, precision):
@@ -48,21 +96,49 @@ def start(processes, threads, steps, precision):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1", f"--master_port={port}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), __file__, "--child", f"--steps={steps}", f"--precisions={precision}"]
+    launcher = [
+        "-m",
+        "torch.distributed.run",
+        f"--nproc_per_node={processes}",
+        "--master_addr=127.0.0.1",
+        f"--master_port={port}",
+    ]
+    command = [
+        sys.executable,
+        *(launcher if processes > 1 else []),
+        __file__,
+        "--child",
+        f"--steps={steps}",
+        f"--precisions={precision}",
+    ]
     root = str(HERE.parent)
-    variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": root}
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": root,
+    }
+    ended = subprocess.run(
+        command, env=variables, capture_output=True, text=True, check=True
+    )
     return json.loads(ended.stdout.strip().splitlines()[-1])
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--quick", action="store_true")
     a.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--steps", type=int, default=12)
-    a.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"] if launch.native_bf16(torch.device("cpu")) else ["float32"])
+    a.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["float32", "bfloat16"]
+        if distributed.native_bf16(torch.device("cpu"))
+        else ["float32"],
+    )
     a = a.parse_args()
     if a.child:
         return child(a.steps, a.precisions[0])
@@ -71,12 +147,27 @@ def main():
         for (name, kind), values in rates.items():
             said = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind)
             values.append(round(said["rate"], 1))
-            print(f"{name:32} {kind:9} {values[-1]:8,.0f} tokens/s  loss {said['loss']:.3f}", flush=True)
+            print(
+                f"{name:32} {kind:9} {values[-1]:8,.0f} tokens/s  loss "
+                f"{said['loss']:.3f}",
+                flush=True,
+            )
     if not a.quick:
-        rows = [{"contender": name, "precision": kind, "tokens_per_second": values} for (name, kind), values in rates.items()]
-        record = {"what": "two processes against one", "command": "python benchmarks/processes.py", "machine": seed.machine(),
-                  "versions": seed.versions(), "threads": "1 to 2", "rows": rows}
-        (HERE / "results" / "processes.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        rows = [
+            {"contender": name, "precision": kind, "tokens_per_second": values}
+            for (name, kind), values in rates.items()
+        ]
+        record = {
+            "what": "two processes against one",
+            "command": "python benchmarks/processes.py",
+            "machine": reproducibility.machine(),
+            "versions": reproducibility.versions(),
+            "threads": "1 to 2",
+            "rows": rows,
+        }
+        (HERE / "results" / "processes.json").write_text(
+            json.dumps(record, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

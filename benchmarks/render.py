@@ -1,4 +1,5 @@
-"""Write benchmarks/README.md from the measurements in benchmarks/results/: no number in it is typed by hand.
+"""Write benchmarks/README.md from the measurements in benchmarks/results/: no number in
+it is typed by hand.
 
     python benchmarks/render.py
 """
@@ -17,35 +18,85 @@ def read(name):
 
 def where(record):
     commit = f" at commit {record['commit'][:7]}" if record.get("commit") else ""
-    return f"`{record['command']}`{commit} on {record['machine']}; threads: {record['threads']}; {record['versions']}."
+    return (
+        f"`{record['command']}`{commit} on {record['machine']}; threads: "
+        f"{record['threads']}; {record['versions']}."
+    )
 
 
 def table(head, rows):
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join(
+        [
+            "| " + " | ".join(head) + " |",
+            "|" + " --- |" * len(head),
+            *("| " + " | ".join(row) + " |" for row in rows),
+        ]
+    )
 
 
 def mlm_step(record):
-    sizes, rates = record["sizes"], {(r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
+    sizes, rates = (
+        record["sizes"],
+        {
+            (r["contender"], r["precision"]): r["tokens_per_second"]
+            for r in record["rows"]
+        },
+    )
     peaks, operations = record.get("peaks", {}), record.get("operations", {})
-    names = {"ftlib": "ftlib's loop and model", "loop": "ftlib's loop, transformers' model", "Trainer": "transformers' `Trainer` and model",
-             "Lightning": "Lightning's `Trainer`, transformers' model"}
+    names = {
+        "ftlib": "ftlib's loop and model",
+        "loop": "ftlib's loop, transformers' model",
+        "Trainer": "transformers' `Trainer` and model",
+        "Lightning": "Lightning's `Trainer`, transformers' model",
+    }
     rows = []
     for (contender, precision), values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, rates["Trainer", precision]))
-        rows.append([names[contender], precision, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}", f"{ratio:.2f}"])
-        if precision in peaks:  # operations a second of the step, against those of the round's fastest matrix product
-            each = operations["ftlib" if contender == "ftlib" else "transformers"] / (sizes["batch"] * sizes["tokens"])
-            rows[-1].append(f"{statistics.median(v * each / p for v, p in zip(values, peaks[precision])):.0%}")
+        ratio = statistics.median(
+            a / b for a, b in zip(values, rates["Trainer", precision])
+        )
+        rows.append(
+            [
+                names[contender],
+                precision,
+                f"{statistics.median(values):,.0f}",
+                f"{min(values):,.0f} to {max(values):,.0f}",
+                f"{ratio:.2f}",
+            ]
+        )
+        # operations a second of the step, against those of the round's fastest matrix
+        # product
+        if precision in peaks:
+            each = operations["ftlib" if contender == "ftlib" else "transformers"] / (
+                sizes["batch"] * sizes["tokens"]
+            )
+            rows[-1].append(
+                f"{statistics.median(v * each / p for v, p in zip(values, peaks[precision])):.0%}"
+            )
     counted = operations
-    words = "" if not counted else f"""
-Counted, not timed: a step of ftlib's model takes {counted['ftlib'] / 1e9:.1f} thousand million operations, of transformers' model {counted['transformers'] / 1e9:.1f}.
-At the same speed of arithmetic that makes a ratio of {counted['transformers'] / counted['ftlib']:.2f}; what is above it is fewer numbers written to memory.
-""" + ("" if not peaks else "The peak is the fastest large matrix product of the round: " + ", ".join(
-        f"{statistics.median(p) / 1e9:,.0f} thousand million operations a second in {kind}" for kind, p in peaks.items()) + ".\n")
+    words = (
+        ""
+        if not counted
+        else f"""
+Counted, not timed: a step of ftlib's model takes {counted["ftlib"] / 1e9:.1f} thousand million operations, of transformers' model {counted["transformers"] / 1e9:.1f}.
+At the same speed of arithmetic that makes a ratio of {counted["transformers"] / counted["ftlib"]:.2f}; what is above it is fewer numbers written to memory.
+"""
+        + (
+            ""
+            if not peaks
+            else "The peak is the fastest large matrix product of the round: "
+            + ", ".join(
+                f"{statistics.median(p) / 1e9:,.0f} thousand million operations a "
+                "second in "
+                f"{kind}"
+                for kind, p in peaks.items()
+            )
+            + ".\n"
+        )
+    )
     return f"""## A masked-LM training step
 
-{sizes['layers']} layers, width {sizes['width']}, vocabulary {sizes['vocab']:,}, {sizes['batch']} rows of {sizes['tokens']} tokens, equal weights,
-equal batches, fused AdamW, clipping. Each number is the median of {len(record['rows'][0]['tokens_per_second'])} rounds of {record['steps_per_round']} steps; the contenders take turns
+{sizes["layers"]} layers, width {sizes["width"]}, vocabulary {sizes["vocab"]:,}, {sizes["batch"]} rows of {sizes["tokens"]} tokens, equal weights,
+equal batches, fused AdamW, clipping. Each number is the median of {len(record["rows"][0]["tokens_per_second"])} rounds of {record["steps_per_round"]} steps; the contenders take turns
 in one process. The last column compares each round with the Trainer's next to it.
 
 {table(["what", "precision", "tokens/s", "lowest to highest", "against Trainer"] + ["share of peak"] * bool(peaks), rows)}
@@ -58,12 +109,26 @@ everywhere. The middle rows show how much of the difference is the loop's.{" Thi
 
 
 def changes(record):
-    what = {"as it is": "as it is", "logits everywhere": "logits at all places, not at the asked ones alone",
-            "last block everywhere": "the last block's second half at all places", "fused attention": "SDPA's fused kernel, not written out",
-            "compiled blocks": "`torch.compile` on the blocks"}
-    rates = {(r["variant"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
-    rows = [[what[name], kind, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
-             f"{statistics.median(a / b for a, b in zip(values, rates['as it is', kind])):.2f}"] for (name, kind), values in rates.items()]
+    what = {
+        "as it is": "as it is",
+        "logits everywhere": "logits at all places, not at the asked ones alone",
+        "last block everywhere": "the last block's second half at all places",
+        "fused attention": "SDPA's fused kernel, not written out",
+        "compiled blocks": "`torch.compile` on the blocks",
+    }
+    rates = {
+        (r["variant"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
+    }
+    rows = [
+        [
+            what[name],
+            kind,
+            f"{statistics.median(values):,.0f}",
+            f"{min(values):,.0f} to {max(values):,.0f}",
+            f"{statistics.median(a / b for a, b in zip(values, rates['as it is', kind])):.2f}",
+        ]
+        for (name, kind), values in rates.items()
+    ]
     return f"""## What each change gave
 
 The step of the table above, `ftlib's loop and model`, as it is and with one thing changed at a time. A ratio under 1 is what the
@@ -76,8 +141,16 @@ change back would cost. In float32 the fused kernel is what the model uses.
 
 
 def loop(record):
-    rows = [[r["name"], f"{r['layers']} x {r['width']}", f"{r['accumulate']} x {r['batch']} x {r['tokens']}",
-             *(f"{1000 * statistics.median(r[k]):.1f}" for k in ("bare", "steps")), f"{r['ratio']:.3f}"] for r in record["rows"]]
+    rows = [
+        [
+            r["name"],
+            f"{r['layers']} x {r['width']}",
+            f"{r['accumulate']} x {r['batch']} x {r['tokens']}",
+            *(f"{1000 * statistics.median(r[k]):.1f}" for k in ("bare", "steps")),
+            f"{r['ratio']:.3f}",
+        ]
+        for r in record["rows"]
+    ]
     return f"""## What the loop costs
 
 `train.steps` counts targets, sums over processes, watches for values that are not finite and reports each step. The
@@ -90,15 +163,28 @@ bare loop does none of that. A ratio of 1 means that this is free; at least 0.98
 
 
 def pipeline(record):
-    rates = {(r["stage"], r["contender"]): r["tokens_per_second"] for r in record["rows"]}
-    what = {("encode", "ftlib"): "`tokenize.encode`, `pack`", ("encode", "transformers"): "`AutoTokenizer`, `pack`",
-            ("mask", "ftlib"): "`mlm.mask_tokens`", ("mask", "transformers"): "`DataCollatorForLanguageModeling`"}
-    rows = [[stage, what[stage, name], f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
-             f"{statistics.median(a / b for a, b in zip(values, rates[stage, 'transformers'])):.2f}"]
-            for (stage, name), values in rates.items()]
+    rates = {
+        (r["stage"], r["contender"]): r["tokens_per_second"] for r in record["rows"]
+    }
+    what = {
+        ("encode", "ftlib"): "`tokenize.encode`, `pack`",
+        ("encode", "transformers"): "`AutoTokenizer`, `pack`",
+        ("mask", "ftlib"): "`mlm.mask_tokens`",
+        ("mask", "transformers"): "`DataCollatorForLanguageModeling`",
+    }
+    rows = [
+        [
+            stage,
+            what[stage, name],
+            f"{statistics.median(values):,.0f}",
+            f"{min(values):,.0f} to {max(values):,.0f}",
+            f"{statistics.median(a / b for a, b in zip(values, rates[stage, 'transformers'])):.2f}",
+        ]
+        for (stage, name), values in rates.items()
+    ]
     return f"""## From texts to masked batches
 
-{record['texts']:,} film reviews to rows of 128 ids, once, and rows to masked batches of 16, in every epoch. `mask_tokens` draws each
+{record["texts"]:,} film reviews to rows of 128 ids, once, and rows to masked batches of 16, in every epoch. `mask_tokens` draws each
 row's mask from (seed, epoch, row), so that it does not depend on the batch; the collator draws from the global generator.
 
 {table(["stage", "what", "tokens/s", "lowest to highest", "against transformers"], rows)}
@@ -108,10 +194,20 @@ row's mask from (seed, epoch, row), so that it does not depend on the batch; the
 
 
 def processes(record):
-    rates = {(r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]}
+    rates = {
+        (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
+    }
     alone = next(iter(rates))[0]
-    rows = [[name, kind, f"{statistics.median(values):,.0f}", f"{min(values):,.0f} to {max(values):,.0f}",
-             f"{statistics.median(a / b for a, b in zip(values, rates[alone, kind])):.2f}"] for (name, kind), values in rates.items()]
+    rows = [
+        [
+            name,
+            kind,
+            f"{statistics.median(values):,.0f}",
+            f"{min(values):,.0f} to {max(values):,.0f}",
+            f"{statistics.median(a / b for a, b in zip(values, rates[alone, kind])):.2f}",
+        ]
+        for (name, kind), values in rates.items()
+    ]
     return f"""## Two processes against one
 
 The same step of 16 rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step.
@@ -123,10 +219,22 @@ The same step of 16 rows of 128 tokens, with equal losses; two processes exchang
 
 
 def stream_memory(record):
-    what = {"files": "files through `streaming.Stream`", "data set": "a stream of `datasets`", "in memory": "all texts in memory",
-            "recipe": "the recipe, training 20 steps of a tiny model"}
-    rows = [[what.get(r["kind"], r["kind"]), f"{r['megabytes']:,} MB", f"{r['peak'] / 1e6:,.0f} MB", f"{r['after_imports'] / 1e6:,.0f} MB",
-             f"{r['tokens']:,}"] for r in record["rows"]]
+    what = {
+        "files": "files through `streaming.TextStream`",
+        "data set": "a stream of `datasets`",
+        "in memory": "all texts in memory",
+        "recipe": "the recipe, training 20 steps of a tiny model",
+    }
+    rows = [
+        [
+            what.get(r["kind"], r["kind"]),
+            f"{r['megabytes']:,} MB",
+            f"{r['peak'] / 1e6:,.0f} MB",
+            f"{r['after_imports'] / 1e6:,.0f} MB",
+            f"{r['tokens']:,}",
+        ]
+        for r in record["rows"]
+    ]
     return f"""## The memory of a stream
 
 The largest memory of a process that reads plain text, all of Python and torch in it, against the length of the text.
@@ -138,14 +246,22 @@ The largest memory of a process that reads plain text, all of Python and torch i
 
 
 def page():
-    parts = ["""# Measurements
+    parts = [
+        """# Measurements
 
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
-"""]
-    for make in (mlm_step, changes, loop, pipeline, processes, stream_memory):  # a record for each machine
-        records = [read(path.stem) for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))]
-        parts += [make(record) for record in records] or [f"`benchmarks/{make.__name__}.py` has not been run yet.\n"]
+"""
+    ]
+    # a record for each machine
+    for make in (mlm_step, changes, loop, pipeline, processes, stream_memory):
+        records = [
+            read(path.stem)
+            for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))
+        ]
+        parts += [make(record) for record in records] or [
+            f"`benchmarks/{make.__name__}.py` has not been run yet.\n"
+        ]
     return "\n".join(parts)
 
 

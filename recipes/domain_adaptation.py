@@ -1,11 +1,16 @@
-"""Does reading the domain first pay? Masked-LM on reviews, then fine-tuning on few labels, against no reading. Chapter 17's figure.
+"""Does reading the domain first pay? Masked-LM on reviews, then fine-tuning on few
+labels, against no reading. Chapter 17's figure.
 
-    python recipes/domain_adaptation.py --adapt reviews:0                    (one adapted encoder, kept in runs/)
-    python recipes/domain_adaptation.py --score plain reviews:0              (fine-tune each, over --labels and --seeds)
-    python recipes/domain_adaptation.py --adapt reviews:0 --steps 4 --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out runs/try.json
+    python recipes/domain_adaptation.py --adapt reviews:0                    (one
+    adapted encoder, kept in runs/) python recipes/domain_adaptation.py --score plain
+    reviews:0              (fine-tune each, over --labels and --seeds) python
+                           recipes/domain_adaptation.py --adapt reviews:0 --steps 4
+                           --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out
+                           runs/try.json
 
-An arm is reviews:SEED, the seed of the adaptation (new head, order, masks), or "plain". The masked-LM texts are training texts of
-Rotten Tomatoes and IMDb; no text of a validation or test split is among them. Done cells are skipped, so a run may be cut off.
+An arm is reviews:SEED, the seed of the adaptation (new head, order, masks), or "plain".
+The masked-LM texts are training texts of Rotten Tomatoes and IMDb; no text of a
+validation or test split is among them. Done cells are skipped, so a run may be cut off.
 """
 
 import argparse
@@ -13,62 +18,148 @@ import time
 from pathlib import Path
 
 import torch
-from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
+
+# beside this file: Python puts a script's own folder on its path
+from finetune import encoder_of, finetune, score
 from grid import about, add, done, read, same_settings, write
 
-from ftlib import data, evaluate, launch, mlm, model, optim, tokenize, train
+from ftlib.course import sources
+from ftlib.data import tables, tokenization
+from ftlib.evaluation import metrics
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import mlm
+from ftlib.training import distributed, optim, train
 
 NAME, LENGTH, BATCH, SHARE = "all-MiniLM-L6-v2", 64, 32, 0.2
-TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)  # those of label_efficiency.py, fixed before any run here
+# those of label_efficiency.py, fixed before any run here
+TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)
 
 
 def reviews(part):
-    """Texts of one split of both film-review sets, no labels: train for reading, validation for the held-out loss."""
-    return [text for name in ("rotten_tomatoes", "imdb") for text in data.load(name)[part]["text"]]
+    """Texts of one split of both film-review sets, no labels: train for reading,
+    validation for the held-out loss.
+    """
+    return [
+        text
+        for name in ("rotten_tomatoes", "imdb")
+        for text in sources.load(name)[part]["text"]
+    ]
 
 
-def masked(rows, tokenizer, number, epoch, index, share=SHARE):
-    special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
-    ids, labels = mlm.mask_tokens(rows[index], tokenizer.get_vocab_size(), tokenizer.token_to_id("[MASK]"), special,
-                                  seed=number, epoch=epoch, index=index, share=share)
+def masked(rows, tokenizer, number, epoch, index, mask_prob=SHARE):
+    special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
+    ids, labels = mlm.mask_tokens(
+        rows[index],
+        tokenizer.get_vocab_size(),
+        tokenizer.token_to_id("[MASK]"),
+        special,
+        seed=number,
+        epoch=epoch,
+        index=index,
+        mask_prob=mask_prob,
+    )
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
 def adapt(number, steps, place, lr=3e-4):
-    """MiniLM after `steps` of masked-LM on the training texts, with a new masked-LM head, and the record of the run."""
+    """MiniLM after `steps` of masked-LM on the training texts, with a new masked-LM
+    head, and the record of the run.
+    """
     encoder, tokenizer = encoder_of(NAME)
     texts = reviews("train")
-    order = train.order(len(texts), 0, 0).tolist()  # the file is sorted by class; packing lays neighbours into one row
-    rows, held = (tokenize.pack(tokenize.encode(tokenizer, part), LENGTH) for part in ([texts[i] for i in order], reviews("validation")))
+    # the file is sorted by class; packing lays neighbours into one row
+    order = train.order(len(texts), 0, 0).tolist()
+    rows, held = (
+        tokenization.pack(tokenization.encode(tokenizer, part), LENGTH)
+        for part in ([texts[i] for i in order], reviews("validation"))
+    )
     held = held[train.order(len(held), 1, 0)[:256]]
     torch.manual_seed(number)
-    net = model.LanguageModel(encoder.config)
+    net = transformer.LanguageModel(encoder.config)
     net.encoder.load_state_dict(encoder.state_dict())
-    test = [masked(held, tokenizer, 999, 0, i, 0.15) for i in torch.arange(len(held)).split(32)]
-    batches = (masked(rows, tokenizer, number, epoch, torch.tensor(i)) for epoch, i in train.stream(len(rows), BATCH, number))
-    curve, began = [[0, None, round(evaluate.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)]], time.perf_counter()
-    run = train.steps(net, batches, mlm.mlm_loss, optim.adamw(optim.parameter_groups(net, lr)), dtype=place.dtype,
-                      schedule=lambda step: optim.warmup_linear(step, steps // 15, steps))
+    test = [
+        masked(held, tokenizer, 999, 0, i, 0.15)
+        for i in torch.arange(len(held)).split(32)
+    ]
+    batches = (
+        masked(rows, tokenizer, number, epoch, torch.tensor(i))
+        for epoch, i in train.sample_rows(len(rows), BATCH, number)
+    )
+    curve, start = (
+        [[0, None, round(metrics.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)]],
+        time.perf_counter(),
+    )
+    run = train.steps(
+        net,
+        batches,
+        mlm.mlm_loss,
+        optim.adamw(optim.parameter_groups(net, lr)),
+        dtype=place.dtype,
+        schedule=lambda step: optim.warmup_linear(step, steps // 15, steps),
+    )
     for step in run:
         last = step.number + 1 == steps
         if step.number % 100 == 99 or last:
-            curve.append([step.number + 1, round(step.loss, 4), round(evaluate.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)])
-            print(number, curve[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
+            curve.append(
+                [
+                    step.number + 1,
+                    round(step.loss, 4),
+                    round(metrics.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4),
+                ]
+            )
+            print(number, curve[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
         if last:
             break
     filled = mlm.fill_mask(net, tokenizer, "this movie was absolutely [MASK] .")
-    return net.encoder, {"arm": f"reviews:{number}", "steps": steps, "tokens": steps * BATCH * LENGTH, "corpus_tokens": rows.numel(), "lr": lr,
-                         "seconds": round(time.perf_counter() - began, 1), "curve": curve, "filled": [piece for piece, _ in filled[0]]}
+    return net.encoder, {
+        "arm": f"reviews:{number}",
+        "steps": steps,
+        "tokens": steps * BATCH * LENGTH,
+        "corpus_tokens": rows.numel(),
+        "lr": lr,
+        "seconds": round(time.perf_counter() - start, 1),
+        "curve": curve,
+        "filled": [piece for piece, _ in filled[0]],
+    }
 
 
 def one_cell(arm, labels, number, tests, place):
-    """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from the seed -> accuracy on test sentences."""
-    splits, (encoder, tokenizer), began = data.load("rotten_tomatoes"), encoder_of(NAME), time.perf_counter()
-    encoder = encoder if arm == "plain" else model.load(folder_of(arm))
-    few, test = data.subset(splits["train"], labels, number), data.subset(splits["test"], tests)
-    net, _ = finetune(encoder, tokenizer, few["text"], few["label"], seed=number, place=place, **TUNING)
-    _, right = score(net, tokenizer, test["text"], test["label"], TUNING["tokens"], place)
-    return {"arm": arm, "labels": labels, "seed": number, "accuracy": round(float(right.mean()), 4), "seconds": round(time.perf_counter() - began, 1)}
+    """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from
+    the seed -> accuracy on test sentences.
+    """
+    splits, (encoder, tokenizer), start = (
+        sources.load("rotten_tomatoes"),
+        encoder_of(NAME),
+        time.perf_counter(),
+    )
+    encoder = (
+        encoder
+        if arm == "plain"
+        else transformer.from_state(*hf_format.load(folder_of(arm)))
+    )
+    few, test = (
+        tables.subset(splits["train"], labels, number),
+        tables.subset(splits["test"], tests),
+    )
+    net, _ = finetune(
+        encoder,
+        tokenizer,
+        few["text"],
+        few["label"],
+        seed=number,
+        place=place,
+        **TUNING,
+    )
+    _, right = score(
+        net, tokenizer, test["text"], test["label"], TUNING["tokens"], place
+    )
+    return {
+        "arm": arm,
+        "labels": labels,
+        "seed": number,
+        "accuracy": round(float(right.mean()), 4),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
 
 
 def folder_of(arm):
@@ -76,31 +167,48 @@ def folder_of(arm):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--adapt", nargs="+", default=[], metavar="reviews:SEED")
     a.add_argument("--score", nargs="+", default=[], metavar="ARM")
     a.add_argument("--labels", type=int, nargs="+", default=[100, 1000])
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     for name, value in dict(steps=900, tests=876, threads=1).items():
         a.add_argument(f"--{name}", type=int, default=value)
-    a.add_argument("--out", type=Path, default=Path("data/results/domain_adaptation.json"))
+    a.add_argument(
+        "--out", type=Path, default=Path("data/results/domain_adaptation.json")
+    )
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    place = launch.setup()
-    facts = {**about(place), "model": NAME, "data": "rotten_tomatoes", "tests": a.tests, "length": LENGTH, "batch": BATCH, "share": SHARE,
-             "tuning": TUNING}
+    place = distributed.setup()
+    facts = {
+        **about(place),
+        "model": NAME,
+        "data": "rotten_tomatoes",
+        "tests": a.tests,
+        "length": LENGTH,
+        "batch": BATCH,
+        "share": SHARE,
+        "tuning": TUNING,
+    }
     same_settings(a.out, facts, ["tests"])
     for arm in a.adapt:
         kept = read(a.out).get("adaptations", [])
-        if (folder_of(arm) / "model.safetensors").exists() and arm in {r["arm"] for r in kept}:
+        if (folder_of(arm) / "model.safetensors").exists() and arm in {
+            r["arm"] for r in kept
+        }:
             continue
         encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, place)
-        model.save(encoder, folder_of(arm), half=False)
-        runs = sorted([*(r for r in kept if r["arm"] != arm), record], key=lambda r: r["arm"])
+        hf_format.save(encoder, folder_of(arm), half=False)
+        runs = sorted(
+            [*(r for r in kept if r["arm"] != arm), record], key=lambda r: r["arm"]
+        )
         write(a.out, {**read(a.out), **facts, "adaptations": runs})
     for number in a.seeds:
         for labels in a.labels:
-            for arm in a.score:  # arms innermost: a run that is cut off leaves whole pairs
+            # arms innermost: a run that is cut off leaves whole pairs
+            for arm in a.score:
                 if (arm, labels, number) not in done(a.out, "arm", "labels", "seed"):
                     cell = one_cell(arm, labels, number, a.tests, place)
                     add(a.out, cell, facts, order=["labels", "seed", "arm"])

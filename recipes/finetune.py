@@ -1,96 +1,184 @@
 """Fine-tune a pretrained encoder on labelled texts: chapter 14 as a program.
 
-    python recipes/finetune.py --model reviews-bert-mini --data rotten_tomatoes --labels 1000
-    torchrun --nproc_per_node=2 recipes/finetune.py ...              accelerate launch recipes/finetune.py ...
+    python recipes/finetune.py --model reviews-bert-mini --data rotten_tomatoes --labels
+    1000 torchrun --nproc_per_node=2 recipes/finetune.py ...              accelerate
+    launch recipes/finetune.py ...
 
-`finetune()` is the function that chapter 14, the demo and the label-efficiency grid call.
+`finetune()` is the function that chapter 14, the demo and the label-efficiency grid
+call.
 """
 
 import argparse
 
 import torch
 
-from ftlib import classify, data, evaluate, hub, launch, memory, model, optim, seed, tokenize, train
+from ftlib.course import hub, reproducibility, sources
+from ftlib.data import tables, tokenization
+from ftlib.evaluation import intervals
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import classify
+from ftlib.training import distributed, oom, optim, train
 
 
 def encoder_of(name, scratch=False):
-    """(encoder, tokenizer) of a name in hub.MODELS or a folder; `scratch` keeps the architecture and forgets the weights."""
+    """(encoder, tokenizer) of a name in hub.MODELS or a folder; `scratch` keeps the
+    architecture and forgets the weights.
+    """
     folder = hub.resolve(name)
-    net = model.load(folder)
+    net = transformer.from_state(*hf_format.load(folder))
     net = getattr(net, "encoder", net)  # a language model lends its encoder
-    return (model.Transformer(net.config) if scratch else net), tokenize.load(folder)
+    return (transformer.Transformer(net.config) if scratch else net), tokenization.load(
+        folder
+    )
 
 
 def rows_of(tokenizer, texts, tokens, head=None):
-    """Token ids of each text, at most `tokens`; of long texts the front, or `head` pieces of it and the rest from the end.
+    """Token ids of each text, at most `tokens`; of long texts the front, or `head`
+    pieces of it and the rest from the end.
 
-    Reviews give their verdict at the end, so that the two ends tell more than the front alone (Sun et al. 2019).
+    Reviews give their verdict at the end, so that the two ends tell more than the front
+    alone (Sun et al. 2019).
     """
     if head is None:
-        return tokenize.encode(tokenizer, texts, tokens)
-    rows = tokenize.encode(tokenizer, texts)
-    return [row if len(row) <= tokens else [*row[:head], *row[head - tokens :]] for row in rows]
+        return tokenization.encode(tokenizer, texts, tokens)
+    rows = tokenization.encode(tokenizer, texts)
+    return [
+        row if len(row) <= tokens else [*row[:head], *row[head - tokens :]]
+        for row in rows
+    ]
 
 
-def finetune(encoder, tokenizer, texts, labels, *, epochs=3, size=16, lr=3e-4, tokens=128, layer_decay=1.0, seed=0, classes=2,
-             head=None, place=None, min_steps=0, show=False, pieces=1):
-    """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of train.Step).
+def finetune(
+    encoder,
+    tokenizer,
+    texts,
+    labels,
+    *,
+    epochs=3,
+    size=16,
+    lr=3e-4,
+    tokens=128,
+    layer_decay=1.0,
+    seed=0,
+    classes=2,
+    head=None,
+    place=None,
+    min_steps=0,
+    show=False,
+    pieces=1,
+):
+    """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of
+    train.Step).
 
-    size: rows of one step; pieces: the micro-batches that each process cuts its share of them into.
+    size: rows of one step; pieces: the micro-batches that each process cuts its share
+        of them into.
     """
-    place = place or launch.Place(torch.device("cpu"), 0, 1, None)
+    place = place or distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
     torch.manual_seed(seed)
-    net = launch.wrap(classify.Classifier(encoder, classes), place)
+    net = distributed.wrap(classify.Classifier(encoder, classes), place)
     rows = rows_of(tokenizer, texts, tokens, head)
-    data.check_trainable({"input_ids": rows, "label": labels}, vocab_size=encoder.config.vocab_size)
+    tables.check_trainable(
+        {"input_ids": rows, "label": labels}, vocab_size=encoder.config.vocab_size
+    )
     per_epoch = -(-len(rows) // size)
-    epochs = max(epochs, -(-min_steps // per_epoch))  # ten labels for three epochs would be three steps
-    order = (batch for epoch in range(epochs) for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch))
+    # ten labels for three epochs would be three steps
+    epochs = max(epochs, -(-min_steps // per_epoch))
+    order = (
+        batch
+        for epoch in range(epochs)
+        for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch)
+    )
     total = per_epoch * epochs
 
     def mine():
         for batch in order:
-            (part,) = classify.batches_of(rows, labels, order=[batch[place.rank :: place.world] or batch[:1]])
-            if place.rank >= len(batch):  # no row is left for this process: it reads one, asks nothing, and joins the exchange
+            (part,) = classify.batches_of(
+                rows, labels, order=[batch[place.rank :: place.world_size] or batch[:1]]
+            )
+            # no row is left for this process: it reads one, asks nothing, and joins the
+            # exchange
+            if place.rank >= len(batch):
                 part["labels"].fill_(-100)
-            yield from memory.cut(part, pieces)
+            yield from train.split_micro_batches(part, pieces)
 
-    run = train.steps(net, mine(), classify.classification_loss,
-                      optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)), dtype=place.dtype, accumulate=pieces,
-                      schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total))
-    return launch.unwrap(net), list(train.progress(run, total) if show and place.rank == 0 else run)
+    run = train.steps(
+        net,
+        mine(),
+        classify.classification_loss,
+        optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)),
+        dtype=place.dtype,
+        accumulate=pieces,
+        schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total),
+    )
+    return distributed.unwrap(net), list(
+        train.progress(run, total) if show and place.rank == 0 else run
+    )
 
 
 def score(net, tokenizer, texts, labels, tokens=128, place=None, head=None):
-    """Logits and the share of right answers (1 or 0 for each text) on held-out texts."""
+    """Logits and the share of right answers (1 or 0 for each text) on held-out
+    texts.
+    """
     rows = rows_of(tokenizer, texts, tokens, head)
-    logits = classify.predict(net, classify.batches_of(rows), place.dtype if place else None)
+    logits = classify.predict(
+        net, classify.batches_of(rows), place.dtype if place else None
+    )
     return logits, (logits.argmax(-1) == torch.tensor(labels)).float()
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in dict(model="reviews-bert-mini", data="rotten_tomatoes", labels=1000, epochs=3, size=16, tokens=128, seed=0).items():
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, value in dict(
+        model="reviews-bert-mini",
+        data="rotten_tomatoes",
+        labels=1000,
+        epochs=3,
+        size=16,
+        tokens=128,
+        seed=0,
+    ).items():
         a.add_argument(f"--{name}", type=type(value), default=value)
     a.add_argument("--lr", type=float, default=3e-4)
     a.add_argument("--scratch", action="store_true")
     a = a.parse_args()
-    place = launch.setup(a.seed)
-    launch.say(place, f"{seed.machine()}; {launch.describe(place)}")
-    splits = data.load(a.data)
-    few, test = data.subset(splits["train"], a.labels, a.seed), splits["test"]
-    data.check_trainable(few, test, a.size)
+    place = distributed.setup(a.seed)
+    distributed.print0(
+        place, f"{reproducibility.machine()}; {distributed.describe(place)}"
+    )
+    splits = sources.load(a.data)
+    few, test = tables.subset(splits["train"], a.labels, a.seed), splits["test"]
+    tables.check_trainable(few, test, a.size)
 
     def attempt(_, pieces):
-        encoder, tokenizer = encoder_of(a.model, a.scratch)  # fresh, because a failed attempt has trained it
-        return tokenizer, finetune(encoder, tokenizer, few["text"], few["label"], epochs=a.epochs, size=a.size, lr=a.lr,
-                                   tokens=a.tokens, seed=a.seed, place=place, show=True, pieces=pieces)[0]
+        # fresh, because a failed attempt has trained it
+        encoder, tokenizer = encoder_of(a.model, a.scratch)
+        return tokenizer, finetune(
+            encoder,
+            tokenizer,
+            few["text"],
+            few["label"],
+            epochs=a.epochs,
+            size=a.size,
+            lr=a.lr,
+            tokens=a.tokens,
+            seed=a.seed,
+            place=place,
+            show=True,
+            pieces=pieces,
+        )[0]
 
-    tokenizer, net = memory.halving(attempt, a.size)  # out of memory: again, the same steps in smaller pieces
+    # out of memory: again, the same steps in smaller pieces
+    tokenizer, net = oom.retry_on_oom(attempt, a.size)
     _, right = score(net, tokenizer, test["text"], test["label"], a.tokens, place)
-    low, high = evaluate.bootstrap_interval(right)
-    launch.say(place, f"test accuracy {right.mean():.3f}, 95 % interval {low:.3f} to {high:.3f} over {len(right)} texts")
-    launch.finish()
+    low, high = intervals.bootstrap_interval(right)
+    distributed.print0(
+        place,
+        f"test accuracy {right.mean():.3f}, 95 % interval "
+        f"{low:.3f} to {high:.3f} over {len(right)} texts",
+    )
+    distributed.cleanup()
 
 
 if __name__ == "__main__":

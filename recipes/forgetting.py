@@ -1,10 +1,13 @@
-"""Three tasks in a row for one encoder: what is forgotten, and what replay, EWC, freezing and LoRA do about it. Chapter 17's figures.
+"""Three tasks in a row for one encoder: what is forgotten, and what replay, EWC,
+freezing and LoRA do about it. Chapter 17's figures.
 
     python recipes/forgetting.py --seeds 0 1 2 3 4
-    python recipes/forgetting.py --methods naive "replay 20 texts" --seeds 0 --train 40 --tests 20 --out runs/try.json      (a small trial)
+    python recipes/forgetting.py --methods naive "replay 20 texts" --seeds 0 --train 40
+    --tests 20 --out runs/try.json      (a small trial)
 
-Every task has a head of its own and the text's task is told (task-incremental); what they share is the encoder. A seed draws the
-training texts, the heads, the order and the memory; the test texts are the same for all. Done cells are skipped.
+Every task has a head of its own and the text's task is told (task-incremental); what
+they share is the encoder. A seed draws the training texts, the heads, the order and the
+memory; the test texts are the same for all. Done cells are skipped.
 """
 
 import argparse
@@ -16,21 +19,36 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from finetune import encoder_of  # beside this file: Python puts a script's own folder on its path
+
+# beside this file: Python puts a script's own folder on its path
+from finetune import encoder_of
 from grid import about, add, done, same_settings
 from torch import nn
 
-from ftlib import classify, continual, data, launch, lora, optim, tokenize, train
+from ftlib.course import sources
+from ftlib.data import tables, tokenization
+from ftlib.models import lora
+from ftlib.objectives import classify
+from ftlib.training import continual, distributed, optim, train
 
 NAME, EPOCHS, BATCH, LR, TOKENS = "reviews-bert-mini", 3, 16, 5e-4, 48
-SHARE, ASKED = 0.25, 100  # of a batch, when there is a memory; texts of a task for its Fisher information
-METHODS = {"naive": {}, **{f"replay {n} texts": dict(memory=n) for n in (20, 100, 500)}, "replay, all kept": dict(memory=10**6),
-           **{f"EWC {n:,}": dict(ewc=float(n)) for n in (10**4, 10**5, 10**6)}, "frozen encoder": dict(frozen=True, lr=5e-3),
-           "LoRA, shared": dict(rank=8, lr=2e-3), "LoRA, shared, slow": dict(rank=8, lr=LR),  # the rate of the naive run, as a control
-           "LoRA, one a task": dict(rank=8, lr=2e-3, apart=True), "joint": dict(joint=True)}
+# of a batch, when there is a memory; texts of a task for its Fisher information
+SHARE, ASKED = 0.25, 100
+METHODS = {
+    "naive": {},
+    **{f"replay {n} texts": dict(memory=n) for n in (20, 100, 500)},
+    "replay, all kept": dict(memory=10**6),
+    **{f"EWC {n:,}": dict(ewc=float(n)) for n in (10**4, 10**5, 10**6)},
+    "frozen encoder": dict(frozen=True, lr=5e-3),
+    # the rate of the naive run, as a control
+    "LoRA, shared": dict(rank=8, lr=2e-3),
+    "LoRA, shared, slow": dict(rank=8, lr=LR),
+    "LoRA, one a task": dict(rank=8, lr=2e-3, apart=True),
+    "joint": dict(joint=True),
+}
 
 
-loaded = functools.cache(data.load)
+loaded = functools.cache(sources.load)
 
 
 class Tasks(nn.Module):
@@ -39,31 +57,50 @@ class Tasks(nn.Module):
     def __init__(self, encoder, tasks):
         super().__init__()
         self.encoder, self.dropout = encoder, nn.Dropout(0.1)
-        self.heads = nn.ModuleList(nn.Linear(encoder.config.width, 2) for _ in range(tasks))
+        self.heads = nn.ModuleList(
+            nn.Linear(encoder.config.width, 2) for _ in range(tasks)
+        )
 
     def forward(self, input_ids, attention_mask, task):
         """task (B,): which head answers each row -> logits (B, 2)."""
-        hidden = self.encoder(input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.encoder(
+            input_ids, attention_mask=attention_mask
+        ).last_hidden_state
         vectors = self.dropout(classify.pool(hidden, attention_mask))
-        logits = torch.stack([head(vectors) for head in self.heads], dim=1)  # (B, K, 2); a head costs next to nothing
+        # (B, K, 2); a head costs next to nothing
+        logits = torch.stack([head(vectors) for head in self.heads], dim=1)
         return logits[torch.arange(len(task)), task]
 
 
 def loss_of(model, batch):
-    return F.cross_entropy(model(batch["input_ids"], batch["attention_mask"], batch["task"]).float(), batch["labels"], reduction="sum")
+    return F.cross_entropy(
+        model(batch["input_ids"], batch["attention_mask"], batch["task"]).float(),
+        batch["labels"],
+        reduction="sum",
+    )
 
 
 def passages(part, number):
     """24 words from inside each long IMDb review, in an order drawn from the seed."""
-    found = [words[30:54] for text in loaded("imdb")[part]["text"] if len(words := text.split()) >= 80]
+    found = [
+        words[30:54]
+        for text in loaded("imdb")[part]["text"]
+        if len(words := text.split()) >= 80
+    ]
     random.Random(number).shuffle(found)
     return found
 
 
 def names_someone(words):
-    """Whether a capitalised word stands inside a sentence: a person, a place, a title."""
+    """Whether a capitalised word stands inside a sentence: a person, a place,
+    a title.
+    """
     inner = zip(words, words[1:])
-    return any(re.fullmatch("[A-Z][a-z]+", word.strip(".,!?()'\"")) and not before.endswith((".", "!", "?", '"', ")", ":")) for before, word in inner)
+    return any(
+        re.fullmatch("[A-Z][a-z]+", word.strip(".,!?()'\""))
+        and not before.endswith((".", "!", "?", '"', ")", ":"))
+        for before, word in inner
+    )
 
 
 def balanced(no, yes, n):
@@ -72,19 +109,36 @@ def balanced(no, yes, n):
 
 def sentiment(part, n, number):
     """Is a critic's sentence (Rotten Tomatoes) positive?"""
-    few = data.subset(loaded("rotten_tomatoes")[part], n, number)
+    few = tables.subset(loaded("rotten_tomatoes")[part], n, number)
     return few["text"], few["label"]
 
 
 def writer(part, n, number):
-    """Did a critic (0) or a viewer (1, a passage of IMDb) write it? Lower-cased, as the critics' sentences are."""
-    critics = data.subset({"text": loaded("rotten_tomatoes")[part]["text"]}, n // 2, number + 100)["text"]
-    return balanced(critics, [" ".join(words[:21]).lower() for words in passages(part, number)[: n // 2]], n)
+    """Did a critic (0) or a viewer (1, a passage of IMDb) write it? Lower-cased, as the
+    critics' sentences are.
+    """
+    critics = tables.subset(
+        {"text": loaded("rotten_tomatoes")[part]["text"]}, n // 2, number + 100
+    )["text"]
+    return balanced(
+        critics,
+        [" ".join(words[:21]).lower() for words in passages(part, number)[: n // 2]],
+        n,
+    )
 
 
 def name(part, n, number):
-    """Does a viewer's passage name somebody or something? Decided by its capital letters, which are then taken away."""
-    texts = {yes: [" ".join(words).lower() for words in passages(part, number + 200) if names_someone(words) == yes] for yes in (False, True)}
+    """Does a viewer's passage name somebody or something? Decided by its capital
+    letters, which are then taken away.
+    """
+    texts = {
+        yes: [
+            " ".join(words).lower()
+            for words in passages(part, number + 200)
+            if names_someone(words) == yes
+        ]
+        for yes in (False, True)
+    }
     return balanced(texts[False], texts[True], n)
 
 
@@ -92,11 +146,26 @@ TASKS = {"sentiment": sentiment, "writer": writer, "name": name}
 
 
 def learn(net, rows, labels, task, order, place, lr, loss_fn):
-    """Train on the rows in the order given; rows of several tasks may share a batch, `task` says whose each one is."""
+    """Train on the rows in the order given; rows of several tasks may share a batch,
+    `task` says whose each one is.
+    """
     order = list(order)
-    batches = ({**b, "task": torch.tensor([task[r] for r in b["index"].tolist()])} for b in classify.batches_of(rows, labels, order=order))
-    list(train.steps(net, batches, loss_fn, optim.adamw(optim.parameter_groups(net, lr)), dtype=place.dtype,
-                     schedule=lambda step: optim.warmup_linear(step, len(order) // 10, len(order))))
+    batches = (
+        {**b, "task": torch.tensor([task[r] for r in b["index"].tolist()])}
+        for b in classify.batches_of(rows, labels, order=order)
+    )
+    list(
+        train.steps(
+            net,
+            batches,
+            loss_fn,
+            optim.adamw(optim.parameter_groups(net, lr)),
+            dtype=place.dtype,
+            schedule=lambda step: optim.warmup_linear(
+                step, len(order) // 10, len(order)
+            ),
+        )
+    )
 
 
 @torch.no_grad()
@@ -108,7 +177,11 @@ def accuracies(net, tests, place):
         right = 0
         for batch in classify.batches_of(rows, labels, size=64):
             with torch.autocast("cpu", torch.bfloat16, enabled=place.dtype is not None):
-                logits = net(batch["input_ids"], batch["attention_mask"], torch.full_like(batch["labels"], k))
+                logits = net(
+                    batch["input_ids"],
+                    batch["attention_mask"],
+                    torch.full_like(batch["labels"], k),
+                )
             right += int((logits.argmax(-1) == batch["labels"]).sum())
         found.append(right / len(rows))
     net.train()
@@ -127,23 +200,48 @@ def fresh(number, tasks, rank=None, frozen=False):
 
 
 def anchor_of(net, rows, labels, task):
-    """EWC's memory of a task: where the weights are, and how much each one matters to it."""
-    few = ({**b, "task": torch.tensor([task])} for b in classify.batches_of(rows[:ASKED], labels, order=[[r] for r in range(min(ASKED, len(rows)))]))
-    weights = continual.fisher(net, few, lambda net, b: net(b["input_ids"], b["attention_mask"], b["task"]))
+    """EWC's memory of a task: where the weights are, and how much each one matters to
+    it.
+    """
+    few = (
+        {**b, "task": torch.tensor([task])}
+        for b in classify.batches_of(
+            rows[:ASKED], labels, order=[[r] for r in range(min(ASKED, len(rows)))]
+        )
+    )
+    weights = continual.fisher(
+        net, few, lambda net, b: net(b["input_ids"], b["attention_mask"], b["task"])
+    )
     return continual.copy_weights(net), weights
 
 
-def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=None, lr=LR, apart=False, joint=False):
+def sequence(
+    number,
+    n,
+    tests,
+    place,
+    *,
+    memory=0,
+    ewc=0.0,
+    frozen=False,
+    rank=None,
+    lr=LR,
+    apart=False,
+    joint=False,
+):
     """Train on the tasks in a row -> the matrix [after task t][on task k]."""
     count = len(TASKS)
     net, tokenizer = fresh(number, count, rank, frozen)
     rows, labels, task, kept, anchors, matrix = [], [], [], [], [], []
-    asked = [(tokenize.encode(tokenizer, texts, TOKENS), y) for texts, y in tests]
+    asked = [(tokenization.encode(tokenizer, texts, TOKENS), y) for texts, y in tests]
     for k, make in enumerate(TASKS.values()):
         texts, y = make("train", n, number)
         # shuffled once: the first rows serve EWC, and they must not be of one class
         mix = train.order(len(texts), number, 7).tolist()
-        rows, labels = rows + tokenize.encode(tokenizer, [texts[i] for i in mix], TOKENS), labels + [y[i] for i in mix]
+        rows, labels = (
+            rows + tokenization.encode(tokenizer, [texts[i] for i in mix], TOKENS),
+            labels + [y[i] for i in mix],
+        )
         task += [k] * len(texts)
         first = len(rows) - len(texts)
         if joint and k + 1 < count:
@@ -152,11 +250,26 @@ def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=N
             net, _ = fresh(number + k, count, rank)
         new = range(len(rows)) if joint else range(first, len(rows))
         # without a memory `kept` is empty, and every batch is of the new task alone
-        order = ([new[r] for r in fresh_rows] + [kept[r] for r in old] for epoch in range(EPOCHS)
-                 for fresh_rows, old in continual.rehearse(len(new), len(kept), SHARE, BATCH, number, epoch))
-        learn(net, rows, labels, task, order, place, lr, continual.with_penalty(loss_of, anchors, ewc) if anchors else loss_of)
+        order = (
+            [new[r] for r in fresh_rows] + [kept[r] for r in old]
+            for epoch in range(EPOCHS)
+            for fresh_rows, old in continual.replay_batches(
+                len(new), len(kept), SHARE, BATCH, number, epoch
+            )
+        )
+        learn(
+            net,
+            rows,
+            labels,
+            task,
+            order,
+            place,
+            lr,
+            continual.with_penalty(loss_of, anchors, ewc) if anchors else loss_of,
+        )
         row = accuracies(net, asked, place)
-        # with a part for each task, the old tasks are answered by their own parts, which nothing has touched since
+        # with a part for each task, the old tasks are answered by their own parts,
+        # which nothing has touched since
         matrix.append([*matrix[-1][:k], *row[k:]] if apart and k else row)
         if memory:
             kept = continual.reservoir(range(len(rows)), memory, number)
@@ -166,7 +279,9 @@ def sequence(number, n, tests, place, *, memory=0, ewc=0.0, frozen=False, rank=N
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     for option, value in dict(train=600, tests=600, threads=1).items():
@@ -174,18 +289,31 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/forgetting.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    place = launch.setup()
-    facts = {**about(place), "model": NAME, "tasks": list(TASKS), "train": a.train, "tests": a.tests, "epochs": EPOCHS, "batch": BATCH,
-             "lr": LR, "methods": METHODS}
+    place = distributed.setup()
+    facts = {
+        **about(place),
+        "model": NAME,
+        "tasks": list(TASKS),
+        "train": a.train,
+        "tests": a.tests,
+        "epochs": EPOCHS,
+        "batch": BATCH,
+        "lr": LR,
+        "methods": METHODS,
+    }
     same_settings(a.out, facts, ["train", "tests"])
     tests = [make("test", a.tests, 0) for make in TASKS.values()]
     for number in a.seeds:
         for method in a.methods:
             if (method, number) not in done(a.out, "method", "seed"):
-                began = time.perf_counter()
+                start = time.perf_counter()
                 matrix = sequence(number, a.train, tests, place, **METHODS[method])
-                cell = {"method": method, "seed": number, "matrix": [[round(v, 4) for v in row] for row in matrix],
-                        "seconds": round(time.perf_counter() - began, 1)}
+                cell = {
+                    "method": method,
+                    "seed": number,
+                    "matrix": [[round(v, 4) for v in row] for row in matrix],
+                    "seconds": round(time.perf_counter() - start, 1),
+                }
                 add(a.out, cell, facts, order=["seed", "method"])
                 print(method, number, cell["matrix"], cell["seconds"], flush=True)
 

@@ -1,10 +1,14 @@
-"""How far do 1,000 labels go? MiniLM on IMDb: both ends of each review, adapted to reviews first, over seeds.
+"""How far do 1,000 labels go? MiniLM on IMDb: both ends of each review, adapted to
+reviews first, over seeds.
 
     python recipes/imdb_push.py --adapt 900
-    python recipes/imdb_push.py --tokens 32 --labels 40 --tests 40 --seeds 0 --out runs/try.json      (a small trial)
+    python recipes/imdb_push.py --tokens 32 --labels 40 --tests 40 --seeds 0 --out
+    runs/try.json      (a small trial)
 
---adapt: masked-LM steps on the texts of the train split first (don't stop pretraining, Gururangan et al. 2020).
---split validation is for choosing; the test split is for the end. Done seeds are skipped.
+--adapt: masked-LM steps on the texts of the train split first (don't stop pretraining,
+Gururangan et al. 2020).
+--split validation is for choosing; the test split is for the end. Done seeds are
+skipped.
 """
 
 import argparse
@@ -16,30 +20,56 @@ import time
 from pathlib import Path
 
 import torch
-from finetune import encoder_of, finetune, score  # beside this file: Python puts a script's own folder on its path
 
-from ftlib import data, evaluate, launch, mlm, model, optim, seed, tokenize, train
+# beside this file: Python puts a script's own folder on its path
+from finetune import encoder_of, finetune, score
 
-LR, LAYER_DECAY, EPOCHS, HEAD = 2e-4, 0.8, 3, 0.25  # HEAD: the share of a long review's pieces taken from its front
+from ftlib.course import reproducibility, sources
+from ftlib.data import tables, tokenization
+from ftlib.evaluation import intervals, metrics
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import mlm
+from ftlib.training import distributed, optim, train
+
+# HEAD: the share of a long review's pieces taken from its front
+LR, LAYER_DECAY, EPOCHS, HEAD = 2e-4, 0.8, 3, 0.25
 
 
 def adapt(encoder, tokenizer, texts, steps, place, tokens=128, size=32, lr=3e-4):
-    """Train `encoder` in place for some steps of masked-language modelling on `texts`, with a new masked-LM head."""
+    """Train `encoder` in place for some steps of masked-language modelling on `texts`,
+    with a new masked-LM head.
+    """
     torch.manual_seed(0)
-    net = model.LanguageModel(encoder.config)
+    net = transformer.LanguageModel(encoder.config)
     net.encoder.load_state_dict(encoder.state_dict())
-    rows = tokenize.pack(tokenize.encode(tokenizer, texts), tokens)
-    special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
+    rows = tokenization.pack(tokenization.encode(tokenizer, texts), tokens)
+    special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
 
     def masked(epoch, picked):
         index = torch.tensor(picked)
-        ids, labels = mlm.mask_tokens(rows[index], tokenizer.get_vocab_size(), tokenizer.token_to_id("[MASK]"), special,
-                                      seed=0, epoch=epoch, index=index, share=0.2)
+        ids, labels = mlm.mask_tokens(
+            rows[index],
+            tokenizer.get_vocab_size(),
+            tokenizer.token_to_id("[MASK]"),
+            special,
+            seed=0,
+            epoch=epoch,
+            index=index,
+            mask_prob=0.2,
+        )
         return {"input_ids": ids, "labels": labels, "index": index}
 
-    batches = (masked(epoch, picked) for epoch, picked in train.stream(len(rows), size))
-    run = train.steps(net, batches, mlm.mlm_loss, optim.adamw(optim.parameter_groups(net, lr)), dtype=place.dtype,
-                      schedule=lambda step: optim.warmup_linear(step, steps // 15, steps))
+    batches = (
+        masked(epoch, picked) for epoch, picked in train.sample_rows(len(rows), size)
+    )
+    run = train.steps(
+        net,
+        batches,
+        mlm.mlm_loss,
+        optim.adamw(optim.parameter_groups(net, lr)),
+        dtype=place.dtype,
+        schedule=lambda step: optim.warmup_linear(step, steps // 15, steps),
+    )
     for step in train.progress(run, steps):
         if step.number + 1 == steps:
             break
@@ -47,64 +77,136 @@ def adapt(encoder, tokenizer, texts, steps, place, tokens=128, size=32, lr=3e-4)
 
 
 def adapted(a, texts, place):
-    """(encoder, tokenizer), after --adapt steps; kept in runs/ so that every seed and every restart begins with the same one."""
+    """(encoder, tokenizer), after --adapt steps; kept in runs/ so that every seed and
+    every restart begins with the same one.
+    """
     encoder, tokenizer = encoder_of("all-MiniLM-L6-v2")
     if a.adapt:
         folder = Path(f"runs/imdb_push-{a.adapt}")
         if not (folder / "model.safetensors").exists():
             adapt(encoder, tokenizer, texts, a.adapt, place)
-            model.save(encoder, folder, half=False)
-        encoder = model.load(folder)
+            hf_format.save(encoder, folder, half=False)
+        encoder = transformer.from_state(*hf_format.load(folder))
     return encoder, tokenizer
 
 
 def one_seed(a, splits, number, place):
-    """Fine-tune on the labels of seed `number` -> logits, right or wrong for each held-out text."""
-    few, held = data.subset(splits["train"], a.labels, number), data.subset(splits[a.split], a.tests)
-    how = dict(epochs=EPOCHS, lr=LR, layer_decay=LAYER_DECAY, tokens=a.tokens, seed=number, head=int(HEAD * a.tokens), place=place, show=True)
+    """Fine-tune on the labels of seed `number` -> logits, right or wrong for each
+    held-out text.
+    """
+    few, held = (
+        tables.subset(splits["train"], a.labels, number),
+        tables.subset(splits[a.split], a.tests),
+    )
+    how = dict(
+        epochs=EPOCHS,
+        lr=LR,
+        layer_decay=LAYER_DECAY,
+        tokens=a.tokens,
+        seed=number,
+        head=int(HEAD * a.tokens),
+        place=place,
+        show=True,
+    )
     encoder, tokenizer = adapted(a, splits["train"]["text"], place)
     net, _ = finetune(encoder, tokenizer, few["text"], few["label"], **how)
-    return score(net, tokenizer, held["text"], held["label"], a.tokens, place, how["head"])
+    return score(
+        net, tokenizer, held["text"], held["label"], a.tokens, place, how["head"]
+    )
 
 
 def read(path):
     """The result file, or an empty one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": [], "commands": []}
+    return (
+        json.loads(path.read_text(encoding="utf-8"))
+        if path.exists()
+        else {"cells": [], "commands": []}
+    )
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    for name, value in dict(labels=1000, tokens=256, tests=1000, adapt=0, threads=1).items():
+    for name, value in dict(
+        labels=1000, tokens=256, tests=1000, adapt=0, threads=1
+    ).items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--split", default="test", choices=("test", "validation"))
     a.add_argument("--out", type=Path, default=Path("data/results/imdb_1000.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    splits, place = data.load("imdb"), launch.setup()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    splits, place = sources.load("imdb"), distributed.setup()
     old = read(a.out)
-    about = {"commit": commit, "machine": seed.machine(), "versions": seed.versions(), "data": "imdb",
-             "precision": str(place.dtype or torch.float32), "model": "all-MiniLM-L6-v2", "labels": a.labels, "tokens": a.tokens,
-             "tests": a.tests, "adapt": a.adapt, "split": a.split, "lr": LR, "layer_decay": LAYER_DECAY,
-             "epochs": EPOCHS, "head": HEAD}
+    about = {
+        "commit": commit,
+        "machine": reproducibility.machine(),
+        "versions": reproducibility.versions(),
+        "data": "imdb",
+        "precision": str(place.dtype or torch.float32),
+        "model": "all-MiniLM-L6-v2",
+        "labels": a.labels,
+        "tokens": a.tokens,
+        "tests": a.tests,
+        "adapt": a.adapt,
+        "split": a.split,
+        "lr": LR,
+        "layer_decay": LAYER_DECAY,
+        "epochs": EPOCHS,
+        "head": HEAD,
+    }
     for key in ("labels", "tokens", "tests", "adapt", "split") if old["cells"] else ():
         if old[key] != about[key]:
-            raise SystemExit(f"{a.out} was made with --{key} {old[key]}, this run has {about[key]}; give another --out")
+            raise SystemExit(
+                f"{a.out} was made with --{key} {old[key]}, this run has "
+                f"{about[key]}; give another --out"
+            )
     for number in [s for s in a.seeds if s not in {c["seed"] for c in old["cells"]}]:
         if number in {c["seed"] for c in read(a.out)["cells"]}:
             continue  # a second process did it meanwhile
-        began = time.perf_counter()
+        start = time.perf_counter()
         logits, right = one_seed(a, splits, number, place)
-        seconds, labels = time.perf_counter() - began, data.subset(splits[a.split], a.tests)["label"]
-        low, high = evaluate.bootstrap_interval(right)
+        seconds, labels = (
+            time.perf_counter() - start,
+            tables.subset(splits[a.split], a.tests)["label"],
+        )
+        low, high = intervals.bootstrap_interval(right)
         old = read(a.out)  # again: a second process may have added other seeds
         commands = sorted({*old["commands"], " ".join(["python", *sys.argv])})
-        cells = sorted([*old["cells"], {"seed": number, "accuracy": round(float(right.mean()), 4), "interval": [round(low, 4), round(high, 4)],
-                      "macro_f1": round(evaluate.macro_f1(logits, torch.tensor(labels), 2), 4), "seconds": round(seconds, 1)}], key=lambda c: c["seed"])
+        cells = sorted(
+            [
+                *old["cells"],
+                {
+                    "seed": number,
+                    "accuracy": round(float(right.mean()), 4),
+                    "interval": [round(low, 4), round(high, 4)],
+                    "macro_f1": round(
+                        metrics.macro_f1(logits, torch.tensor(labels), 2), 4
+                    ),
+                    "seconds": round(seconds, 1),
+                },
+            ],
+            key=lambda c: c["seed"],
+        )
         a.out.parent.mkdir(parents=True, exist_ok=True)
         draft = a.out.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps({"commands": commands, **about, "seeds": [c["seed"] for c in cells], "cells": cells}, indent=1) + "\n", encoding="utf-8")
+        draft.write_text(
+            json.dumps(
+                {
+                    "commands": commands,
+                    **about,
+                    "seeds": [c["seed"] for c in cells],
+                    "cells": cells,
+                },
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
         os.replace(draft, a.out)
         print(number, cells, flush=True)
 

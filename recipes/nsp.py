@@ -1,10 +1,12 @@
-"""Does next-sentence prediction help the masked words? Two arms: same rows, masks, first weights; another loss.
+"""Does next-sentence prediction help the masked words? Two arms: same rows, masks,
+first weights; another loss.
 
     python recipes/nsp.py --steps 1000 --seeds 3 --out data/results/nsp.json
 
-Arm "with": the sum of the masked-word loss and the next-sentence loss (mlm.pretraining_loss). Arm "without": the
-masked-word loss alone (mlm.mlm_loss) on the same pairs. The result holds, for each arm and seed, the held-out loss and
-accuracy of the masked words and the held-out accuracy on the pairs, every --every steps.
+Arm "with": the sum of the masked-word loss and the next-sentence loss
+(mlm.pretraining_loss). Arm "without": the masked-word loss alone (mlm.mlm_loss) on the
+same pairs. The result holds, for each arm and seed, the held-out loss and accuracy of
+the masked words and the held-out accuracy on the pairs, every --every steps.
 """
 
 import argparse
@@ -17,12 +19,28 @@ from pathlib import Path
 
 import torch
 
-from ftlib import data, mlm, model, optim, seed, tokenize, train
+from ftlib.course import reproducibility, sources
+from ftlib.data import tokenization
+from ftlib.models import transformer
+from ftlib.objectives import mlm
+from ftlib.training import optim, train
 
 
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = dict(steps=1000, every=100, batch=32, length=64, warmup=50, vocab=2000, width=128, layers=2, heads=4)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes = dict(
+        steps=1000,
+        every=100,
+        batch=32,
+        length=64,
+        warmup=50,
+        vocab=2000,
+        width=128,
+        layers=2,
+        heads=4,
+    )
     sizes["seeds"] = 3
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
@@ -34,27 +52,50 @@ def arguments():
 
 
 def corpus(names, vocab, length):
-    """A vocabulary, and for each collection its texts of at least `length` pieces, as ids without special tokens.
+    """A vocabulary, and for each collection its texts of at least `length` pieces, as
+    ids without special tokens.
 
-    Every collection gives as many training texts as the smallest has, so that a foreign text is as often from another
-    collection as its share says.
+    Every collection gives as many training texts as the smallest has, so that a foreign
+    text is as often from another collection as its share says.
     """
-    splits = [data.load(name) for name in names]
-    tokenizer = tokenize.train_wordpiece([t for s in splits for t in s["train"]["text"]], vocab)
+    splits = [sources.load(name) for name in names]
+    tokenizer = tokenization.train_wordpiece(
+        [t for s in splits for t in s["train"]["text"]], vocab
+    )
     parts = []
     for part in ("train", "validation"):
-        encoded = [tokenize.encode(tokenizer, s[part]["text"]) for s in splits]
-        long = [[row[1:-1] for row in rows if len(row) - 2 >= length] for rows in encoded]
+        encoded = [tokenization.encode(tokenizer, s[part]["text"]) for s in splits]
+        long = [
+            [row[1:-1] for row in rows if len(row) - 2 >= length] for rows in encoded
+        ]
         parts.append([rows[: min(map(len, long))] for rows in long])
     return tokenizer, *parts
 
 
 def make_batch(documents, index, epoch, tokenizer, a, number):
-    """Pairs, masked. Pairs and masks draw from the same recipe of random numbers, so they get different seeds."""
-    special = [tokenizer.token_to_id(t) for t in tokenize.SPECIAL]
-    batch = mlm.sentence_pairs(documents, index, a.length, special[2], special[3], seed=1000 + number, epoch=epoch)
-    ids, labels = mlm.mask_tokens(batch["input_ids"], tokenizer.get_vocab_size(), special[4], special,
-                                  seed=number, epoch=epoch, index=index, share=a.share)
+    """Pairs, masked. Pairs and masks draw from the same recipe of random numbers, so
+    they get different seeds.
+    """
+    special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
+    batch = mlm.sentence_pairs(
+        documents,
+        index,
+        a.length,
+        special[2],
+        special[3],
+        seed=1000 + number,
+        epoch=epoch,
+    )
+    ids, labels = mlm.mask_tokens(
+        batch["input_ids"],
+        tokenizer.get_vocab_size(),
+        special[4],
+        special,
+        seed=number,
+        epoch=epoch,
+        index=index,
+        mask_prob=a.mask_prob,
+    )
     return {**batch, "input_ids": ids, "labels": labels}
 
 
@@ -64,61 +105,115 @@ def judge(net, batches):
     loss = right = asked = follows = pairs = 0
     for batch in batches:
         where = batch["labels"] != -100
-        output = net(batch["input_ids"], None, batch["token_type_ids"], where=where)
+        output = net(
+            batch["input_ids"], None, batch["token_type_ids"], target_mask=where
+        )
         target = batch["labels"][where]
-        loss += float(torch.nn.functional.cross_entropy(output.logits, target, reduction="sum"))
-        right, asked = right + int((output.logits.argmax(-1) == target).sum()), asked + len(target)
-        follows += int((output.next_sentence_logits.argmax(-1) == batch["next_sentence_label"]).sum())
+        loss += float(
+            torch.nn.functional.cross_entropy(output.logits, target, reduction="sum")
+        )
+        right, asked = (
+            right + int((output.logits.argmax(-1) == target).sum()),
+            asked + len(target),
+        )
+        follows += int(
+            (
+                output.next_sentence_logits.argmax(-1) == batch["next_sentence_label"]
+            ).sum()
+        )
         pairs += len(batch["next_sentence_label"])
     return round(loss / asked, 4), round(right / asked, 4), round(follows / pairs, 4)
 
 
 def examine(net, tests):
-    """Words and pairs on all collections, then the mean accuracy on pairs within one collection."""
+    """Words and pairs on all collections, then the mean accuracy on pairs within one
+    collection.
+    """
     alone = [judge(net, batches)[2] for batches in tests[1:]]
     return *judge(net, tests[0]), round(sum(alone) / len(alone), 4)
 
 
 def one_run(loss_fn, number, documents, tests, tokenizer, a):
     torch.manual_seed(number)
-    config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length,
-                          segments=2, pairs=True)
-    net = model.LanguageModel(config)
+    config = transformer.Config(
+        tokenizer.get_vocab_size(),
+        a.width,
+        a.layers,
+        a.heads,
+        4 * a.width,
+        a.length,
+        segments=2,
+        nsp_head=True,
+    )
+    net = transformer.LanguageModel(config)
     for matrix in (p for p in net.encoder.blocks.parameters() if p.ndim == 2):
-        matrix.data *= 3  # as in recipes/pretrain_mlm.py: at BERT's 0.02 a narrow model stays at word counts for long
+        # as in recipes/pretrain_mlm.py: at BERT's 0.02 a narrow model stays at word
+        # counts for long
+        matrix.data *= 3
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr))
-    batches = (make_batch(documents, torch.tensor(i), epoch, tokenizer, a, number)
-               for epoch, i in train.stream(len(documents), a.batch, number))
+    batches = (
+        make_batch(documents, torch.tensor(i), epoch, tokenizer, a, number)
+        for epoch, i in train.sample_rows(len(documents), a.batch, number)
+    )
     curve = [examine(net, tests)]
     rate = functools.partial(optim.warmup_linear, warmup=a.warmup, total=a.steps)
     for step in train.steps(net, batches, loss_fn, optimizer, schedule=rate):
         if (step.number + 1) % a.every == 0:
             curve.append(examine(net, tests))
-            print(f"  seed {number} step {step.number + 1}: {curve[-1]}", file=sys.stderr, flush=True)
+            print(
+                f"  seed {number} step {step.number + 1}: {curve[-1]}",
+                file=sys.stderr,
+                flush=True,
+            )
         if step.number + 1 == a.steps:
             return [list(column) for column in zip(*curve)]
 
 
 def main(a):
-    began = time.time()
+    start = time.time()
     tokenizer, documents, held_out = corpus(a.data, a.vocab, a.length)
-    # the pairs are judged on all collections together, and on each alone, where the subject gives less away
+    # the pairs are judged on all collections together, and on each alone, where the
+    # subject gives less away
     tests = [[row for rows in held_out for row in rows], *held_out]
-    tests = [[make_batch(t, i, 0, tokenizer, a, 999) for i in torch.arange(len(t)).split(64)] for t in tests]
+    tests = [
+        [make_batch(t, i, 0, tokenizer, a, 999) for i in torch.arange(len(t)).split(64)]
+        for t in tests
+    ]
     arms = {"with": mlm.pretraining_loss, "without": mlm.mlm_loss}
-    result = {arm: {"loss": [], "accuracy": [], "pairs": [], "pairs_in_one_collection": []} for arm in arms}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    result = {
+        arm: {"loss": [], "accuracy": [], "pairs": [], "pairs_in_one_collection": []}
+        for arm in arms
+    }
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
     for number in range(a.seeds):
         for arm, loss_fn in arms.items():
             print(f"arm {arm}", file=sys.stderr)
-            columns = one_run(loss_fn, number, [row for rows in documents for row in rows], tests, tokenizer, a)
+            columns = one_run(
+                loss_fn,
+                number,
+                [row for rows in documents for row in rows],
+                tests,
+                tokenizer,
+                a,
+            )
             for name, column in zip(result[arm], columns):
                 result[arm][name].append(column)
-        # written after every seed, so that a run that is stopped leaves the seeds it has finished
-        record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(),
-                  "seeds": list(range(number + 1)), "settings": {k: v for k, v in vars(a).items() if k != "out"},
-                  "documents": [len(rows) for rows in documents], "held_out": [len(rows) for rows in held_out],
-                  "seconds": round(time.time() - began), "steps": list(range(0, a.steps + 1, a.every)), **result}
+        # written after every seed, so that a run that is stopped leaves the seeds it
+        # has finished
+        record = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit,
+            "machine": reproducibility.machine(),
+            "seeds": list(range(number + 1)),
+            "settings": {k: v for k, v in vars(a).items() if k != "out"},
+            "documents": [len(rows) for rows in documents],
+            "held_out": [len(rows) for rows in held_out],
+            "seconds": round(time.time() - start),
+            "steps": list(range(0, a.steps + 1, a.every)),
+            **result,
+        }
         Path(a.out).parent.mkdir(parents=True, exist_ok=True)
         Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
 

@@ -1,11 +1,16 @@
-"""What a trained weight is worth: accuracy against trained parameters, and what it costs to add two parts. Chapter 19's figures.
+"""What a trained weight is worth: accuracy against trained parameters, and what it
+costs to add two parts. Chapter 19's figures.
 
     python recipes/parameter_efficient.py --stages tune edge grid compose tags
-    python recipes/parameter_efficient.py --stages tune grid --methods head "LoRA r4 q+v" --labels 64 --tests 64 --tries 1 --seeds 0 --out runs/try.json
+    python recipes/parameter_efficient.py --stages tune grid --methods head "LoRA r4
+    q+v" --labels 64 --tests 64 --tries 1 --seeds 0 --out runs/try.json
 
-The file is written after every cell and done cells are skipped, so the run may be interrupted at any moment; `--minutes` ends it
-after a cell. Stages: `tune` tries the same number of learning rates for each method, on validation texts, with labels that `grid` does
-not use; `edge` goes on upwards where the highest of them is the best; `grid` trains with the best one and reads the test texts once a seed; `compose` and `tags` add and average LoRA parts.
+The file is written after every cell and done cells are skipped, so the run may be
+interrupted at any moment; `--minutes` ends it after a cell. Stages: `tune` tries the
+same number of learning rates for each method, on validation texts, with labels that
+`grid` does not use; `edge` goes on upwards where the highest of them is the best;
+`grid` trains with the best one and reads the test texts once a seed; `compose` and
+`tags` add and average LoRA parts.
 """
 
 import argparse
@@ -14,29 +19,60 @@ import time
 from pathlib import Path
 
 import torch
-from grid import about, add, read  # beside this file: Python puts a script's own folder on its path
+
+# beside this file: Python puts a script's own folder on its path
+from grid import about, add, read
 from torch import nn
 from transformers import AutoModel, logging
 
-from ftlib import classify, data, evaluate, hub, launch, lora, optim, parts, tokenize, train
+from ftlib.course import hub, sources
+from ftlib.data import tables, tokenization
+from ftlib.evaluation import metrics
+from ftlib.models import lora
+from ftlib.objectives import classify
+from ftlib.training import distributed, optim, train
 
-LOW, MIDDLE, HIGH = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2), (1e-3, 3e-3, 1e-2, 3e-2)
-QV, ALL = ["query", "value"], ["query", "key", "value", "dense"]  # "dense": after attention, and both of feed-forward
-METHODS = {"head": (HIGH, {}), "BitFit": (MIDDLE, {}), "adapter 16": (MIDDLE, {}), "full": (LOW, {}),
-           **{f"LoRA r{rank} {name}": (MIDDLE, dict(targets=targets, rank=rank, alpha=2 * rank))  # the same scale 2 at all ranks
-              for name, targets in (("q+v", QV), ("all", ALL)) for rank in (1, 4, 16)}}
+LOW, MIDDLE, HIGH = (
+    (1e-4, 3e-4, 1e-3, 3e-3),
+    (3e-4, 1e-3, 3e-3, 1e-2),
+    (1e-3, 3e-3, 1e-2, 3e-2),
+)
+# "dense": after attention, and both of feed-forward
+QV, ALL = ["query", "value"], ["query", "key", "value", "dense"]
+METHODS = {
+    "head": (HIGH, {}),
+    "BitFit": (MIDDLE, {}),
+    "adapter 16": (MIDDLE, {}),
+    "full": (LOW, {}),
+    # the same scale 2 at all ranks
+    **{
+        f"LoRA r{rank} {name}": (
+            MIDDLE,
+            dict(targets=targets, rank=rank, alpha=2 * rank),
+        )
+        for name, targets in (("q+v", QV), ("all", ALL))
+        for rank in (1, 4, 16)
+    },
+}
 STAGES = ("tune", "edge", "grid", "compose", "tags")
 PART = dict(targets=QV, rank=8, alpha=16)  # of the stages compose and tags
-WORD = re.compile(r"\w+(?:['’]\w+)*")  # without punctuation: the two sources set it differently
+# without punctuation: the two sources set it differently
+WORD = re.compile(r"\w+(?:['’]\w+)*")
 EVEN = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
 class Bottleneck(nn.Module):
-    """Houlsby et al. 2019: a narrow pair of layers behind a frozen one, before the residual is added."""
+    """Houlsby et al. 2019: a narrow pair of layers behind a frozen one, before the
+    residual is added.
+    """
 
     def __init__(self, base, width):
         super().__init__()
-        self.base, self.down, self.up = base, nn.Linear(base.out_features, width), nn.Linear(width, base.out_features)
+        self.base, self.down, self.up = (
+            base,
+            nn.Linear(base.out_features, width),
+            nn.Linear(width, base.out_features),
+        )
         nn.init.zeros_(self.up.weight)  # the block starts as it was, as with LoRA's B
         nn.init.zeros_(self.up.bias)
 
@@ -49,19 +85,30 @@ class Tagger(classify.Classifier):
     """A class for each token: logits (B, T, C)."""
 
     def forward(self, input_ids, attention_mask=None):
-        hidden = self.encoder(input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.encoder(
+            input_ids, attention_mask=attention_mask
+        ).last_hidden_state
         return classify.Output(hidden, self.head(self.dropout(hidden)))
 
 
 def tagging_loss(model, batch):
     """The SUM of the cross-entropies over the places that ask for a class."""
     logits = model(**classify.inputs_of(batch)).logits
-    return nn.functional.cross_entropy(logits.float().flatten(0, 1), batch["labels"].flatten(), reduction="sum")
+    return nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), batch["labels"].flatten(), reduction="sum"
+    )
 
 
 def encoder_of(name):
-    """The encoder under transformers' names, which are the names that peft's files carry; no pooler: mini has none."""
-    return AutoModel.from_pretrained(hub.resolve(name), use_safetensors=True, add_pooling_layer=False, attn_implementation="eager")
+    """The encoder under transformers' names, which are the names that peft's files
+    carry; no pooler: mini has none.
+    """
+    return AutoModel.from_pretrained(
+        hub.resolve(name),
+        use_safetensors=True,
+        add_pooling_layer=False,
+        attn_implementation="eager",
+    )
 
 
 def prepare(encoder, method):
@@ -72,18 +119,50 @@ def prepare(encoder, method):
         for name, weight in encoder.named_parameters():
             weight.requires_grad_(name.endswith("bias"))
     if method.startswith("adapter"):
-        for name in lora.matches(encoder, ["output.dense"]):  # behind attention and behind feed-forward
+        # behind attention and behind feed-forward
+        for name in lora.target_modules(encoder, ["output.dense"]):
             parent, _, last = name.rpartition(".")
-            setattr(encoder.get_submodule(parent), last, Bottleneck(encoder.get_submodule(name), int(method.split()[1])))
+            setattr(
+                encoder.get_submodule(parent),
+                last,
+                Bottleneck(encoder.get_submodule(name), int(method.split()[1])),
+            )
     if method.startswith("LoRA"):
         lora.add(encoder, **METHODS[method][1])
 
 
-def fit(net, rows, labels, rate, number, place, epochs=3, size=16, loss=classify.classification_loss, batches=classify.batches_of):
-    """Train what is trainable -> the net. The order of the rows is a function of `number`."""
-    order = [o for epoch in range(epochs) for o in classify.length_grouped([len(r) for r in rows], min(size, len(rows)), number, epoch)]
-    run = train.steps(net, batches(rows, labels, order=order), loss, optim.adamw(optim.parameter_groups(net, rate)), dtype=place.dtype,
-                      schedule=lambda step: optim.warmup_linear(step, max(1, len(order) // 10), len(order)))
+def fit(
+    net,
+    rows,
+    labels,
+    rate,
+    number,
+    place,
+    epochs=3,
+    size=16,
+    loss=classify.classification_loss,
+    batches=classify.batches_of,
+):
+    """Train what is trainable -> the net. The order of the rows is a function of
+    `number`.
+    """
+    order = [
+        o
+        for epoch in range(epochs)
+        for o in classify.length_grouped(
+            [len(r) for r in rows], min(size, len(rows)), number, epoch
+        )
+    ]
+    run = train.steps(
+        net,
+        batches(rows, labels, order=order),
+        loss,
+        optim.adamw(optim.parameter_groups(net, rate)),
+        dtype=place.dtype,
+        schedule=lambda step: optim.warmup_linear(
+            step, max(1, len(order) // 10), len(order)
+        ),
+    )
     for _ in run:
         pass
     return net
@@ -91,7 +170,14 @@ def fit(net, rows, labels, rate, number, place, epochs=3, size=16, loss=classify
 
 def right_of(net, rows, labels, place):
     """1 or 0 for each text."""
-    return (classify.predict(net, classify.batches_of(rows), place.dtype).argmax(-1) == torch.tensor(labels)).int().tolist()
+    return (
+        (
+            classify.predict(net, classify.batches_of(rows), place.dtype).argmax(-1)
+            == torch.tensor(labels)
+        )
+        .int()
+        .tolist()
+    )
 
 
 def share(right):
@@ -99,75 +185,157 @@ def share(right):
 
 
 def one_run(method, rate, number, few, test, world):
-    """A cell of `tune` or `grid`: every text's verdict is kept, as one long hexadecimal number."""
+    """A cell of `tune` or `grid`: every text's verdict is kept, as one long hexadecimal
+    number.
+    """
     torch.manual_seed(number)
-    encoder, began = encoder_of(world.base), time.perf_counter()
+    encoder, start = encoder_of(world.base), time.perf_counter()
     prepare(encoder, method)
-    net = fit(classify.Classifier(encoder, 2), world.rows(few["text"]), few["label"], rate, number, world.place, world.epochs)
-    seconds, right = time.perf_counter() - began, right_of(net, world.rows(test["text"]), test["label"], world.place)
-    return {"rate": rate, "trained": classify.trainable(net), "accuracy": share(right), "texts": len(right),
-            "right": f"{int('1' + ''.join(map(str, right)), 2):x}", "seconds": round(seconds, 1)}
+    net = fit(
+        classify.Classifier(encoder, 2),
+        world.rows(few["text"]),
+        few["label"],
+        rate,
+        number,
+        world.place,
+        world.epochs,
+    )
+    seconds, right = (
+        time.perf_counter() - start,
+        right_of(net, world.rows(test["text"]), test["label"], world.place),
+    )
+    return {
+        "rate": rate,
+        "trained": classify.trainable(net),
+        "accuracy": share(right),
+        "texts": len(right),
+        "right": f"{int('1' + ''.join(map(str, right)), 2):x}",
+        "seconds": round(seconds, 1),
+    }
 
 
 def mixed_texts(reviews, snippets, n, number):
-    """n texts or as many as there are, half of each source: 1 a review of IMDb, 0 a snippet.
+    """n texts or as many as there are, half of each source: 1 a review of IMDb, 0 a
+    snippet.
 
-    Only texts of 20 words or more, cut to 20 and without punctuation, so that neither their number of words nor their end
-    tells. (A classifier on the number of letters and of tokens is still right for two texts of three: critics' words are longer.)
+    Only texts of 20 words or more, cut to 20 and without punctuation, so that neither
+    their number of words nor their end tells. (A classifier on the number of letters
+    and of tokens is still right for two texts of three: critics' words are longer.)
     """
     sides = []
     for columns in (reviews, snippets):
-        rows = [(WORD.findall(text.lower())[:20], label) for text, label in zip(columns["text"], columns["label"])]
-        sides.append({"text": [" ".join(w) for w, _ in rows if len(w) == 20], "label": [label for w, label in rows if len(w) == 20]})
+        rows = [
+            (WORD.findall(text.lower())[:20], label)
+            for text, label in zip(columns["text"], columns["label"])
+        ]
+        sides.append(
+            {
+                "text": [" ".join(w) for w, _ in rows if len(w) == 20],
+                "label": [label for w, label in rows if len(w) == 20],
+            }
+        )
     each = min(n // 2, *(len(side["text"]) for side in sides))
-    return {"text": [t for side in sides for t in data.subset(side, each, number)["text"]], "label": [1] * each + [0] * each}
+    return {
+        "text": [
+            t for side in sides for t in tables.subset(side, each, number)["text"]
+        ],
+        "label": [1] * each + [0] * each,
+    }
 
 
 def compose(number, world):
-    """One seed: parts for sentiment and for the source of a text, alone, added, averaged."""
-    films, imdb = data.load("rotten_tomatoes"), data.load("imdb")
+    """One seed: parts for sentiment and for the source of a text, alone, added,
+    averaged.
+    """
+    films, imdb = sources.load("rotten_tomatoes"), sources.load("imdb")
     n, rate = world.labels, world.rate
-    draw = data.subset(films["train"], 2 * n, number)
-    half = [{k: v[i * n:(i + 1) * n] for k, v in draw.items()} for i in (0, 1)]
-    sources = mixed_texts(imdb["train"], films["train"], n, number)
-    tests = {"sentiment": data.subset(films["test"], world.tests), "source": mixed_texts(imdb["test"], films["test"], world.tests, 0)}
+    draw = tables.subset(films["train"], 2 * n, number)
+    half = [{k: v[i * n : (i + 1) * n] for k, v in draw.items()} for i in (0, 1)]
+    mixed = mixed_texts(imdb["train"], films["train"], n, number)
+    tests = {
+        "sentiment": tables.subset(films["test"], world.tests),
+        "source": mixed_texts(imdb["test"], films["test"], world.tests, 0),
+    }
     rows = {name: world.rows(t["text"]) for name, t in tests.items()}
 
     def part(start, texts):
         torch.manual_seed(start)
         net = classify.Classifier(encoder_of(world.base), 2)
         lora.add(net.encoder, **PART)
-        fit(net, world.rows(texts["text"]), texts["label"], rate, number, world.place, world.epochs)
-        return lora.state(net.encoder), {k: v.clone() for k, v in net.head.state_dict().items()}
+        fit(
+            net,
+            world.rows(texts["text"]),
+            texts["label"],
+            rate,
+            number,
+            world.place,
+            world.epochs,
+        )
+        return lora.adapter_state_dict(net.encoder), {
+            k: v.clone() for k, v in net.head.state_dict().items()
+        }
 
     def logits(tensors, head, task):
         net = classify.Classifier(encoder_of(world.base), 2)
         net.head.load_state_dict(head)
         rank = next(iter(tensors.values())).shape[0]
-        lora.add(net.encoder, QV, rank, 2 * rank if rank == PART["rank"] else rank)  # a combined part carries its scale in B
+        # a combined part carries its scale in B
+        lora.add(net.encoder, QV, rank, 2 * rank if rank == PART["rank"] else rank)
         lora.load_state(net.encoder, tensors)
         return classify.predict(net, classify.batches_of(rows[task]), world.place.dtype)
 
     def score(tensors, head, task):
-        return round(evaluate.accuracy(logits(tensors, head, task), tests[task]["label"]), 4)
+        return round(
+            metrics.accuracy(logits(tensors, head, task), tests[task]["label"]), 4
+        )
 
     def middle(a, b):
         return {k: (a[k] + b[k]) / 2 for k in a}
 
-    S, O, S2, Same = part(number, half[0]), part(number + 500, sources), part(number + 1000, half[1]), part(number, half[1])
+    first, source, second, same = (
+        part(number, half[0]),
+        part(number + 500, mixed),
+        part(number + 1000, half[1]),
+        part(number, half[1]),
+    )
     both = part(number, draw)
-    cell = {"sentiment alone": score(*S, "sentiment"), "source alone": score(*O, "source"), "second half alone": score(*S2, "sentiment"),
-            "second half, same start alone": score(*Same, "sentiment"), "both halves in one part": score(*both, "sentiment"),
-            "wrong part": score(O[0], S[1], "sentiment")}
-    cell["two parts' logits"] = round(evaluate.accuracy(logits(*S, "sentiment") + logits(*S2, "sentiment"), tests["sentiment"]["label"]), 4)
-    for name, other in (("", S2), (", same start", Same)):
-        head = middle(S[1], other[1])
-        cell[f"average of products{name}"] = score(parts.combine([S[0], other[0]], [1.0, 1.0]), head, "sentiment")  # scale 2 / 2
-        cell[f"average of factors{name}"] = score(middle(S[0], other[0]), head, "sentiment")
+    cell = {
+        "sentiment alone": score(*first, "sentiment"),
+        "source alone": score(*source, "source"),
+        "second half alone": score(*second, "sentiment"),
+        "second half, same start alone": score(*same, "sentiment"),
+        "both halves in one part": score(*both, "sentiment"),
+        "wrong part": score(source[0], first[1], "sentiment"),
+    }
+    cell["two parts' logits"] = round(
+        metrics.accuracy(
+            logits(*first, "sentiment") + logits(*second, "sentiment"),
+            tests["sentiment"]["label"],
+        ),
+        4,
+    )
+    for name, other in (("", second), (", same start", same)):
+        head = middle(first[1], other[1])
+        # scale 2 / 2
+        cell[f"average of products{name}"] = score(
+            lora.combine([first[0], other[0]], [1.0, 1.0]), head, "sentiment"
+        )
+        cell[f"average of factors{name}"] = score(
+            middle(first[0], other[0]), head, "sentiment"
+        )
     cell["mix"] = []
     for weight in [*EVEN.tolist(), None]:  # None: both at full strength, the sum
-        tensors = parts.combine([S[0], O[0]], [2.0, 2.0] if weight is None else [2 - 2 * weight, 2 * weight])
-        cell["mix"].append({"weight": weight, "sentiment": score(tensors, S[1], "sentiment"), "source": score(tensors, O[1], "source")})
+        tensors = lora.combine(
+            [first[0], source[0]],
+            [2.0, 2.0] if weight is None else [2 - 2 * weight, 2 * weight],
+        )
+        cell["mix"].append(
+            {
+                "weight": weight,
+                "sentiment": score(tensors, first[1], "sentiment"),
+                "source": score(tensors, source[1], "source"),
+            }
+        )
     return cell
 
 
@@ -178,7 +346,8 @@ def tagged_rows(tokenizer, columns, tokens):
     """Ids and one class a token of People's Daily; -100 on [CLS] and [SEP]."""
     rows, labels = [], []
     for text, words, tags in zip(columns["text"], columns["words"], columns["tags"]):
-        kinds = [TAGS.get(tag, 0) for word, tag in zip(words, tags) for _ in word]  # one for each character
+        # one for each character
+        kinds = [TAGS.get(tag, 0) for word, tag in zip(words, tags) for _ in word]
         encoded = tokenizer.encode(text)
         places = [kinds[a] if b > a else -100 for a, b in encoded.offsets]
         rows.append(encoded.ids[:tokens])
@@ -191,28 +360,46 @@ def tag_batches(rows, labels, order=None, size=32):
     for batch in classify.batches_of(rows, size=size, order=order):
         batch["labels"] = torch.full_like(batch["input_ids"], -100)
         for i, row in enumerate(batch["index"].tolist()):
-            batch["labels"][i, :len(labels[row])] = torch.tensor(labels[row])
+            batch["labels"][i, : len(labels[row])] = torch.tensor(labels[row])
         yield batch
 
 
 def tags(number, world):
-    """One seed on the Chinese base: parts for shop reviews and for names in the newspaper, alone and added."""
-    shop, paper, tokenizer = data.load("zh_shop_reviews"), data.load("peoples_daily"), tokenize.load(hub.resolve("zh-bert-mini"))
+    """One seed on the Chinese base: parts for shop reviews and for names in the
+    newspaper, alone and added.
+    """
+    shop, paper, tokenizer = (
+        sources.load("zh_shop_reviews"),
+        sources.load("peoples_daily"),
+        tokenization.load(hub.resolve("zh-bert-mini")),
+    )
 
     def read(texts):
-        return tokenize.encode(tokenizer, texts, world.tokens)
+        return tokenization.encode(tokenizer, texts, world.tokens)
 
-    few, test = data.subset(shop["train"], world.labels, number), data.subset(shop["test"], world.tests)
-    names = tagged_rows(tokenizer, data.subset(paper["train"], world.labels, number), world.tokens)
-    asked = tagged_rows(tokenizer, data.subset(paper["test"], world.tests), world.tokens)
+    few, test = (
+        tables.subset(shop["train"], world.labels, number),
+        tables.subset(shop["test"], world.tests),
+    )
+    names = tagged_rows(
+        tokenizer, tables.subset(paper["train"], world.labels, number), world.tokens
+    )
+    asked = tagged_rows(
+        tokenizer, tables.subset(paper["test"], world.tests), world.tokens
+    )
     nets = []
     for start, kind, classes, (rows, labels), more in (
-            (number, classify.Classifier, 2, (read(few["text"]), few["label"]), {}),
-            (number + 500, Tagger, 4, names, dict(loss=tagging_loss, batches=tag_batches))):
+        (number, classify.Classifier, 2, (read(few["text"]), few["label"]), {}),
+        (number + 500, Tagger, 4, names, dict(loss=tagging_loss, batches=tag_batches)),
+    ):
         torch.manual_seed(start)
         net = kind(encoder_of("zh-bert-mini"), classes)
         lora.add(net.encoder, **PART)
-        nets.append(fit(net, rows, labels, world.rate, number, world.place, world.epochs, **more))
+        nets.append(
+            fit(
+                net, rows, labels, world.rate, number, world.place, world.epochs, **more
+            )
+        )
 
     def score():
         found, wanted = [], []
@@ -220,84 +407,146 @@ def tags(number, world):
         with torch.no_grad():
             for batch in tag_batches(*asked):
                 keep = batch["labels"] != -100
-                found.append(nets[1](**classify.inputs_of(batch)).logits.argmax(-1)[keep])
+                found.append(
+                    nets[1](**classify.inputs_of(batch)).logits.argmax(-1)[keep]
+                )
                 wanted.append(batch["labels"][keep])
         found, wanted = torch.cat(found), torch.cat(wanted)
-        hit, named, real = (int(x.sum()) for x in ((found == wanted) & (wanted > 0), found > 0, wanted > 0))
-        return {"shop": share(right_of(nets[0], read(test["text"]), test["label"], world.place)),
-                "names": round(2 * hit / max(1, named + real), 4)}  # F1 over the tokens of names
+        hit, named, real = (
+            int(x.sum())
+            for x in ((found == wanted) & (wanted > 0), found > 0, wanted > 0)
+        )
+        return {
+            "shop": share(
+                right_of(nets[0], read(test["text"]), test["label"], world.place)
+            ),
+            # F1 over the tokens of names
+            "names": round(2 * hit / max(1, named + real), 4),
+        }
 
-    alone, states = score(), [lora.state(net.encoder) for net in nets]
+    alone, states = score(), [lora.adapter_state_dict(net.encoder) for net in nets]
     both = {}
     for name, weight in (("added", 2.0), ("averaged", 1.0)):
         for net in nets:
-            lora.remove(net.encoder)
+            lora.unload(net.encoder)
             lora.add(net.encoder, QV, 2 * PART["rank"], 2 * PART["rank"])
-            lora.load_state(net.encoder, parts.combine(states, [weight, weight]))
+            lora.load_state(net.encoder, lora.combine(states, [weight, weight]))
         both[name] = score()
     return {"alone": alone, **both}
 
 
 def best_rate(cells, method, fallback):
     """The rate with the highest validation accuracy; of equal ones the lowest."""
-    tried = [(-c["accuracy"], c["rate"]) for c in cells if c["stage"] in ("tune", "edge") and c["method"] == method]
+    tried = [
+        (-c["accuracy"], c["rate"])
+        for c in cells
+        if c["stage"] in ("tune", "edge") and c["method"] == method
+    ]
     return min(tried)[1] if tried else fallback
 
 
 def next_rate(cells, method):
-    """The rate above the highest tried, on the ladder 1, 3, 10, ..., as long as the highest is the best; else None."""
-    tried = {c["rate"] for c in cells if c["stage"] in ("tune", "edge") and c["method"] == method}
+    """The rate above the highest tried, on the ladder 1, 3, 10, ..., as long as the
+    highest is the best; else None.
+    """
+    tried = {
+        c["rate"]
+        for c in cells
+        if c["stage"] in ("tune", "edge") and c["method"] == method
+    }
     if not tried or best_rate(cells, method, None) < max(tried):
         return None
     return float(f"{max(tried) * (3 if f'{max(tried):e}'[0] == '1' else 10 / 3):.0e}")
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     a.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     a.add_argument("--base", default="reviews-bert-mini")
-    for name, value in dict(labels=1000, tests=876, tokens=48, epochs=3, tries=4).items():
+    for name, value in dict(
+        labels=1000, tests=876, tokens=48, epochs=3, tries=4
+    ).items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--minutes", type=float, default=600.0)
-    a.add_argument("--out", type=Path, default=Path("data/results/parameter_efficient.json"))
+    a.add_argument(
+        "--out", type=Path, default=Path("data/results/parameter_efficient.json")
+    )
     a = a.parse_args()
     torch.set_num_threads(1)
-    logging.set_verbosity_error()  # the head of the masked LM stays unread, as it should
+    # the head of the masked LM stays unread, as it should
+    logging.set_verbosity_error()
     logging.disable_progress_bar()
-    a.place, films = launch.setup(), data.load("rotten_tomatoes")
-    tokenizer = tokenize.load(hub.resolve(a.base))
-    a.rows = lambda texts: tokenize.encode(tokenizer, texts, a.tokens)
-    facts = {**about(a.place), "base": a.base, "data": "rotten_tomatoes", **{k: getattr(a, k) for k in ("labels", "tests", "tokens", "epochs", "tries")},
-             "methods": {k: [list(v[0]), v[1]] for k, v in METHODS.items()}}
-    test, validation = data.subset(films["test"], a.tests), data.subset(films["validation"], min(a.tests, len(films["validation"]["text"])))
+    a.place, films = distributed.setup(), sources.load("rotten_tomatoes")
+    tokenizer = tokenization.load(hub.resolve(a.base))
+    a.rows = lambda texts: tokenization.encode(tokenizer, texts, a.tokens)
+    facts = {
+        **about(a.place),
+        "base": a.base,
+        "data": "rotten_tomatoes",
+        **{k: getattr(a, k) for k in ("labels", "tests", "tokens", "epochs", "tries")},
+        "methods": {k: [list(v[0]), v[1]] for k, v in METHODS.items()},
+    }
+    test, validation = (
+        tables.subset(films["test"], a.tests),
+        tables.subset(
+            films["validation"], min(a.tests, len(films["validation"]["text"]))
+        ),
+    )
 
-    def jobs():  # in the order in which they make sense; a job is made when it is reached, so `grid` knows what `tune` found
+    # in the order in which they make sense; a job is made when it is reached, so `grid`
+    # knows what `tune` found
+    def jobs():
         for stage in a.stages:
             for number in [100] if stage in ("tune", "edge") else a.seeds:
                 for method in a.methods if stage in ("tune", "edge", "grid") else [""]:
-                    while stage == "edge" and (rate := next_rate(read(a.out)["cells"], method)):
+                    while stage == "edge" and (
+                        rate := next_rate(read(a.out)["cells"], method)
+                    ):
                         yield stage, number, method, rate
-                    for rate in METHODS[method][0][:a.tries] if stage == "tune" else [None] if stage != "edge" else []:
+                    for rate in (
+                        METHODS[method][0][: a.tries]
+                        if stage == "tune"
+                        else [None]
+                        if stage != "edge"
+                        else []
+                    ):
                         yield stage, number, method, rate
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     for stage, number, method, rate in jobs():
         cells = read(a.out)["cells"]
-        if any((c["stage"], c["seed"], c.get("method", "")) == (stage, number, method) and rate in (None, c["rate"]) for c in cells):
+        if any(
+            (c["stage"], c["seed"], c.get("method", "")) == (stage, number, method)
+            and rate in (None, c["rate"])
+            for c in cells
+        ):
             continue
-        if time.perf_counter() - began > 60 * a.minutes:
+        if time.perf_counter() - start > 60 * a.minutes:
             break
         start = time.perf_counter()
         if stage in ("tune", "edge", "grid"):
             rate = rate or best_rate(cells, method, METHODS[method][0][1])
-            few = data.subset(films["train"], a.labels, number)
-            cell = one_run(method, rate, number, few, test if stage == "grid" else validation, a)
+            few = tables.subset(films["train"], a.labels, number)
+            cell = one_run(
+                method, rate, number, few, test if stage == "grid" else validation, a
+            )
         else:
             a.rate = best_rate(cells, "LoRA r4 q+v", 1e-3)
-            cell = {"rate": a.rate, **{"compose": compose, "tags": tags}[stage](number, a), "seconds": round(time.perf_counter() - start, 1)}
-        cell = {"stage": stage, "seed": number, **({"method": method} if method else {}), **cell}
+            cell = {
+                "rate": a.rate,
+                **{"compose": compose, "tags": tags}[stage](number, a),
+                "seconds": round(time.perf_counter() - start, 1),
+            }
+        cell = {
+            "stage": stage,
+            "seed": number,
+            **({"method": method} if method else {}),
+            **cell,
+        }
         add(a.out, cell, facts, order=["stage", "seed", "method"])
         print({k: v for k, v in cell.items() if k != "right"}, flush=True)
 

@@ -1,10 +1,13 @@
-"""Pretrain a small GPT on film reviews: chapter 08 as a program. Interrupt it, start it again: it goes on where it was.
+"""Pretrain a small GPT on film reviews: chapter 08 as a program. Interrupt it, start it
+again: it goes on where it was.
 
     python recipes/pretrain_clm.py --out runs/reviews-gpt-mini
-    torchrun --nproc_per_node=2 recipes/pretrain_clm.py ...          accelerate launch recipes/pretrain_clm.py ...
+    torchrun --nproc_per_node=2 recipes/pretrain_clm.py ...          accelerate launch
+    recipes/pretrain_clm.py ...
 
---batch counts the rows of one optimizer step over all processes and micro-batches. Writes a transformers folder (config.json,
-model.safetensors, tokenizer.json), which opens as GPT-2, and run.json.
+--batch counts the rows of one optimizer step over all processes and micro-batches.
+Writes a transformers folder (config.json, model.safetensors, tokenizer.json), which
+opens as GPT-2, and run.json.
 """
 
 import argparse
@@ -19,94 +22,216 @@ from pathlib import Path
 
 import torch
 
-from ftlib import checkpoint, clm, data, evaluate, launch, model, optim, seed, tokenize, train
+from ftlib.course import reproducibility, sources
+from ftlib.data import tokenization
+from ftlib.evaluation import metrics
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import clm
+from ftlib.training import checkpoint, distributed, optim, train
 
 
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = dict(steps=6000, length=128, batch=32, accumulate=1, warmup=100, vocab=8000, width=256, layers=4, heads=4, seed=0)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes = dict(
+        steps=6000,
+        length=128,
+        batch=32,
+        accumulate=1,
+        warmup=100,
+        vocab=8000,
+        width=256,
+        layers=4,
+        heads=4,
+        seed=0,
+    )
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
     for name, value in dict(lr=2e-3, weight_decay=0.01, dropout=0.0).items():
         a.add_argument(f"--{name}", type=float, default=value)
-    a.add_argument("--gain", type=float, default=3.0, help="how much larger than 0.02 the blocks' matrices start")
+    a.add_argument(
+        "--gain",
+        type=float,
+        default=3.0,
+        help="how much larger than 0.02 the blocks' matrices start",
+    )
     a.add_argument("--data", nargs="+", default=["imdb", "rotten_tomatoes"])
     a.add_argument("--out", default="runs/pretrain_clm")
     return a.parse_args()
 
 
 def corpus(names, vocab, length):
-    """(tokenizer, packed rows (M, T) of the training texts, held-out documents as lists of ids and as texts).
+    """(tokenizer, packed rows (M, T) of the training texts, held-out documents as lists
+    of ids and as texts).
 
-    The vocabulary is byte-level BPE, so that what the model writes is text again. Test texts stay unread."""
-    splits = [data.load(name) for name in names]
-    texts = {part: [t for s in splits for t in s[part]["text"]] for part in ("train", "validation")}
-    tokenizer = tokenize.train_bpe(texts["train"], vocab)
-    rows = tokenize.pack(tokenize.encode(tokenizer, texts["train"]), length)
-    return tokenizer, rows, tokenize.encode(tokenizer, texts["validation"]), texts["validation"]
+    The vocabulary is byte-level BPE, so that what the model writes is text again.
+    Test texts stay unread.
+    """
+    splits = [sources.load(name) for name in names]
+    texts = {
+        part: [t for s in splits for t in s[part]["text"]]
+        for part in ("train", "validation")
+    }
+    tokenizer = tokenization.train_bpe(texts["train"], vocab)
+    rows = tokenization.pack(tokenization.encode(tokenizer, texts["train"]), length)
+    return (
+        tokenizer,
+        rows,
+        tokenization.encode(tokenizer, texts["validation"]),
+        texts["validation"],
+    )
 
 
 def batches_from(rows, step, a, place):
     """The micro-batches of this process from optimizer step `step` on."""
-    size = a.batch // (a.accumulate * place.world)
-    for _, i in train.stream(len(rows), size, a.seed, place.rank, place.world, start=step * a.accumulate):
+    size = a.batch // (a.accumulate * place.world_size)
+    for _, i in train.sample_rows(
+        len(rows), size, a.seed, place.rank, place.world_size, start=step * a.accumulate
+    ):
         yield clm.causal_batch(rows[i]) | {"index": torch.tensor(i)}
 
 
 def report(net, rows, tokenizer, documents, texts, length):
-    """The finished model on whole held-out documents, each read from its beginning, beside what counting alone reaches."""
-    total, asked = clm.nats(net, documents, window=length)
-    held_out, V = torch.tensor([[i for ids in documents for i in ids]]), tokenizer.get_vocab_size()
-    asked_places = torch.tensor([[place > 0 for ids in documents for place in range(len(ids))]])  # no document's first token
-    return {"documents": {"nats": round(total / asked, 4), "perplexity": round(evaluate.perplexity(total / asked), 2), "tokens": asked,
-                          "bits_per_byte": round(total / math.log(2) / sum(len(t.encode()) for t in texts), 4)},
-            "uniform": round(math.log(V), 4), "unigram": round(evaluate.unigram_loss(rows, held_out[asked_places], V), 4),
-            "bigram": round(evaluate.bigram_loss(rows, held_out, V, places=asked_places), 4)}
+    """The finished model on whole held-out documents, each read from its beginning,
+    beside what counting alone reaches.
+    """
+    total, asked = clm.document_nll(net, documents, window=length)
+    held_out, V = (
+        torch.tensor([[i for ids in documents for i in ids]]),
+        tokenizer.get_vocab_size(),
+    )
+    # no document's first token
+    asked_places = torch.tensor(
+        [[place > 0 for ids in documents for place in range(len(ids))]]
+    )
+    return {
+        "documents": {
+            "nats": round(total / asked, 4),
+            "perplexity": round(metrics.perplexity(total / asked), 2),
+            "tokens": asked,
+            "bits_per_byte": round(
+                total / math.log(2) / sum(len(t.encode()) for t in texts), 4
+            ),
+        },
+        "uniform": round(math.log(V), 4),
+        "unigram": round(metrics.unigram_loss(rows, held_out[asked_places], V), 4),
+        "bigram": round(metrics.bigram_loss(rows, held_out, V, places=asked_places), 4),
+    }
 
 
 def main(a):
-    place, out = launch.setup(a.seed), Path(a.out)
-    if a.batch % (a.accumulate * place.world):
-        raise ValueError(f"--batch {a.batch} is not a multiple of {a.accumulate} micro-batches x {place.world} processes; change one of them")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    launch.say(place, launch.describe(place))
+    place, out = distributed.setup(a.seed), Path(a.out)
+    if a.batch % (a.accumulate * place.world_size):
+        raise ValueError(
+            f"--batch {a.batch} is not a multiple of {a.accumulate} "
+            f"micro-batches x {place.world_size} processes; change one of "
+            "them"
+        )
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    distributed.print0(place, distributed.describe(place))
     tokenizer, rows, documents, texts = corpus(a.data, a.vocab, a.length)
-    config = model.Config(tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width, a.length, causal=True, dropout=a.dropout)
-    net = model.LanguageModel(config)
+    config = transformer.Config(
+        tokenizer.get_vocab_size(),
+        a.width,
+        a.layers,
+        a.heads,
+        4 * a.width,
+        a.length,
+        causal=True,
+        dropout=a.dropout,
+    )
+    net = transformer.LanguageModel(config)
     for matrix in (p for p in net.encoder.blocks.parameters() if p.ndim == 2):
-        matrix.data *= a.gain  # 0.02 suits GPT-2's width of 768; in a narrow model the blocks hardly change what passes through
-    net = launch.wrap(net, place)
+        # 0.02 suits GPT-2's width of 768; in a narrow model the blocks hardly change
+        # what passes through
+        matrix.data *= a.gain
+    net = distributed.wrap(net, place)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
-    meta = {"config": vars(config), "data": a.data, "batch": a.batch, "steps": a.steps, "seed": a.seed,
-            "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]}  # other ids would scramble the embeddings
+    meta = {
+        "config": vars(config),
+        "data": a.data,
+        "batch": a.batch,
+        "steps": a.steps,
+        "seed": a.seed,
+        # other ids would scramble the embeddings
+        "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16],
+    }
     found = checkpoint.newest(out / "state")
-    info = checkpoint.load(found, launch.unwrap(net), optimizer, expect=meta) if found else {"step": 0, "curve": [], "seconds": 0}
-    run = train.steps(net, batches_from(rows, info["step"], a, place), clm.clm_loss, optimizer, accumulate=a.accumulate, first=info["step"],
-                      dtype=place.dtype, schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps))
+    info = (
+        checkpoint.load(found, distributed.unwrap(net), optimizer, expect=meta)
+        if found
+        else {"step": 0, "curve": [], "seconds": 0}
+    )
+    run = train.steps(
+        net,
+        batches_from(rows, info["step"], a, place),
+        clm.clm_loss,
+        optimizer,
+        accumulate=a.accumulate,
+        first=info["step"],
+        dtype=place.dtype,
+        schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps),
+    )
     run = itertools.islice(run, a.steps - info["step"])
-    held_out = tokenize.pack(documents, a.length)
+    held_out = tokenization.pack(documents, a.length)
     test = [clm.causal_batch(ids) for ids in held_out[:256].split(32)]
-    began = time.time()
-    now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}  # all there is to write if the run was over already
+    start = time.time()
+    # all there is to write if the run was over already
+    now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}
     for step in train.progress(run, a.steps) if place.rank == 0 else run:
         last = step.number + 1 == a.steps
         if step.number % 250 == 249 or last:
-            loss = evaluate.mean_loss(net, test[place.rank :: place.world], clm.clm_loss) if step.number % 1000 == 999 or last else None
-            info["curve"].append([step.number + 1, round(step.loss, 3), loss and round(loss, 4)])
+            loss = (
+                metrics.mean_loss(
+                    net, test[place.rank :: place.world_size], clm.clm_loss
+                )
+                if step.number % 1000 == 999 or last
+                else None
+            )
+            info["curve"].append(
+                [step.number + 1, round(step.loss, 3), loss and round(loss, 4)]
+            )
             if loss:
-                launch.say(place, f"step {step.number + 1}: held-out loss {loss:.3f}")
-        if step.number % 500 == 499 or last:  # by the step, not by the clock: all processes save together
-            now = {**meta, "curve": info["curve"], "seconds": info["seconds"] + time.time() - began}
-            checkpoint.save_numbered(out / "state", launch.unwrap(net), optimizer, step=step.number + 1, meta=now)
+                distributed.print0(
+                    place, f"step {step.number + 1}: held-out loss {loss:.3f}"
+                )
+        # by the step, not by the clock: all processes save together
+        if step.number % 500 == 499 or last:
+            now = {
+                **meta,
+                "curve": info["curve"],
+                "seconds": info["seconds"] + time.time() - start,
+            }
+            checkpoint.save_numbered(
+                out / "state",
+                distributed.unwrap(net),
+                optimizer,
+                step=step.number + 1,
+                meta=now,
+            )
     if place.rank == 0:
-        net = launch.unwrap(net)
-        model.save(net, out)
-        tokenize.save(tokenizer, out, a.length)
-        record = {"command": " ".join(["python", *sys.argv]), "commit": commit, "machine": seed.machine(), "processes": place.world,
-                  "options": vars(a), "weights": model.count(net), "precision": str(place.dtype or torch.float32),
-                  "tokens": a.steps * a.batch * a.length, **report(net, rows, tokenizer, documents, texts, a.length), **now}
-        (out / "run.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    launch.finish()
+        net = distributed.unwrap(net)
+        hf_format.save(net, out)
+        tokenization.save(tokenizer, out, a.length)
+        record = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit,
+            "machine": reproducibility.machine(),
+            "processes": place.world_size,
+            "options": vars(a),
+            "weights": transformer.count_parameters(net),
+            "precision": str(place.dtype or torch.float32),
+            "tokens": a.steps * a.batch * a.length,
+            **report(net, rows, tokenizer, documents, texts, a.length),
+            **now,
+        }
+        (out / "run.json").write_text(
+            json.dumps(record, indent=1) + "\n", encoding="utf-8"
+        )
+    distributed.cleanup()
 
 
 if __name__ == "__main__":

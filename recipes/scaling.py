@@ -1,13 +1,17 @@
-"""How the loss falls with the size of a model: a family of small causal models, a law fitted to them, and one larger run
-that the law predicts before it starts. Chapter 10's grid; about 7 minutes of one core.
+"""How the loss falls with the size of a model: a family of small causal models, a law
+fitted to them, and one larger run that the law predicts before it starts. Chapter 10's
+grid; about 7 minutes of one core.
 
-    python recipes/scaling.py                            everything, in this order: family, prediction, held-out run
-    python recipes/scaling.py --part family              up to the stored prediction (commit the file, then go on)
-    python recipes/scaling.py --part held-out            the held-out run; refused while no prediction is stored
-    python recipes/scaling.py --widths 16 24 32 --held-out 48 --steps 60 --texts 200 --out runs/try.json    (a small trial)
+    python recipes/scaling.py                            everything, in this order:
+    family, prediction, held-out run python recipes/scaling.py --part family
+    up to the stored prediction (commit the file, then go on) python recipes/scaling.py
+    --part held-out            the held-out run; refused while no prediction is stored
+    python recipes/scaling.py --widths 16 24 32 --held-out 48 --steps 60 --texts 200
+    --out runs/try.json    (a small trial)
 
-All models read equally many tokens in rows of equal length, differ in width alone, and learn at a rate that falls as
-1 / width. The result file is written after each run and done runs are skipped, so the program may be interrupted.
+All models read equally many tokens in rows of equal length, differ in width alone, and
+learn at a rate that falls as 1 / width. The result file is written after each run and
+done runs are skipped, so the program may be interrupted.
 """
 
 import argparse
@@ -22,23 +26,52 @@ from pathlib import Path
 
 import torch
 
-from ftlib import clm, cost, data, evaluate, launch, model, optim, scaling, seed, tokenize, train
+from ftlib.course import reproducibility, sources
+from ftlib.data import tables, tokenization
+from ftlib.evaluation import cost, metrics, scaling
+from ftlib.models import transformer
+from ftlib.objectives import clm
+from ftlib.training import distributed, optim, train
 
-SETTINGS = dict(steps=3000, batch=16, length=32, vocab=256, layers=2, texts=6000, validation=600)
-RATE = 0.32  # over the width: 0.02 at width 16, 0.002 at width 160; both were near the best of two or three tried
+SETTINGS = dict(
+    steps=3000, batch=16, length=32, vocab=256, layers=2, texts=6000, validation=600
+)
+# over the width: 0.02 at width 16, 0.002 at width 160; both were near the best of two
+# or three tried
+RATE = 0.32
 
 
 def corpus(s):
-    """Packed rows (M, T) of training reviews and held-out rows of validation reviews; the vocabulary is the training texts'."""
-    splits = data.load("imdb")
-    few = {part: data.subset(splits[part], n)["text"] for part, n in (("train", s["texts"]), ("validation", s["validation"]))}
-    tokenizer = tokenize.train_wordpiece(few["train"], s["vocab"])
-    return [tokenize.pack(tokenize.encode(tokenizer, few[part]), s["length"]) for part in ("train", "validation")]
+    """Packed rows (M, T) of training reviews and held-out rows of validation reviews;
+    the vocabulary is the training texts'.
+    """
+    splits = sources.load("imdb")
+    few = {
+        part: tables.subset(splits[part], n)["text"]
+        for part, n in (("train", s["texts"]), ("validation", s["validation"]))
+    }
+    tokenizer = tokenization.train_wordpiece(few["train"], s["vocab"])
+    return [
+        tokenization.pack(tokenization.encode(tokenizer, few[part]), s["length"])
+        for part in ("train", "validation")
+    ]
 
 
 def build(width, s):
-    """A causal model of `width`, its matrices started at 0.5 / sqrt(width) so that narrow ones leave the plateau as well."""
-    net = model.LanguageModel(model.Config(s["vocab"], width, s["layers"], width // 8, 4 * width, s["length"], causal=True))
+    """A causal model of `width`, its matrices started at 0.5 / sqrt(width) so that
+    narrow ones leave the plateau as well.
+    """
+    net = transformer.LanguageModel(
+        transformer.Config(
+            s["vocab"],
+            width,
+            s["layers"],
+            width // 8,
+            4 * width,
+            s["length"],
+            causal=True,
+        )
+    )
     for name, p in net.encoder.named_parameters():
         if p.ndim == 2:
             p.data.normal_(0, 0.5 / width**0.5 if name.startswith("blocks") else 0.1)
@@ -46,47 +79,96 @@ def build(width, s):
 
 
 def shape(width, s):
-    return dict(vocab_size=s["vocab"], width=width, layers=s["layers"], inner=4 * width)
+    return dict(
+        vocab_size=s["vocab"], width=width, layers=s["layers"], ffn_dim=4 * width
+    )
 
 
 def operations(width, s):
-    """Counted for one token of training: forward, and twice that for backward. clm_loss makes logits at every place."""
-    return round(3 * sum(cost.flops(**shape(width, s), T=s["length"], head="tied").values()) / s["length"])
+    """Counted for one token of training: forward, and twice that for backward. clm_loss
+    makes logits at every place.
+    """
+    return round(
+        3
+        * sum(cost.flops(**shape(width, s), T=s["length"], head="tied").values())
+        / s["length"]
+    )
 
 
 def one_run(width, number, rows, held, s, place):
-    """Train one model -> a row of the result: sizes, held-out loss in nats, wall-clock and processor seconds."""
+    """Train one model -> a row of the result: sizes, held-out loss in nats, wall-clock
+    and processor seconds.
+    """
     torch.manual_seed(number)
-    net, shuffle = launch.wrap(build(width, s), place), train.stream(len(rows), s["batch"], number)
-    batches = (clm.causal_batch(rows[i]) for _, i in itertools.islice(shuffle, s["steps"]))
+    net, shuffle = (
+        distributed.wrap(build(width, s), place),
+        train.sample_rows(len(rows), s["batch"], number),
+    )
+    batches = (
+        clm.causal_batch(rows[i]) for _, i in itertools.islice(shuffle, s["steps"])
+    )
     optimizer = optim.adamw(optim.parameter_groups(net, RATE / width))
-    schedule = lambda step: optim.warmup_cosine(step, s["steps"] // 20, s["steps"], floor=0.05)  # noqa: E731
-    began, clock = time.perf_counter(), time.process_time()
-    for step in train.steps(net, batches, clm.clm_loss, optimizer, schedule=schedule, dtype=place.dtype):
+    schedule = lambda step: optim.warmup_cosine(
+        step, s["steps"] // 20, s["steps"], floor=0.05
+    )  # noqa: E731
+    start, clock = time.perf_counter(), time.process_time()
+    for step in train.steps(
+        net, batches, clm.clm_loss, optimizer, schedule=schedule, dtype=place.dtype
+    ):
         pass
-    seconds, processor = time.perf_counter() - began, time.process_time() - clock
+    seconds, processor = time.perf_counter() - start, time.process_time() - clock
     tests = [clm.causal_batch(part) for part in held[:2048].split(64)]
-    parts = cost.parameters(**shape(width, s), positions=s["length"], norm_out=True, head="tied")
-    return {"width": width, "seed": number, "weights": sum(parts.values()), "weights_in_blocks": sum(parts.values()) - parts["embeddings"],
-            "flops_per_token": operations(width, s), "tokens": s["steps"] * s["batch"] * s["length"], "train_loss": round(step.loss, 4),
-            "loss": round(evaluate.mean_loss(net, tests, clm.clm_loss), 4), "seconds": round(seconds, 1),
-            "processor_seconds": round(processor, 1)}
+    parts = cost.parameters(
+        **shape(width, s), positions=s["length"], norm_out=True, head="tied"
+    )
+    return {
+        "width": width,
+        "seed": number,
+        "weights": sum(parts.values()),
+        "weights_in_blocks": sum(parts.values()) - parts["embeddings"],
+        "flops_per_token": operations(width, s),
+        "tokens": s["steps"] * s["batch"] * s["length"],
+        "train_loss": round(step.loss, 4),
+        "loss": round(metrics.mean_loss(net, tests, clm.clm_loss), 4),
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+    }
 
 
 def now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def foretell(runs, width, s):
-    """The prediction for `width` from the family alone: the form that was better one size ahead, its law, its band."""
+    """The prediction for `width` from the family alone: the form that was better one
+    size ahead, its law, its band.
+    """
     sizes, losses = [r["weights"] for r in runs], [r["loss"] for r in runs]
-    forms = {"power": scaling.fit_power, "floor": scaling.fit_floor}
-    ahead = {name: round(scaling.worst_ahead(sizes, losses, fit), 4) for name, fit in forms.items()}
+    forms = {"power": scaling.fit_power, "floor": scaling.fit_irreducible}
+    ahead = {
+        name: round(scaling.backtest_error(sizes, losses, fit), 4)
+        for name, fit in forms.items()
+    }
     form = min(ahead, key=ahead.get)
-    weights = sum(cost.parameters(**shape(width, s), positions=s["length"], norm_out=True, head="tied").values())
+    weights = sum(
+        cost.parameters(
+            **shape(width, s), positions=s["length"], norm_out=True, head="tied"
+        ).values()
+    )
     middle, low, high = scaling.predict(sizes, losses, weights, forms[form])
-    return {"width": width, "weights": weights, "form": form, "worst_ahead": ahead, "law": forms[form](sizes, losses)._asdict(),
-            "loss": round(middle, 4), "low": round(low, 4), "high": round(high, 4), "level": 0.95, "runs": len(runs), "written": now()}
+    return {
+        "width": width,
+        "weights": weights,
+        "form": form,
+        "backtest_error": ahead,
+        "law": forms[form](sizes, losses)._asdict(),
+        "loss": round(middle, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "level": 0.95,
+        "runs": len(runs),
+        "written": now(),
+    }
 
 
 def write(path, result):
@@ -97,7 +179,9 @@ def write(path, result):
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     a.add_argument("--part", choices=["family", "held-out", "all"], default="all")
     a.add_argument("--widths", type=int, nargs="+", default=[16, 24, 40, 64, 96])
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -108,24 +192,54 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/scaling.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    s, place = {name: getattr(a, name) for name in SETTINGS}, launch.setup()
-    result = json.loads(a.out.read_text(encoding="utf-8")) if a.out.exists() else {"runs": []}
+    s, place = {name: getattr(a, name) for name in SETTINGS}, distributed.setup()
+    result = (
+        json.loads(a.out.read_text(encoding="utf-8"))
+        if a.out.exists()
+        else {"runs": []}
+    )
     if result["runs"] and result["settings"] != s:
-        raise SystemExit(f"{a.out} was made with {result['settings']}, this run has {s}; give another --out")
+        raise SystemExit(
+            f"{a.out} was made with {result['settings']}, this run has "
+            f"{s}; give another --out"
+        )
     if a.part == "held-out" and "prediction" not in result:
         raise SystemExit(f"{a.out} holds no prediction yet; run --part family first")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
-    result = {"commands": sorted({*result.get("commands", []), " ".join(["python", *sys.argv])}), "commit": commit,
-              "machine": seed.machine(), "versions": seed.versions(), "threads": a.threads, "seeds": a.seeds,
-              "precision": str(place.dtype or torch.float32), "rate_times_width": RATE, "data": "imdb", "settings": s,
-              **{k: v for k, v in result.items() if k in ("commit", "peak", "runs", "prediction", "held_out")}}
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    result = {
+        "commands": sorted(
+            {*result.get("commands", []), " ".join(["python", *sys.argv])}
+        ),
+        "commit": commit,
+        "machine": reproducibility.machine(),
+        "versions": reproducibility.versions(),
+        "threads": a.threads,
+        "seeds": a.seeds,
+        "precision": str(place.dtype or torch.float32),
+        "rate_times_width": RATE,
+        "data": "imdb",
+        "settings": s,
+        **{
+            k: v
+            for k, v in result.items()
+            if k in ("commit", "peak", "runs", "prediction", "held_out")
+        },
+    }
     rows, held = corpus(s)
-    for r in result["runs"]:  # a formula, not a measurement: kept equal to what the code says today
+    # a formula, not a measurement: kept equal to what the code says today
+    for r in result["runs"]:
         r["flops_per_token"] = operations(r["width"], s)
     if "peak" not in result:
-        result["peak"] = {str(dtype): round(scaling.matmul_speed(512, dtype, tries=100)) for dtype in (torch.float32, torch.bfloat16)}
+        result["peak"] = {
+            str(dtype): round(cost.matmul_speed(512, dtype, tries=100))
+            for dtype in (torch.float32, torch.bfloat16)
+        }
     done = {(r["width"], r["seed"]) for r in result["runs"]}
-    for width, number in itertools.product(a.widths, a.seeds) if "prediction" not in result else ():
+    for width, number in (
+        itertools.product(a.widths, a.seeds) if "prediction" not in result else ()
+    ):
         if (width, number) not in done:
             result["runs"].append(one_run(width, number, rows, held, s, place))
             write(a.out, result)
@@ -135,8 +249,12 @@ def main():
         write(a.out, result)
         print(result["prediction"], flush=True)
     if a.part != "family" and "held_out" not in result:
-        began = now()  # later than `written`
-        result["held_out"] = {"began": began, "commit": commit, **one_run(result["prediction"]["width"], a.seeds[0], rows, held, s, place)}
+        start = now()  # later than `written`
+        result["held_out"] = {
+            "began": start,
+            "commit": commit,
+            **one_run(result["prediction"]["width"], a.seeds[0], rows, held, s, place),
+        }
         write(a.out, result)
         print(result["held_out"], flush=True)
 

@@ -9,12 +9,34 @@ def another(w, gradient, steps, lr, beta1, beta2, eps, weight_decay):
         g = gradient(w)
         m, s = m + (1 - beta1) * (g - m), s + (1 - beta2) * (g**2 - s)
         rate = lr / (1 - beta1 ** (t + 1))
-        w = w - lr * weight_decay * w - rate * m / ((s / (1 - beta2 ** (t + 1))) ** 0.5 + eps)
+        w = (
+            w
+            - lr * weight_decay * w
+            - rate * m / ((s / (1 - beta2 ** (t + 1))) ** 0.5 + eps)
+        )
     return w
 
 
-def _walk(w, gradient, steps, lr, beta1, beta2, eps, weight_decay, *, correct=(True, True), l2=False, shrink=None,
-          last=False, inside=False, root=True, start=1, sign=1, stored=False):
+def _walk(
+    w,
+    gradient,
+    steps,
+    lr,
+    beta1,
+    beta2,
+    eps,
+    weight_decay,
+    *,
+    correct=(True, True),
+    l2=False,
+    shrink=None,
+    last=False,
+    inside=False,
+    root=True,
+    start=1,
+    sign=1,
+    stored=False,
+):
     m = s = torch.zeros_like(w)
     shrink = 1 - lr * weight_decay if shrink is None else shrink
     for t in range(start, steps + start):
@@ -25,7 +47,9 @@ def _walk(w, gradient, steps, lr, beta1, beta2, eps, weight_decay, *, correct=(T
         s_hat = s / (1 - beta2**t) if correct[1] else s
         if stored:
             m, s = m_hat, s_hat
-        size = (s_hat + eps).sqrt() if inside else (s_hat.sqrt() if root else s_hat) + eps
+        size = (
+            (s_hat + eps).sqrt() if inside else (s_hat.sqrt() if root else s_hat) + eps
+        )
         w = (w - lr * m_hat / size) * shrink if last else w * shrink - lr * m_hat / size
     return w
 

@@ -23,7 +23,9 @@ def one_head(q, k, v, heads):
 
 def view_at_once(q, k, v, heads):
     B, T, D = q.shape
-    y = F.scaled_dot_product_attention(*(x.reshape(B, heads, T, D // heads) for x in (q, k, v)))
+    y = F.scaled_dot_product_attention(
+        *(x.reshape(B, heads, T, D // heads) for x in (q, k, v))
+    )
     return y.transpose(1, 2).reshape(B, T, D)
 
 
@@ -33,12 +35,16 @@ def joined_without_transpose(q, k, v, heads):
 
 def among_heads(q, k, v, heads):
     B, T, D = q.shape
-    return F.scaled_dot_product_attention(*(x.view(B, T, heads, -1) for x in (q, k, v))).reshape(B, T, D)
+    return F.scaled_dot_product_attention(
+        *(x.view(B, T, heads, -1) for x in (q, k, v))
+    ).reshape(B, T, D)
 
 
 def woven(q, k, v, heads):
     B, T, D = q.shape
-    y = F.scaled_dot_product_attention(*(x.view(B, T, D // heads, heads).permute(0, 3, 1, 2) for x in (q, k, v)))
+    y = F.scaled_dot_product_attention(
+        *(x.view(B, T, D // heads, heads).permute(0, 3, 1, 2) for x in (q, k, v))
+    )
     return y.permute(0, 2, 3, 1).reshape(B, T, D)
 
 
@@ -47,7 +53,9 @@ def swapped(q, k, v, heads):
 
 
 def scaled_by_width(q, k, v, heads):
-    y = F.scaled_dot_product_attention(*(_split(x, heads) for x in (q, k, v)), scale=q.shape[-1] ** -0.5)
+    y = F.scaled_dot_product_attention(
+        *(_split(x, heads) for x in (q, k, v)), scale=q.shape[-1] ** -0.5
+    )
     return y.transpose(1, 2).reshape(q.shape)
 
 

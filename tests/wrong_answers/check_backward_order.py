@@ -1,4 +1,6 @@
-"""Wrong orders for the backward pass, and another right one: Kahn's, which counts how many users are still to come."""
+"""Wrong orders for the backward pass, and another right one: Kahn's, which counts how
+many users are still to come.
+"""
 
 from collections import Counter
 
@@ -37,7 +39,9 @@ def forwards(parents_of, root):
 def breadth_first(parents_of, root):
     order = [root]
     for node in order:
-        order += [parent for parent in dict.fromkeys(parents_of[node]) if parent not in order]
+        order += [
+            parent for parent in dict.fromkeys(parents_of[node]) if parent not in order
+        ]
     return order
 
 

@@ -35,7 +35,9 @@ def always_zero(input_ids, pad_id):
 
 def causal_too(input_ids, pad_id):
     T = input_ids.shape[1]
-    return (input_ids != pad_id)[:, None, None, :] & torch.ones(T, T, dtype=torch.bool).tril()
+    return (input_ids != pad_id)[:, None, None, :] & torch.ones(
+        T, T, dtype=torch.bool
+    ).tril()
 
 
 WRONG = [

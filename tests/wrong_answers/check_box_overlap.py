@@ -1,4 +1,5 @@
 """Wrong intersections over union, and another right form."""
+
 import torch
 
 
@@ -7,15 +8,19 @@ def area(box):
 
 
 def inner(a, b):
-    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(min=0)
-    return width * (torch.minimum(a[:, 3], b[:, 3]) - torch.maximum(a[:, 1], b[:, 1])).clamp(min=0)
+    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(
+        min=0
+    )
+    return width * (
+        torch.minimum(a[:, 3], b[:, 3]) - torch.maximum(a[:, 1], b[:, 1])
+    ).clamp(min=0)
 
 
 def another(a, b):
     values = []
-    for (l, t, r, d), (m, u, s, e) in zip(a.tolist(), b.tolist()):
-        both = max(0.0, min(r, s) - max(l, m)) * max(0.0, min(d, e) - max(t, u))
-        values.append(both / ((r - l) * (d - t) + (s - m) * (e - u) - both))
+    for (left, t, r, d), (m, u, s, e) in zip(a.tolist(), b.tolist()):
+        both = max(0.0, min(r, s) - max(left, m)) * max(0.0, min(d, e) - max(t, u))
+        values.append(both / ((r - left) * (d - t) + (s - m) * (e - u) - both))
     return torch.tensor(values)
 
 
@@ -42,7 +47,9 @@ def all_pairs(a, b):
 
 
 def width_only(a, b):
-    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(min=0)
+    width = (torch.minimum(a[:, 2], b[:, 2]) - torch.maximum(a[:, 0], b[:, 0])).clamp(
+        min=0
+    )
     return width / (a[:, 2] - a[:, 0] + b[:, 2] - b[:, 0] - width)
 
 

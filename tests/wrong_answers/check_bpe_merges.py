@@ -1,4 +1,5 @@
 """Wrong BPE trainers, and another right one."""
+
 from collections import Counter
 
 
@@ -13,17 +14,25 @@ def _train(counts, number, weight=None, best_of=None, join=None, least=2):
                 pairs[pair] += weight(counts[word]) if weight else counts[word]
         if not pairs or max(pairs.values()) < least:
             break
-        best = best_of(pairs, words, counts) if best_of else max(pairs, key=lambda p: (pairs[p], -ids.get(p[0], 0), -ids.get(p[1], 0)))
+        best = (
+            best_of(pairs, words, counts)
+            if best_of
+            else max(
+                pairs, key=lambda p: (pairs[p], -ids.get(p[0], 0), -ids.get(p[1], 0))
+            )
+        )
         merges.append(best)
         ids.setdefault("".join(best), len(ids))
-        words = {word: (join or _join)(symbols, best) for word, symbols in words.items()}
+        words = {
+            word: (join or _join)(symbols, best) for word, symbols in words.items()
+        }
     return merges
 
 
 def _join(symbols, pair):
     out, i = [], 0
     while i < len(symbols):
-        both = tuple(symbols[i:i + 2]) == pair
+        both = tuple(symbols[i : i + 2]) == pair
         out.append("".join(pair) if both else symbols[i])
         i += 1 + both
     return out
@@ -51,8 +60,10 @@ def by_score(counts, number):
         for word, symbols in words.items():
             for symbol in symbols:
                 single[symbol] += counts[word]
-        # ties by the number of the symbols, which for the first merges of the check is their order
+        # ties by the number of the symbols, which for the first merges of the check is
+        # their order
         return min(pairs, key=lambda p: (-pairs[p] / (single[p[0]] * single[p[1]]), p))
+
     return _train(counts, number, best_of=best, least=1)
 
 
@@ -61,7 +72,11 @@ def strings(counts, number):
 
 
 def other_tie(counts, number):
-    return _train(counts, number, best_of=lambda pairs, words, counts: max(pairs, key=lambda p: (pairs[p], p)))
+    return _train(
+        counts,
+        number,
+        best_of=lambda pairs, words, counts: max(pairs, key=lambda p: (pairs[p], p)),
+    )
 
 
 def goes_on(counts, number):
@@ -75,6 +90,7 @@ def one_too_few(counts, number):
 def by_replace(counts, number):
     def join(symbols, pair):
         return " ".join(symbols).replace(" ".join(pair), "".join(pair)).split(" ")
+
     return _train(counts, number, join=join)
 
 

@@ -53,15 +53,21 @@ def zero_scores(q, k, v):
 
 
 def unscaled(q, k, v):
-    return (q @ k.transpose(-1, -2)).masked_fill(~_may(q), float("-inf")).softmax(-1) @ v
+    return (q @ k.transpose(-1, -2)).masked_fill(~_may(q), float("-inf")).softmax(
+        -1
+    ) @ v
 
 
 def over_k(q, k, v):
-    return (q @ k.transpose(-1, -2) / q.shape[-1]).masked_fill(~_may(q), float("-inf")).softmax(-1) @ v
+    return (q @ k.transpose(-1, -2) / q.shape[-1]).masked_fill(
+        ~_may(q), float("-inf")
+    ).softmax(-1) @ v
 
 
 def over_tokens(q, k, v):
-    return (q @ k.transpose(-1, -2) / q.shape[-2] ** 0.5).masked_fill(~_may(q), float("-inf")).softmax(-1) @ v
+    return (q @ k.transpose(-1, -2) / q.shape[-2] ** 0.5).masked_fill(
+        ~_may(q), float("-inf")
+    ).softmax(-1) @ v
 
 
 def wrong_axis(q, k, v):

@@ -1,18 +1,29 @@
 """Wrong class means, and another right one."""
+
 import torch
 import torch.nn.functional as F
 
 
 def means(vectors, labels, new, each=True, last=True):
     scale = F.normalize if each else (lambda v, dim: v)
-    rows = torch.stack([scale(vectors[labels == c], dim=-1).mean(0) for c in range(int(labels.max()) + 1)] + [scale(new, dim=-1).mean(0)])
+    rows = torch.stack(
+        [
+            scale(vectors[labels == c], dim=-1).mean(0)
+            for c in range(int(labels.max()) + 1)
+        ]
+        + [scale(new, dim=-1).mean(0)]
+    )
     return F.normalize(rows, dim=-1) if last else rows
 
 
 def another(vectors, labels, new):
-    everything, classes = torch.cat([vectors, new]), torch.cat([labels, torch.full((len(new),), int(labels.max()) + 1)])
+    everything, classes = (
+        torch.cat([vectors, new]),
+        torch.cat([labels, torch.full((len(new),), int(labels.max()) + 1)]),
+    )
     unit = everything / everything.norm(dim=-1, keepdim=True)
-    sums = F.one_hot(classes).float().T @ unit  # the mean and the sum point the same way
+    # the mean and the sum point the same way
+    sums = F.one_hot(classes).float().T @ unit
     return sums / sums.norm(dim=-1, keepdim=True)
 
 
@@ -52,7 +63,13 @@ def three_classes(vectors, labels, new):
 
 def drops_above_three(vectors, labels, new):
     rows = means(vectors, labels.clamp(max=3), new)
-    return torch.cat([rows[:-1], rows[-2:-1].expand(int(labels.max()) + 2 - len(rows), -1), rows[-1:]])
+    return torch.cat(
+        [
+            rows[:-1],
+            rows[-2:-1].expand(int(labels.max()) + 2 - len(rows), -1),
+            rows[-1:],
+        ]
+    )
 
 
 WRONG = [

@@ -16,7 +16,9 @@ def _norm(grads):
 
 
 def _scaled(grads, factor, said=None):
-    return [g * min(1.0, float(factor)) for g in grads], float(_norm(grads)) if said is None else said
+    return [g * min(1.0, float(factor)) for g in grads], float(
+        _norm(grads)
+    ) if said is None else said
 
 
 def each_value(grads, limit):
@@ -56,7 +58,9 @@ def in_place(grads, limit):
 
 def nan_of_zeros(grads, limit):
     norm = _norm(grads)
-    return [g * torch.minimum(norm, torch.tensor(limit)) / norm for g in grads], float(norm)
+    return [g * torch.minimum(norm, torch.tensor(limit)) / norm for g in grads], float(
+        norm
+    )
 
 
 def squared_norm(grads, limit):

@@ -4,20 +4,43 @@
 def another(config):
     D, V = config["width"], config["vocab_size"]
     K = D // config["heads"]
-    shapes = [(D, config["heads"] * K), (D, config["kv_heads"] * K), (D, config["kv_heads"] * K), (config["heads"] * K, D),
-              (D, config["inner"]), (D, config["inner"]), (config["inner"], D), (D, 1), (D, 1)] * config["layers"]
+    shapes = [
+        (D, config["heads"] * K),
+        (D, config["kv_heads"] * K),
+        (D, config["kv_heads"] * K),
+        (config["heads"] * K, D),
+        (D, config["ffn_dim"]),
+        (D, config["ffn_dim"]),
+        (config["ffn_dim"], D),
+        (D, 1),
+        (D, 1),
+    ] * config["layers"]
     shapes += [(V, D), (D, 1)] + ([] if config["tied"] else [(V, D)])
     return sum(a * b for a, b in shapes)
 
 
-def _count(c, kv=None, bias=False, matrices=3, norm=1, norms=2, final=1, places=False, tables=None):
+def _count(
+    c,
+    kv=None,
+    bias=False,
+    matrices=3,
+    norm=1,
+    norms=2,
+    final=1,
+    places=False,
+    tables=None,
+):
     D = c["width"]
     kv = c["kv_heads"] * (D // c["heads"]) if kv is None else kv
-    layer = 2 * D * D + 2 * D * kv + matrices * D * c["inner"] + norms * norm * D
+    layer = 2 * D * D + 2 * D * kv + matrices * D * c["ffn_dim"] + norms * norm * D
     if bias:
-        layer += 2 * D + 2 * kv + 2 * c["inner"] + D
+        layer += 2 * D + 2 * kv + 2 * c["ffn_dim"] + D
     tables = (1 if c["tied"] else 2) if tables is None else tables
-    return c["layers"] * layer + final * norm * D + (tables * c["vocab_size"] + (c["max_tokens"] if places else 0)) * D
+    return (
+        c["layers"] * layer
+        + final * norm * D
+        + (tables * c["vocab_size"] + (c["max_tokens"] if places else 0)) * D
+    )
 
 
 def all_heads(config):
@@ -25,7 +48,9 @@ def all_heads(config):
 
 
 def wide_heads(config):
-    return _count(config, kv=config["kv_heads"] * (config["width"] // config["kv_heads"] // 2 * 3))
+    return _count(
+        config, kv=config["kv_heads"] * (config["width"] // config["kv_heads"] // 2 * 3)
+    )
 
 
 def one_key_head(config):

@@ -6,15 +6,15 @@ def another(row, max_tokens):
         return row
     back = (max_tokens - 2) // 2
     front = max_tokens - 2 - back
-    return row[:1 + front] + row[len(row) - 1 - back:]
+    return row[: 1 + front] + row[len(row) - 1 - back :]
 
 
 def head(row, max_tokens):
-    return row if len(row) <= max_tokens else row[:max_tokens - 1] + row[-1:]
+    return row if len(row) <= max_tokens else row[: max_tokens - 1] + row[-1:]
 
 
 def tail(row, max_tokens):
-    return row if len(row) <= max_tokens else row[:1] + row[-(max_tokens - 1):]
+    return row if len(row) <= max_tokens else row[:1] + row[-(max_tokens - 1) :]
 
 
 def no_end(row, max_tokens):
@@ -27,24 +27,36 @@ def no_front(row, max_tokens):
 
 def frame_not_counted(row, max_tokens):
     text, half = row[1:-1], max_tokens // 2
-    return row if len(row) <= max_tokens else [row[0], *text[:max_tokens - half], *text[-half:], row[-1]]
+    return (
+        row
+        if len(row) <= max_tokens
+        else [row[0], *text[: max_tokens - half], *text[-half:], row[-1]]
+    )
 
 
 def odd_to_the_end(row, max_tokens):
     front = (max_tokens - 2) // 2
-    return row if len(row) <= max_tokens else row[:1 + front] + row[len(row) - (max_tokens - 1 - front):]
+    return (
+        row
+        if len(row) <= max_tokens
+        else row[: 1 + front] + row[len(row) - (max_tokens - 1 - front) :]
+    )
 
 
 def minus_zero(row, max_tokens):
     text, room = row[1:-1], max_tokens - 2
     back = room // 2
-    return row if len(row) <= max_tokens else [row[0], *text[:room - back], *text[-back:], row[-1]]
+    return (
+        row
+        if len(row) <= max_tokens
+        else [row[0], *text[: room - back], *text[-back:], row[-1]]
+    )
 
 
 def always_cut(row, max_tokens):
     text, room = row[1:-1], max_tokens - 2
     front = (room + 1) // 2
-    return [row[0], *text[:front], *text[max(0, len(text) - (room - front)):], row[-1]]
+    return [row[0], *text[:front], *text[max(0, len(text) - (room - front)) :], row[-1]]
 
 
 def in_place(row, max_tokens):

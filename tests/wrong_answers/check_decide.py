@@ -1,5 +1,6 @@
 """Chapter 00: is a difference larger than its noise?"""
-from ftlib.evaluate import bootstrap_interval
+
+from ftlib.evaluation.intervals import bootstrap_interval
 
 
 def another(first, second):
@@ -19,11 +20,17 @@ def separate(first, second):
 
 
 def one_sided(first, second):
-    return "first" if bootstrap_interval([a - b for a, b in zip(first, second)])[0] > 0 else "undecided"
+    return (
+        "first"
+        if bootstrap_interval([a - b for a, b in zip(first, second)])[0] > 0
+        else "undecided"
+    )
 
 
 def reversed_sign(first, second):
-    return {"first": "second", "second": "first"}.get(another(first, second), "undecided")
+    return {"first": "second", "second": "first"}.get(
+        another(first, second), "undecided"
+    )
 
 
 def truth(first, second):

@@ -1,4 +1,5 @@
 """Wrong forms of macro-F1, and another right one."""
+
 import torch
 
 
@@ -12,7 +13,9 @@ def another(predicted, labels, classes):
 
 
 def parts(predicted, labels, classes):
-    hits = torch.tensor([float(((predicted == c) & (labels == c)).sum()) for c in range(classes)])
+    hits = torch.tensor(
+        [float(((predicted == c) & (labels == c)).sum()) for c in range(classes)]
+    )
     said = torch.tensor([float((predicted == c).sum()) for c in range(classes)])
     asked = torch.tensor([float((labels == c).sum()) for c in range(classes)])
     return hits, said, asked

@@ -1,4 +1,5 @@
 """Wrong ways to draw few labels, and another right one."""
+
 import random
 
 import torch
@@ -19,11 +20,19 @@ def first_rows(labels, per_class, seed):
 
 def from_all(labels, per_class, seed):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(len(labels), generator=generator)[: per_class * len(set(labels))].tolist()
+    return torch.randperm(len(labels), generator=generator)[
+        : per_class * len(set(labels))
+    ].tolist()
 
 
 def without_seed(labels, per_class, seed):
-    return [r for c in sorted(set(labels)) for r in random.sample([i for i, label in enumerate(labels) if label == c], per_class)]
+    return [
+        r
+        for c in sorted(set(labels))
+        for r in random.sample(
+            [i for i, label in enumerate(labels) if label == c], per_class
+        )
+    ]
 
 
 def seed_ignored(labels, per_class, seed):
@@ -32,7 +41,11 @@ def seed_ignored(labels, per_class, seed):
 
 def with_repeats(labels, per_class, seed):
     draw, classes = random.Random(seed), sorted(set(labels))
-    return [draw.choice([i for i, label in enumerate(labels) if label == c][:6]) for c in classes for _ in range(per_class)]
+    return [
+        draw.choice([i for i, label in enumerate(labels) if label == c][:6])
+        for c in classes
+        for _ in range(per_class)
+    ]
 
 
 def too_few(labels, per_class, seed):

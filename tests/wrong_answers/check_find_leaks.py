@@ -1,4 +1,5 @@
 """Wrong ways to find copies, and another right one."""
+
 import re
 
 
@@ -12,7 +13,10 @@ def rows(train_texts, test_texts, form):
 
 
 def another(train_texts, test_texts):
-    """Character by character: letters and digits stay, all else becomes one blank; blanks at the ends go."""
+    """Character by character: letters and digits stay, all else becomes one blank;
+    blanks at the ends go.
+    """
+
     def form(text):
         text = cut(text).casefold()
         return " ".join("".join(c if c.isalnum() else " " for c in text).split())
@@ -20,7 +24,9 @@ def another(train_texts, test_texts):
     where = {}
     for row, text in enumerate(test_texts):
         where.setdefault(form(text), []).append(row)
-    return sorted(row for text in {form(t) for t in train_texts} for row in where.get(text, []))
+    return sorted(
+        row for text in {form(t) for t in train_texts} for row in where.get(text, [])
+    )
 
 
 def as_written(train_texts, test_texts):
@@ -40,19 +46,31 @@ def breaks_stay(train_texts, test_texts):
 
 
 def one_spelling(train_texts, test_texts):
-    return rows(train_texts, test_texts, lambda t: tuple(re.findall(r"\w+", t.replace("<br />", " ").lower())))
+    return rows(
+        train_texts,
+        test_texts,
+        lambda t: tuple(re.findall(r"\w+", t.replace("<br />", " ").lower())),
+    )
 
 
 def english_only(train_texts, test_texts):
-    return rows(train_texts, test_texts, lambda t: tuple(re.findall(r"[a-z0-9]+", cut(t).lower())))
+    return rows(
+        train_texts,
+        test_texts,
+        lambda t: tuple(re.findall(r"[a-z0-9]+", cut(t).lower())),
+    )
 
 
 def as_sets(train_texts, test_texts):
-    return rows(train_texts, test_texts, lambda t: frozenset(re.findall(r"\w+", cut(t).lower())))
+    return rows(
+        train_texts, test_texts, lambda t: frozenset(re.findall(r"\w+", cut(t).lower()))
+    )
 
 
 def glued(train_texts, test_texts):
-    return rows(train_texts, test_texts, lambda t: "".join(re.findall(r"\w+", cut(t).lower())))
+    return rows(
+        train_texts, test_texts, lambda t: "".join(re.findall(r"\w+", cut(t).lower()))
+    )
 
 
 def part_of(train_texts, test_texts):

@@ -1,4 +1,5 @@
 """Wrong Fisher diagonals, and another right one."""
+
 import torch
 import torch.nn.functional as F
 
@@ -6,7 +7,12 @@ import torch.nn.functional as F
 def gradients(x, W):
     """p (N, C) and the gradient of log p of each class c at W, (C, N, C, D)."""
     p = (x @ W.T).softmax(-1)
-    return p, torch.stack([(F.one_hot(torch.tensor(c), len(W)) - p)[:, :, None] * x[:, None, :] for c in range(len(W))])
+    return p, torch.stack(
+        [
+            (F.one_hot(torch.tensor(c), len(W)) - p)[:, :, None] * x[:, None, :]
+            for c in range(len(W))
+        ]
+    )
 
 
 def another(x, W):

@@ -1,9 +1,22 @@
 """Wrong repairs of the clinic's loop, and another right one."""
+
 import torch
 import torch.nn.functional as F
 
 
-def run(net, x, labels, steps, *, loss=F.cross_entropy, train=True, body_eval=True, zero=True, learns=None, rule=torch.optim.Adam):
+def run(
+    net,
+    x,
+    labels,
+    steps,
+    *,
+    loss=F.cross_entropy,
+    train=True,
+    body_eval=True,
+    zero=True,
+    learns=None,
+    rule=torch.optim.Adam,
+):
     for p in net.body.parameters():
         p.requires_grad = False
     net.train(train)
@@ -35,11 +48,21 @@ def another(net, x, labels, steps):
 
 
 def as_printed(net, x, labels, steps):
-    return run(net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z.softmax(-1), y), body_eval=False, zero=False)
+    return run(
+        net,
+        x,
+        labels,
+        steps,
+        loss=lambda z, y: F.cross_entropy(z.softmax(-1), y),
+        body_eval=False,
+        zero=False,
+    )
 
 
 def softmax_stays(net, x, labels, steps):
-    return run(net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z.softmax(-1), y))
+    return run(
+        net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z.softmax(-1), y)
+    )
 
 
 def likelihood_of_probabilities(net, x, labels, steps):
@@ -68,7 +91,9 @@ def one_loss(net, x, labels, steps):
 
 
 def summed(net, x, labels, steps):
-    return run(net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z, y, reduction="sum"))
+    return run(
+        net, x, labels, steps, loss=lambda z, y: F.cross_entropy(z, y, reduction="sum")
+    )
 
 
 def with_decay(net, x, labels, steps):

@@ -4,7 +4,11 @@ import torch
 
 
 def another(weight, A, B, alpha):
-    scaled = (alpha / B.shape[1] * B).float() if weight.dtype == torch.float16 else alpha / B.shape[1] * B
+    scaled = (
+        (alpha / B.shape[1] * B).float()
+        if weight.dtype == torch.float16
+        else alpha / B.shape[1] * B
+    )
     wide = torch.promote_types(weight.dtype, scaled.dtype)
     return torch.addmm(weight.to(wide), scaled.to(wide), A.to(wide)).to(weight.dtype)
 
@@ -56,7 +60,9 @@ def on_one_side(weight, A, B, alpha):
 
 def cut_factor(weight, A, B, alpha):
     wide = torch.promote_types(weight.dtype, torch.float32)
-    return (weight.to(wide) + alpha // len(A) * B.to(wide) @ A.to(wide)).to(weight.dtype)
+    return (weight.to(wide) + alpha // len(A) * B.to(wide) @ A.to(wide)).to(
+        weight.dtype
+    )
 
 
 def rank_written_in(weight, A, B, alpha):
@@ -68,7 +74,20 @@ def scaled_in_place(weight, A, B, alpha):
     A *= alpha / len(A)
     return weight + B @ A
 
-WRONG = [(no_factor, "without alpha / rank"), (alpha_alone, "alpha alone"), (by_inputs, "divided by d_in"), (by_outputs, "divided by d_out"),
-         (upside_down, "upside down"), (no_base, "base's weight is missing"), (taken_out, "subtracted"), (in_place, "return a new tensor"),
-         (wide, "give back the type"), (rounded_twice, "round once"), (on_one_side, "differ from W + alpha / rank"),
-         (cut_factor, "not //"), (rank_written_in, "3 is written in"), (scaled_in_place, "A or B itself was changed")]
+
+WRONG = [
+    (no_factor, "without alpha / rank"),
+    (alpha_alone, "alpha alone"),
+    (by_inputs, "divided by d_in"),
+    (by_outputs, "divided by d_out"),
+    (upside_down, "upside down"),
+    (no_base, "base's weight is missing"),
+    (taken_out, "subtracted"),
+    (in_place, "return a new tensor"),
+    (wide, "give back the type"),
+    (rounded_twice, "round once"),
+    (on_one_side, "differ from W + alpha / rank"),
+    (cut_factor, "not //"),
+    (rank_written_in, "3 is written in"),
+    (scaled_in_place, "A or B itself was changed"),
+]

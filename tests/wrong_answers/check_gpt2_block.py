@@ -2,8 +2,13 @@
 
 import torch
 
-NAMES = {"ln_1": "attend.norm", "attn.c_proj": "attend.part.out", "ln_2": "think.norm", "mlp.c_fc": "think.part.up",
-         "mlp.c_proj": "think.part.down"}
+NAMES = {
+    "ln_1": "self_attn.norm",
+    "attn.c_proj": "self_attn.sublayer.out",
+    "ln_2": "mlp.norm",
+    "mlp.c_fc": "mlp.sublayer.up",
+    "mlp.c_proj": "mlp.sublayer.down",
+}
 
 
 def another(state, layer):
@@ -15,20 +20,35 @@ def another(state, layer):
         tensor = tensor.t().contiguous() if tensor.ndim == 2 else tensor
         if part == "attn.c_attn":
             D = tensor.shape[0] // 3
-            made |= {f"attend.part.{p}.{kind}": tensor[i * D:(i + 1) * D] for i, p in enumerate(("query", "key", "value"))}
+            made |= {
+                f"self_attn.sublayer.{p}.{kind}": tensor[i * D : (i + 1) * D]
+                for i, p in enumerate(("query", "key", "value"))
+            }
         else:
             made[f"{NAMES[part]}.{kind}"] = tensor
     return made
 
 
-def _made(state, layer, turned=("c_attn", "c_proj", "c_fc"), order=("query", "key", "value"), names=NAMES):
+def _made(
+    state,
+    layer,
+    turned=("c_attn", "c_proj", "c_fc"),
+    order=("query", "key", "value"),
+    names=NAMES,
+):
     made = {}
     for kind in ("weight", "bias"):
         for theirs, ours in names.items():
             t = state[f"h.{layer}.{theirs}.{kind}"]
-            made[f"{ours}.{kind}"] = t.T if t.ndim == 2 and theirs.split(".")[1] in turned else t
-        for part, t in zip(order, state[f"h.{layer}.attn.c_attn.{kind}"].chunk(3, dim=-1)):
-            made[f"attend.part.{part}.{kind}"] = t.T if t.ndim == 2 and "c_attn" in turned else t
+            made[f"{ours}.{kind}"] = (
+                t.T if t.ndim == 2 and theirs.split(".")[1] in turned else t
+            )
+        for part, t in zip(
+            order, state[f"h.{layer}.attn.c_attn.{kind}"].chunk(3, dim=-1)
+        ):
+            made[f"self_attn.sublayer.{part}.{kind}"] = (
+                t.T if t.ndim == 2 and "c_attn" in turned else t
+            )
     return made
 
 
@@ -53,7 +73,9 @@ def value_first(state, layer):
 
 
 def norms_exchanged(state, layer):
-    return _made(state, layer, names={**NAMES, "ln_1": "think.norm", "ln_2": "attend.norm"})
+    return _made(
+        state, layer, names={**NAMES, "ln_1": "mlp.norm", "ln_2": "self_attn.norm"}
+    )
 
 
 def always_the_first(state, layer):
@@ -61,7 +83,9 @@ def always_the_first(state, layer):
 
 
 def without_biases(state, layer):
-    return {name: t for name, t in _made(state, layer).items() if not name.endswith("bias")}
+    return {
+        name: t for name, t in _made(state, layer).items() if not name.endswith("bias")
+    }
 
 
 def their_names(state, layer):
@@ -69,7 +93,9 @@ def their_names(state, layer):
 
 
 def joined_kept(state, layer):
-    return _made(state, layer) | {"attend.part.qkv.weight": state[f"h.{layer}.attn.c_attn.weight"].T}
+    return _made(state, layer) | {
+        "self_attn.sublayer.qkv.weight": state[f"h.{layer}.attn.c_attn.weight"].T
+    }
 
 
 def head_by_head(state, layer):
@@ -79,7 +105,9 @@ def head_by_head(state, layer):
         t = t.T if t.ndim == 2 else t
         parts = t.view(heads, 3, -1, *t.shape[1:])
         for i, part in enumerate(("query", "key", "value")):
-            made[f"attend.part.{part}.{kind}"] = parts[:, i].reshape(-1, *t.shape[1:])
+            made[f"self_attn.sublayer.{part}.{kind}"] = parts[:, i].reshape(
+                -1, *t.shape[1:]
+            )
     return made
 
 
@@ -87,7 +115,10 @@ def cut_the_wrong_way(state, layer):
     made = _made(state, layer)
     weight = state[f"h.{layer}.attn.c_attn.weight"]
     parts = torch.tensor_split(weight, 3, dim=0)
-    return made | {f"attend.part.{p}.weight": t for p, t in zip(("query", "key", "value"), parts)}
+    return made | {
+        f"self_attn.sublayer.{p}.weight": t
+        for p, t in zip(("query", "key", "value"), parts)
+    }
 
 
 def a_list(state, layer):
@@ -97,7 +128,7 @@ def a_list(state, layer):
 WRONG = [
     (nothing_turned, "nothing is transposed"),
     (square_ones_forgotten, "as it is square"),
-    (feed_forward_forgotten, "think.part.up.weight is not transposed"),
+    (feed_forward_forgotten, "mlp.sublayer.up.weight is not transposed"),
     (key_first, "in this order"),
     (value_first, "query holds what is value"),
     (norms_exchanged, "exchanged"),

@@ -1,7 +1,8 @@
 """Wrong ways to score a classifier, and another right one."""
+
 import hashlib
 
-from ftlib.data import bucket
+from ftlib.data.tables import bucket
 
 
 def share(model, texts, labels):
@@ -35,7 +36,9 @@ def asked_about_training(texts, labels, fit):
 
 def by_row(texts, labels, fit):
     test = [row % 10 == 9 for row in range(len(texts))]
-    return share(fit(*pick(texts, labels, [not t for t in test])), *pick(texts, labels, test))
+    return share(
+        fit(*pick(texts, labels, [not t for t in test])), *pick(texts, labels, test)
+    )
 
 
 def by_position(texts, labels, fit):

@@ -1,23 +1,38 @@
 """Wrong reports, and another right one."""
+
 import collections
 import hashlib
 
-from ftlib import evaluate
-from ftlib.data import bucket
+from ftlib.data.tables import bucket
+from ftlib.evaluation import intervals
 
 
 def report(train, test, fit, base=None, level=0.95):
     model = fit([t for t, _ in train], [y for _, y in train])
-    right = [float(said == y) for said, (_, y) in zip(model([t for t, _ in test]), test)]
+    right = [
+        float(said == y) for said, (_, y) in zip(model([t for t, _ in test]), test)
+    ]
     usual = collections.Counter(y for _, y in train).most_common(1)[0][0]
-    low, high = evaluate.bootstrap_interval(right, level=level)
-    base = sum(y == usual for _, y in test) / len(test) if base is None else base(train, test)
-    return {"n": len(test), "accuracy": sum(right) / len(test), "low": low, "high": high, "baseline": base}
+    low, high = intervals.bootstrap_interval(right, level=level)
+    base = (
+        sum(y == usual for _, y in test) / len(test)
+        if base is None
+        else base(train, test)
+    )
+    return {
+        "n": len(test),
+        "accuracy": sum(right) / len(test),
+        "low": low,
+        "high": high,
+        "baseline": base,
+    }
 
 
 def by_text(texts, labels, limit=80):
     rows = list(zip(texts, labels))
-    return [r for r in rows if bucket(r[0]) < limit], [r for r in rows if bucket(r[0]) >= limit]
+    return [r for r in rows if bucket(r[0]) < limit], [
+        r for r in rows if bucket(r[0]) >= limit
+    ]
 
 
 def another(texts, labels, fit):
@@ -26,7 +41,9 @@ def another(texts, labels, fit):
     side = {t: hashlib.md5(t.encode()).digest()[0] < 80 for t, _ in rows}
     train, test = [r for r in rows if not side[r[0]]], [r for r in rows if side[r[0]]]
     found = report(train, test, fit)
-    found["low"], found["high"] = evaluate.wilson_interval(round(found["accuracy"] * len(test)), len(test))
+    found["low"], found["high"] = intervals.wilson_interval(
+        round(found["accuracy"] * len(test)), len(test)
+    )
     return found
 
 
@@ -70,7 +87,13 @@ def coin(texts, labels, fit):
 
 
 def share_in_training(texts, labels, fit):
-    return report(*by_text(texts, labels), fit, base=lambda train, test: max(collections.Counter(y for _, y in train).values()) / len(train))
+    return report(
+        *by_text(texts, labels),
+        fit,
+        base=lambda train, test: (
+            max(collections.Counter(y for _, y in train).values()) / len(train)
+        ),
+    )
 
 
 def one_deviation(texts, labels, fit):
@@ -80,7 +103,11 @@ def one_deviation(texts, labels, fit):
 def of_single_answers(texts, labels, fit):
     found = report(*by_text(texts, labels), fit)
     spread = (found["accuracy"] * (1 - found["accuracy"])) ** 0.5
-    return {**found, "low": found["accuracy"] - 1.96 * spread, "high": found["accuracy"] + 1.96 * spread}
+    return {
+        **found,
+        "low": found["accuracy"] - 1.96 * spread,
+        "high": found["accuracy"] + 1.96 * spread,
+    }
 
 
 def counted_all(texts, labels, fit):

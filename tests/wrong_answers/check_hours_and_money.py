@@ -9,7 +9,10 @@ def another(weights, tokens, gpus, peak, share, price):
 def _with(hours_factor=1.0, money=None):
     def run(weights, tokens, gpus, peak, share, price):
         hours = 6 * weights * tokens / (peak * share * gpus) / 3600
-        return hours * hours_factor, hours * gpus * price if money is None else money(hours, gpus, price)
+        return hours * hours_factor, hours * gpus * price if money is None else money(
+            hours, gpus, price
+        )
+
     return run
 
 
@@ -46,11 +49,15 @@ def more_is_slower(weights, tokens, gpus, peak, share, price):
 
 
 def pays_for_one(weights, tokens, gpus, peak, share, price):
-    return _with(money=lambda hours, gpus, price: hours * price)(weights, tokens, gpus, peak, share, price)
+    return _with(money=lambda hours, gpus, price: hours * price)(
+        weights, tokens, gpus, peak, share, price
+    )
 
 
 def no_price(weights, tokens, gpus, peak, share, price):
-    return _with(money=lambda hours, gpus, price: hours * gpus)(weights, tokens, gpus, peak, share, price)
+    return _with(money=lambda hours, gpus, price: hours * gpus)(
+        weights, tokens, gpus, peak, share, price
+    )
 
 
 def hours_alone(weights, tokens, gpus, peak, share, price):
@@ -58,7 +65,9 @@ def hours_alone(weights, tokens, gpus, peak, share, price):
 
 
 def eight_written_in(weights, tokens, gpus, peak, share, price):
-    return _with(money=lambda hours, gpus, price: hours * 8 * price)(weights, tokens, gpus, peak, share, price)
+    return _with(money=lambda hours, gpus, price: hours * 8 * price)(
+        weights, tokens, gpus, peak, share, price
+    )
 
 
 def four_operations(weights, tokens, gpus, peak, share, price):

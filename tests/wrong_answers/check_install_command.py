@@ -1,4 +1,5 @@
 """Chapter 00, clinic: install into the kernel's own Python."""
+
 import sys
 
 

@@ -4,7 +4,9 @@
 def another(losses, patience):
     best, kept, waited = float("inf"), 0, 0
     for epoch, loss in enumerate(losses):
-        best, kept, waited = (loss, epoch, 0) if loss < best else (best, kept, waited + 1)
+        best, kept, waited = (
+            (loss, epoch, 0) if loss < best else (best, kept, waited + 1)
+        )
         if waited == patience:
             break
     return kept, epoch
@@ -43,7 +45,13 @@ def looked_ahead(losses, patience):
 def against_the_last(losses, patience):
     waited = 0
     for epoch, loss in enumerate(losses):
-        waited = waited + 1 if epoch and loss >= losses[epoch - 1] else 0 if epoch and loss < min(losses[:epoch]) else waited - (epoch > 1)
+        waited = (
+            waited + 1
+            if epoch and loss >= losses[epoch - 1]
+            else 0
+            if epoch and loss < min(losses[:epoch])
+            else waited - (epoch > 1)
+        )
         if waited >= patience:
             break
     seen = losses[: epoch + 1]
@@ -65,7 +73,9 @@ def no_restart(losses, patience):
 def equal_is_lower(losses, patience):
     best, kept, waited = float("inf"), 0, 0
     for epoch, loss in enumerate(losses):
-        best, kept, waited = (loss, epoch, 0) if loss <= best else (best, kept, waited + 1)
+        best, kept, waited = (
+            (loss, epoch, 0) if loss <= best else (best, kept, waited + 1)
+        )
         if waited == patience:
             break
     return kept, epoch
@@ -73,7 +83,11 @@ def equal_is_lower(losses, patience):
 
 def never_ran_out(losses, patience):
     kept, stopped = another(losses, patience)
-    return (kept, stopped) if stopped - kept >= patience else (kept, min(kept + patience, kept + 9))
+    return (
+        (kept, stopped)
+        if stopped - kept >= patience
+        else (kept, min(kept + patience, kept + 9))
+    )
 
 
 WRONG = [

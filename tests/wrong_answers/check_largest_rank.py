@@ -7,7 +7,10 @@ import numpy as np
 
 def another(shapes, bytes_allowed, bytes_each=4):
     rank = 0
-    while rank < min(min(pair) for pair in shapes) and (rank + 1) * bytes_each * sum(map(sum, shapes)) <= bytes_allowed:
+    while (
+        rank < min(min(pair) for pair in shapes)
+        and (rank + 1) * bytes_each * sum(map(sum, shapes)) <= bytes_allowed
+    ):
         rank += 1
     return rank
 
@@ -45,7 +48,12 @@ def no_end(shapes, bytes_allowed, bytes_each=4):
 
 
 def at_least_one(shapes, bytes_allowed, bytes_each=4):
-    return max(1, min(min(map(min, shapes)), bytes_allowed // (bytes_each * sum(map(sum, shapes)))))
+    return max(
+        1,
+        min(
+            min(map(min, shapes)), bytes_allowed // (bytes_each * sum(map(sum, shapes)))
+        ),
+    )
 
 
 def halved(shapes, bytes_allowed, bytes_each=4):
@@ -53,12 +61,18 @@ def halved(shapes, bytes_allowed, bytes_each=4):
 
 
 def nearest(shapes, bytes_allowed, bytes_each=4):
-    return min(min(map(min, shapes)), round(bytes_allowed / (bytes_each * sum(map(sum, shapes)))))
+    return min(
+        min(map(min, shapes)),
+        round(bytes_allowed / (bytes_each * sum(map(sum, shapes)))),
+    )
 
 
 def strictly_less(shapes, bytes_allowed, bytes_each=4):
     rank = 0
-    while rank < min(map(min, shapes)) and (rank + 1) * bytes_each * sum(map(sum, shapes)) < bytes_allowed:
+    while (
+        rank < min(map(min, shapes))
+        and (rank + 1) * bytes_each * sum(map(sum, shapes)) < bytes_allowed
+    ):
         rank += 1
     return rank
 
@@ -91,8 +105,20 @@ def with_numpy(shapes, bytes_allowed, bytes_each=4):
 
 RIGHT = [with_numpy]
 
-WRONG = [(whole_matrices, "whole matrix"), (numbers, "limit is in bytes"), (one_layer, "one layer"), (one_matrix, "one of the two matrices"),
-         (rounded_up, "one too high"), (not_whole, "not a whole number"), (first_times_many, "unequal widths"), (no_end, "no low rank any more"),
-         (at_least_one, "not even rank 1"), (halved, "is right"),
-         (nearest, "rounded to the nearest"), (strictly_less, "not <"), (outputs_only, "stop at one side"),
-         (first_layer_only, "ANY layer is the end"), (last_layer_only, "last or the largest")]
+WRONG = [
+    (whole_matrices, "whole matrix"),
+    (numbers, "limit is in bytes"),
+    (one_layer, "one layer"),
+    (one_matrix, "one of the two matrices"),
+    (rounded_up, "one too high"),
+    (not_whole, "not a whole number"),
+    (first_times_many, "unequal widths"),
+    (no_end, "no low rank any more"),
+    (at_least_one, "not even rank 1"),
+    (halved, "is right"),
+    (nearest, "rounded to the nearest"),
+    (strictly_less, "not <"),
+    (outputs_only, "stop at one side"),
+    (first_layer_only, "ANY layer is the end"),
+    (last_layer_only, "last or the largest"),
+]

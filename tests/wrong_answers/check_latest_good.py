@@ -30,7 +30,9 @@ def gives_up(names, is_whole):
 
 
 def temporary(names, is_whole):
-    return next((n for n in sorted(names, key=_number, reverse=True) if is_whole(n)), "")
+    return next(
+        (n for n in sorted(names, key=_number, reverse=True) if is_whole(n)), ""
+    )
 
 
 def oldest(names, is_whole):
@@ -38,7 +40,9 @@ def oldest(names, is_whole):
 
 
 def never_empty(names, is_whole):
-    whole = sorted((n for n in names if not n.startswith(".") and is_whole(n)), key=_number)
+    whole = sorted(
+        (n for n in names if not n.startswith(".") and is_whole(n)), key=_number
+    )
     return whole[-1] if whole else names[0] if names else "step-0.safetensors"
 
 

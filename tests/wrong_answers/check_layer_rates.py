@@ -1,9 +1,11 @@
 """Wrong rates by depth, and another right form."""
+
 import torch
 
 
 def another(parts, lr, decay):
-    return lr * decay ** torch.arange(parts - 1, -1, -1)  # float32 is exact enough for a rate
+    # float32 is exact enough for a rate
+    return lr * decay ** torch.arange(parts - 1, -1, -1)
 
 
 def one_rate(parts, lr, decay):

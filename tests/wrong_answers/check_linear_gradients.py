@@ -4,7 +4,11 @@ import torch
 
 
 def another(x, weight, bias, g):
-    return (torch.einsum("ne,ed->nd", g, weight), torch.einsum("ne,nd->ed", g, x), torch.ones(len(g), dtype=g.dtype) @ g)
+    return (
+        torch.einsum("ne,ed->nd", g, weight),
+        torch.einsum("ne,nd->ed", g, x),
+        torch.ones(len(g), dtype=g.dtype) @ g,
+    )
 
 
 def transposed(x, weight, bias, g):

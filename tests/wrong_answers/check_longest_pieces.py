@@ -8,8 +8,8 @@ def another(word, vocab):
         fitting = [n for n in range(1, len(rest) + 1) if mark + rest[:n] in vocab]
         if not fitting:
             return ["[UNK]"]
-        pieces.append(mark + rest[:max(fitting)])
-        rest = rest[max(fitting):]
+        pieces.append(mark + rest[: max(fitting)])
+        rest = rest[max(fitting) :]
     return pieces
 
 
@@ -20,8 +20,8 @@ def _cut(word, vocab, pick=max, mark="##", unknown=lambda pieces: ["[UNK]"]):
         fitting = [n for n in range(1, len(rest) + 1) if front + rest[:n] in vocab]
         if not fitting:
             return unknown(pieces)
-        pieces.append(front + rest[:pick(fitting)])
-        rest = rest[pick(fitting):]
+        pieces.append(front + rest[: pick(fitting)])
+        rest = rest[pick(fitting) :]
     return pieces
 
 

@@ -16,7 +16,9 @@ def _gradient(logits, labels):
 
 
 def sum_of_losses(logits, labels):
-    return F.cross_entropy(logits, labels, reduction="sum"), _gradient(logits, labels) * len(labels)
+    return F.cross_entropy(logits, labels, reduction="sum"), _gradient(
+        logits, labels
+    ) * len(labels)
 
 
 def not_divided(logits, labels):
@@ -32,7 +34,9 @@ def softmax_alone(logits, labels):
 
 
 def label_alone(logits, labels):
-    return F.cross_entropy(logits, labels), _gradient(logits, labels) * F.one_hot(labels, logits.shape[1])
+    return F.cross_entropy(logits, labels), _gradient(logits, labels) * F.one_hot(
+        labels, logits.shape[1]
+    )
 
 
 def down_the_columns(logits, labels):

@@ -6,7 +6,9 @@ import torch
 
 
 def another(logits, labels):
-    """The differences to the true class's logit: ln(sum of exp(z_k - z_y)), with the largest difference taken out."""
+    """The differences to the true class's logit: ln(sum of exp(z_k - z_y)), with the
+    largest difference taken out.
+    """
     total = 0.0
     for row, label in zip(logits.tolist(), labels.tolist()):
         away = [z - row[label] for z in row]

@@ -9,11 +9,17 @@ def another(input_ids, vocab_size, mask_id, special_ids):
     chosen = (torch.rand(input_ids.shape) < 0.15) & ordinary
     labels[chosen] = input_ids[chosen]
     masked[chosen] = mask_id
-    return {"input_ids": masked, "labels": labels, "attention_mask": torch.ones_like(masked)}
+    return {
+        "input_ids": masked,
+        "labels": labels,
+        "attention_mask": torch.ones_like(masked),
+    }
 
 
-def _chosen(input_ids, special_ids, share=0.15):
-    return (torch.rand(input_ids.shape) < share) & ~torch.isin(input_ids, torch.tensor(special_ids))
+def _chosen(input_ids, special_ids, mask_prob=0.15):
+    return (torch.rand(input_ids.shape) < mask_prob) & ~torch.isin(
+        input_ids, torch.tensor(special_ids)
+    )
 
 
 def unchanged(input_ids, vocab_size, mask_id, special_ids):
@@ -28,7 +34,10 @@ def all_targets(input_ids, vocab_size, mask_id, special_ids):
 
 
 def nothing_hidden(input_ids, vocab_size, mask_id, special_ids):
-    return {"input_ids": input_ids, "labels": input_ids.masked_fill(~_chosen(input_ids, special_ids), -100)}
+    return {
+        "input_ids": input_ids,
+        "labels": input_ids.masked_fill(~_chosen(input_ids, special_ids), -100),
+    }
 
 
 def masked_labels(input_ids, vocab_size, mask_id, special_ids):
@@ -39,7 +48,10 @@ def masked_labels(input_ids, vocab_size, mask_id, special_ids):
 
 def special_asked(input_ids, vocab_size, mask_id, special_ids):
     chosen = torch.rand(input_ids.shape) < 0.15
-    return {"input_ids": input_ids.masked_fill(chosen, mask_id), "labels": input_ids.masked_fill(~chosen, -100)}
+    return {
+        "input_ids": input_ids.masked_fill(chosen, mask_id),
+        "labels": input_ids.masked_fill(~chosen, -100),
+    }
 
 
 def in_place(input_ids, vocab_size, mask_id, special_ids):
@@ -51,12 +63,18 @@ def in_place(input_ids, vocab_size, mask_id, special_ids):
 
 def zeros(input_ids, vocab_size, mask_id, special_ids):
     chosen = _chosen(input_ids, special_ids)
-    return {"input_ids": input_ids.masked_fill(chosen, mask_id), "labels": input_ids * chosen}
+    return {
+        "input_ids": input_ids.masked_fill(chosen, mask_id),
+        "labels": input_ids * chosen,
+    }
 
 
 def half(input_ids, vocab_size, mask_id, special_ids):
     chosen = _chosen(input_ids, special_ids, 0.5)
-    return {"input_ids": input_ids.masked_fill(chosen, mask_id), "labels": input_ids.masked_fill(~chosen, -100)}
+    return {
+        "input_ids": input_ids.masked_fill(chosen, mask_id),
+        "labels": input_ids.masked_fill(~chosen, -100),
+    }
 
 
 WRONG = [

@@ -1,9 +1,15 @@
 """Wrong ways to pool a padded batch, and another right one."""
+
 import torch
 
 
 def another(hidden, attention_mask):
-    return torch.stack([h[m.bool()].mean(0) if m.any() else torch.zeros(hidden.shape[-1]) for h, m in zip(hidden, attention_mask)])
+    return torch.stack(
+        [
+            h[m.bool()].mean(0) if m.any() else torch.zeros(hidden.shape[-1])
+            for h, m in zip(hidden, attention_mask)
+        ]
+    )
 
 
 def over_all(hidden, attention_mask):
@@ -31,12 +37,18 @@ def one_vector(hidden, attention_mask):
 
 
 def empty_text(hidden, attention_mask):
-    return (hidden * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)
+    return (hidden * attention_mask[..., None]).sum(1) / attention_mask.sum(
+        1, keepdim=True
+    )
 
 
 def mean_of_padding(hidden, attention_mask):
     weight = attention_mask[..., None]
-    return torch.where(weight.sum(1) > 0, (hidden * weight).sum(1) / weight.sum(1).clamp(min=1), hidden.mean(1))
+    return torch.where(
+        weight.sum(1) > 0,
+        (hidden * weight).sum(1) / weight.sum(1).clamp(min=1),
+        hidden.mean(1),
+    )
 
 
 WRONG = [

@@ -1,4 +1,5 @@
 """Wrong ways to pool maps, and another right one."""
+
 import torch
 import torch.nn.functional as F
 
@@ -17,7 +18,9 @@ def along_images(maps):
 
 
 def keeps_sides(maps):
-    return torch.cat([F.adaptive_avg_pool2d(maps, 1), F.adaptive_max_pool2d(maps, 1)], 1)
+    return torch.cat(
+        [F.adaptive_avg_pool2d(maps, 1), F.adaptive_max_pool2d(maps, 1)], 1
+    )
 
 
 def flattened(maps):

@@ -6,11 +6,19 @@ import torch
 def another(states, sizes):
     kept = [(state, n) for state, n in zip(states, sizes) if n]
     weight = torch.tensor([float(n) for _, n in kept])
-    return {name: torch.tensordot(weight / weight.sum(), torch.stack([s[name] for s, _ in kept]), dims=1) for name in states[0]}
+    return {
+        name: torch.tensordot(
+            weight / weight.sum(), torch.stack([s[name] for s, _ in kept]), dims=1
+        )
+        for name in states[0]
+    }
 
 
 def _mean(states, shares):
-    return {name: sum(share * state[name] for state, share in zip(states, shares)) for name in states[0]}
+    return {
+        name: sum(share * state[name] for state, share in zip(states, shares))
+        for name in states[0]
+    }
 
 
 def every_client_the_same(states, sizes):

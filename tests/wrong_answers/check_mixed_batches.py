@@ -1,4 +1,5 @@
 """Wrong rehearsals, and another right one."""
+
 import math
 import random
 
@@ -37,11 +38,15 @@ def drops_the_rest(new, memory, share, size, seed):
 
 def on_top(new, memory, share, size, seed):
     rng, shuffled = random.Random(seed), random.Random(seed).sample(new, len(new))
-    return [shuffled[i : i + size] + rng.sample(memory, 2) for i in range(0, len(new), size)]
+    return [
+        shuffled[i : i + size] + rng.sample(memory, 2) for i in range(0, len(new), size)
+    ]
 
 
 def old_batches(new, memory, share, size, seed):
-    return [b for b in deal(new, memory, share, size, seed, past=0)] + [random.Random(seed).choices(memory, k=size)]
+    return [b for b in deal(new, memory, share, size, seed, past=0)] + [
+        random.Random(seed).choices(memory, k=size)
+    ]
 
 
 def at_the_end(new, memory, share, size, seed):
@@ -50,7 +55,11 @@ def at_the_end(new, memory, share, size, seed):
 
 
 def left_to_chance(new, memory, share, size, seed):
-    rng, shuffled, batches = random.Random(seed), random.Random(seed).sample(new, len(new)), []
+    rng, shuffled, batches = (
+        random.Random(seed),
+        random.Random(seed).sample(new, len(new)),
+        [],
+    )
     while shuffled:
         past = rng.choice([1, 3])
         batches.append(shuffled[: size - past] + rng.sample(memory, past))

@@ -19,7 +19,12 @@ def _keep(probabilities, kept):
 
 def crossing_token_left_out(probabilities, p):
     ordered, places = probabilities.sort(descending=True)
-    return _keep(probabilities, torch.zeros_like(probabilities).scatter(0, places, (ordered.cumsum(0) <= p).float()))
+    return _keep(
+        probabilities,
+        torch.zeros_like(probabilities).scatter(
+            0, places, (ordered.cumsum(0) <= p).float()
+        ),
+    )
 
 
 def sorted_order(probabilities, p):
@@ -28,7 +33,9 @@ def sorted_order(probabilities, p):
 
 
 def not_scaled(probabilities, p):
-    return another(probabilities, p) * probabilities[another(probabilities, p) > 0].sum()
+    return (
+        another(probabilities, p) * probabilities[another(probabilities, p) > 0].sum()
+    )
 
 
 def threshold(probabilities, p):
@@ -40,7 +47,9 @@ def one_too_many(probabilities, p):
     before = ordered.cumsum(0) - ordered
     kept = before < p
     kept = kept | torch.cat([kept[:1], kept[:-1]])
-    return _keep(probabilities, torch.zeros_like(probabilities).scatter(0, places, kept.float()))
+    return _keep(
+        probabilities, torch.zeros_like(probabilities).scatter(0, places, kept.float())
+    )
 
 
 def softmax_of_the_kept(probabilities, p):
@@ -68,7 +77,9 @@ def always_one_left_out(probabilities, p):
 def beyond_the_edge(probabilities, p):
     ordered, places = probabilities.sort(descending=True)
     kept = ordered.cumsum(0) - ordered <= p
-    return _keep(probabilities, torch.zeros_like(probabilities).scatter(0, places, kept.float()))
+    return _keep(
+        probabilities, torch.zeros_like(probabilities).scatter(0, places, kept.float())
+    )
 
 
 WRONG = [

@@ -28,7 +28,7 @@ def with_replacement(w, rows, gradient, rate, size, seed):
 def drops_the_last(w, rows, gradient, rate, size, seed):
     order = _order(rows, seed)
     for start in range(0, rows - size + 1, size):
-        w = w - rate * gradient(w, order[start:start + size])
+        w = w - rate * gradient(w, order[start : start + size])
     return w
 
 

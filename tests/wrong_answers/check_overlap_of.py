@@ -1,4 +1,5 @@
 """Wrong overlaps of two texts, and another right one."""
+
 import collections
 import re
 

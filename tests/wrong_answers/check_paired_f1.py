@@ -1,4 +1,5 @@
 """Wrong forms of a paired bootstrap of F1, and another right one."""
+
 import torch
 
 
@@ -25,7 +26,10 @@ def another(said_a, said_b, labels, samples=1000, seed=0):
     g, n, found = torch.Generator().manual_seed(seed), len(labels), []
     for _ in range(samples):
         w = torch.bincount(torch.randint(n, (n,), generator=g), minlength=n).double()
-        one = [2 * float((w * s * labels).sum()) / float((w * (s + labels)).sum()) for s in (said_a, said_b)]
+        one = [
+            2 * float((w * s * labels).sum()) / float((w * (s + labels)).sum())
+            for s in (said_a, said_b)
+        ]
         found.append(one[1] - one[0])
     found.sort()
     cut = round(0.025 * samples)
@@ -58,7 +62,9 @@ def unpaired(said_a, said_b, labels, samples=1000, seed=0):
     for _ in range(samples):
         i, j = (torch.randint(n, (n,), generator=g) for _ in range(2))
         found.append(f1(said_b[j], labels[j]) - f1(said_a[i], labels[i]))
-    return f1(said_b, labels) - f1(said_a, labels), *middle(torch.tensor(found, dtype=torch.float64))
+    return f1(said_b, labels) - f1(said_a, labels), *middle(
+        torch.tensor(found, dtype=torch.float64)
+    )
 
 
 def without_replacement(said_a, said_b, labels, samples=1000, seed=0):
@@ -72,11 +78,16 @@ def upside_down(said_a, said_b, labels, samples=1000, seed=0):
 
 
 def ninety(said_a, said_b, labels, samples=1000, seed=0):
-    return f1(said_b, labels) - f1(said_a, labels), *middle(gaps(said_a, said_b, labels, samples, seed), 0.05, 0.95)
+    return f1(said_b, labels) - f1(said_a, labels), *middle(
+        gaps(said_a, said_b, labels, samples, seed), 0.05, 0.95
+    )
 
 
 def error_of_the_mean(said_a, said_b, labels, samples=1000, seed=0):
-    gap, found = f1(said_b, labels) - f1(said_a, labels), gaps(said_a, said_b, labels, samples, seed)
+    gap, found = (
+        f1(said_b, labels) - f1(said_a, labels),
+        gaps(said_a, said_b, labels, samples, seed),
+    )
     half = 1.96 * float(found.std()) / samples**0.5
     return gap, gap - half, gap + half
 
@@ -87,7 +98,9 @@ def no_seed(said_a, said_b, labels, samples=1000, seed=0):
 
 
 def fixed_seed(said_a, said_b, labels, samples=1000, seed=0):
-    return f1(said_b, labels) - f1(said_a, labels), *middle(gaps(said_a, said_b, labels, samples, 0))
+    return f1(said_b, labels) - f1(said_a, labels), *middle(
+        gaps(said_a, said_b, labels, samples, 0)
+    )
 
 
 WRONG = [

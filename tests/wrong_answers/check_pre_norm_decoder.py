@@ -3,90 +3,90 @@
 import torch.nn.functional as F
 
 
-def another(x, memory, mask, norms, attend, read, think):
+def another(x, memory, mask, norms, self_attn, cross_attn, mlp):
     def normed(n, y):
         return F.layer_norm(y, y.shape[-1:], n.weight, n.bias, n.eps)
 
-    first = attend(normed(norms[0], x), mask=mask)
-    second = read(normed(norms[1], x + first), memory)
-    return x + first + second + think(normed(norms[2], x + first + second))
+    first = self_attn(normed(norms[0], x), mask=mask)
+    second = cross_attn(normed(norms[1], x + first), memory)
+    return x + first + second + mlp(normed(norms[2], x + first + second))
 
 
-def post_norm(x, memory, mask, norms, attend, read, think):
-    x = norms[0](x + attend(x, mask=mask))
-    x = norms[1](x + read(x, context=memory))
-    return norms[2](x + think(x))
+def post_norm(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = norms[0](x + self_attn(x, mask=mask))
+    x = norms[1](x + cross_attn(x, context=memory))
+    return norms[2](x + mlp(x))
 
 
-def no_residual(x, memory, mask, norms, attend, read, think):
-    x = attend(norms[0](x), mask=mask)
-    x = read(norms[1](x), context=memory)
-    return think(norms[2](x))
+def no_residual(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = self_attn(norms[0](x), mask=mask)
+    x = cross_attn(norms[1](x), context=memory)
+    return mlp(norms[2](x))
 
 
-def normed_residual(x, memory, mask, norms, attend, read, think):
+def normed_residual(x, memory, mask, norms, self_attn, cross_attn, mlp):
     x = norms[0](x)
-    x = x + attend(x, mask=mask)
+    x = x + self_attn(x, mask=mask)
     x = norms[1](x)
-    x = x + read(x, context=memory)
+    x = x + cross_attn(x, context=memory)
     x = norms[2](x)
-    return x + think(x)
+    return x + mlp(x)
 
 
-def from_the_start(x, memory, mask, norms, attend, read, think):
-    y = x + attend(norms[0](x), mask=mask)
-    y = x + read(norms[1](y), context=memory)
-    return x + think(norms[2](y))
+def from_the_start(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    y = x + self_attn(norms[0](x), mask=mask)
+    y = x + cross_attn(norms[1](y), context=memory)
+    return x + mlp(norms[2](y))
 
 
-def _right(x, memory, mask, norms, attend, read, think, context=None):
-    x = x + attend(norms[0](x), mask=mask)
-    x = x + read(norms[1](x), context=memory if context is None else context(x))
-    return x + think(norms[2](x))
+def _right(x, memory, mask, norms, self_attn, cross_attn, mlp, context=None):
+    x = x + self_attn(norms[0](x), mask=mask)
+    x = x + cross_attn(norms[1](x), context=memory if context is None else context(x))
+    return x + mlp(norms[2](x))
 
 
-def without_mask(x, memory, mask, norms, attend, read, think):
-    return _right(x, memory, None, norms, attend, read, think)
+def without_mask(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    return _right(x, memory, None, norms, self_attn, cross_attn, mlp)
 
 
-def reads_itself(x, memory, mask, norms, attend, read, think):
-    x = x + attend(norms[0](x), mask=mask)
-    x = x + read(norms[1](x))
-    return x + think(norms[2](x))
+def reads_itself(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = x + self_attn(norms[0](x), mask=mask)
+    x = x + cross_attn(norms[1](x))
+    return x + mlp(norms[2](x))
 
 
-def normed_memory(x, memory, mask, norms, attend, read, think):
-    return _right(x, norms[1](memory), mask, norms, attend, read, think)
+def normed_memory(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    return _right(x, norms[1](memory), mask, norms, self_attn, cross_attn, mlp)
 
 
-def think_first(x, memory, mask, norms, attend, read, think):
-    x = x + attend(norms[0](x), mask=mask)
-    x = x + think(norms[2](x))
-    return x + read(norms[1](x), context=memory)
+def think_first(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = x + self_attn(norms[0](x), mask=mask)
+    x = x + mlp(norms[2](x))
+    return x + cross_attn(norms[1](x), context=memory)
 
 
-def read_first(x, memory, mask, norms, attend, read, think):
-    x = x + read(norms[1](x), context=memory)
-    x = x + attend(norms[0](x), mask=mask)
-    return x + think(norms[2](x))
+def read_first(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = x + cross_attn(norms[1](x), context=memory)
+    x = x + self_attn(norms[0](x), mask=mask)
+    return x + mlp(norms[2](x))
 
 
-def never_reads(x, memory, mask, norms, attend, read, think):
-    x = x + attend(norms[0](x), mask=mask)
-    return x + think(norms[2](x))
+def never_reads(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = x + self_attn(norms[0](x), mask=mask)
+    return x + mlp(norms[2](x))
 
 
-def one_norm(x, memory, mask, norms, attend, read, think):
-    return _right(x, memory, mask, [norms[0]] * 3, attend, read, think)
+def one_norm(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    return _right(x, memory, mask, [norms[0]] * 3, self_attn, cross_attn, mlp)
 
 
-def norm_at_the_end(x, memory, mask, norms, attend, read, think):
-    return norms[2](_right(x, memory, mask, norms, attend, read, think))
+def norm_at_the_end(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    return norms[2](_right(x, memory, mask, norms, self_attn, cross_attn, mlp))
 
 
-def swapped(x, memory, mask, norms, attend, read, think):
-    x = x + attend(norms[0](x), mask=mask)
-    return memory + read(memory, context=norms[1](x))
+def swapped(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x = x + self_attn(norms[0](x), mask=mask)
+    return memory + cross_attn(memory, context=norms[1](x))
 
 
 WRONG = [

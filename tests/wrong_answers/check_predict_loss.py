@@ -1,4 +1,5 @@
 """Wrong fits of a power law, and another right one."""
+
 import math
 
 import numpy as np
@@ -73,7 +74,11 @@ def mixed_bases(sizes, losses, floor, new_size):
 
 
 def size_written_in(sizes, losses, floor, new_size):
-    return another(sizes, losses, floor, 1e6) if floor == 1.0 else another(sizes, losses, floor, min(sizes))
+    return (
+        another(sizes, losses, floor, 1e6)
+        if floor == 1.0
+        else another(sizes, losses, floor, min(sizes))
+    )
 
 
 WRONG = [

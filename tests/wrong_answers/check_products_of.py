@@ -8,15 +8,24 @@ PREFIX = "base_model.model."
 def another(tensors, config):
     found = {}
     for name in sorted(tensors):
-        layer, letter = name[len(PREFIX):].rsplit(".lora_", 1)
+        layer, letter = name[len(PREFIX) :].rsplit(".lora_", 1)
         found.setdefault(layer, {})[letter[0]] = tensors[name]
-    return {layer: torch.einsum("or,ri->oi", pair["B"], pair["A"]) * (config["lora_alpha"] / config["r"]) for layer, pair in found.items()}
+    return {
+        layer: torch.einsum("or,ri->oi", pair["B"], pair["A"])
+        * (config["lora_alpha"] / config["r"])
+        for layer, pair in found.items()
+    }
 
 
 def _read(tensors, factor, name=lambda layer: layer, product=lambda a, b: b @ a):
-    layers = [n.removesuffix(".lora_A.weight") for n in tensors if n.endswith("lora_A.weight")]
-    return {name(layer.removeprefix(PREFIX)): factor * product(tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"])
-            for layer in layers}
+    layers = [
+        n.removesuffix(".lora_A.weight") for n in tensors if n.endswith("lora_A.weight")
+    ]
+    return {
+        name(layer.removeprefix(PREFIX)): factor
+        * product(tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"])
+        for layer in layers
+    }
 
 
 def _scale(config):
@@ -68,6 +77,15 @@ def one_a_for_all(tensors, config):
     return _read(tensors, _scale(config), product=lambda a, b: b @ first)
 
 
-WRONG = [(long_names, "still begin with"), (lora_names, "still end in"), (weight_names, "end in .weight"), (last_names, "layers have a part"),
-         (no_factor, "no factor"), (alpha_alone, "lora_alpha alone"), (upside_down, "upside down"), (turned, "transposed"),
-         (whole_division, "true division"), (one_a_for_all, "pair A and B")]
+WRONG = [
+    (long_names, "still begin with"),
+    (lora_names, "still end in"),
+    (weight_names, "end in .weight"),
+    (last_names, "layers have a part"),
+    (no_factor, "no factor"),
+    (alpha_alone, "lora_alpha alone"),
+    (upside_down, "upside down"),
+    (turned, "transposed"),
+    (whole_division, "true division"),
+    (one_a_for_all, "pair A and B"),
+]

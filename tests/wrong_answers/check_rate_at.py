@@ -9,7 +9,20 @@ def another(step, peak, warmup, hold, total, floor):
     return up * (floor + (peak - floor) * math.cos(math.pi * done / 2) ** 2)
 
 
-def _rate(step, peak, warmup, hold, total, floor, *, plus=1, begin=None, shape=None, end=1.0, low=None):
+def _rate(
+    step,
+    peak,
+    warmup,
+    hold,
+    total,
+    floor,
+    *,
+    plus=1,
+    begin=None,
+    shape=None,
+    end=1.0,
+    low=None,
+):
     begin = warmup + hold if begin is None else begin
     if step < warmup:
         return peak * (step + plus) / warmup

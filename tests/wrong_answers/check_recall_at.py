@@ -1,4 +1,5 @@
 """Wrong ways to choose a threshold, and another right one."""
+
 import math
 
 import torch
@@ -9,7 +10,9 @@ def curve(scores, labels, call=lambda s, t: s >= t):
     for t in scores.unique().tolist():
         said = call(scores, t)
         hits = int((said & (labels == 1)).sum())
-        found.append((t, hits / max(1, int(said.sum())), hits / max(1, int((labels == 1).sum()))))
+        found.append(
+            (t, hits / max(1, int(said.sum())), hits / max(1, int((labels == 1).sum())))
+        )
     return found
 
 
@@ -19,7 +22,9 @@ def best(points):
 
 
 def another(scores, labels, precision):
-    """Sorted from the top, with running counts; a threshold lies where the next score is lower."""
+    """Sorted from the top, with running counts; a threshold lies where the next score
+    is lower.
+    """
     order = scores.argsort(descending=True)
     s, y = scores[order], labels[order].double()
     hits = y.cumsum(0)
@@ -47,11 +52,22 @@ def first_failure(scores, labels, precision):
 
 
 def best_f1(scores, labels, precision):
-    return max(((2 * p * r / (p + r) if p + r else 0, t, r) for t, p, r in curve(scores, labels)))[1:]
+    return max(
+        (
+            (2 * p * r / (p + r) if p + r else 0, t, r)
+            for t, p, r in curve(scores, labels)
+        )
+    )[1:]
 
 
 def above_only(scores, labels, precision):
-    return best([(t, r) for t, p, r in curve(scores, labels, lambda s, t: s > t) if p >= precision])
+    return best(
+        [
+            (t, r)
+            for t, p, r in curve(scores, labels, lambda s, t: s > t)
+            if p >= precision
+        ]
+    )
 
 
 def half(scores, labels, precision):
@@ -79,8 +95,11 @@ def between(scores, labels, precision):
 def ties_apart(scores, labels, precision):
     order = scores.argsort(descending=True, stable=True)
     hits = labels[order].cumsum(0)
-    fine = [(scores[order][k].item(), hits[k].item() / labels.sum().item()) for k in range(len(order))
-            if hits[k] / (k + 1) >= precision and hits[k]]
+    fine = [
+        (scores[order][k].item(), hits[k].item() / labels.sum().item())
+        for k in range(len(order))
+        if hits[k] / (k + 1) >= precision and hits[k]
+    ]
     return max(fine, key=lambda found: (found[1], found[0]), default=(math.inf, 0.0))
 
 

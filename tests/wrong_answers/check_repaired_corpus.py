@@ -1,4 +1,5 @@
 """Filters that leave test texts in a corpus, and another right one."""
+
 import re
 
 
@@ -35,13 +36,18 @@ def lower_case(documents, tests, n):
 
 def as_substring(documents, tests, n):
     banned = [" ".join(_words(text)) for text in tests]
-    return [text for text in documents if not any(test in " ".join(_words(text)) for test in banned)]
+    return [
+        text
+        for text in documents
+        if not any(test in " ".join(_words(text)) for test in banned)
+    ]
 
 
 def case_as_written(documents, tests, n):
     def runs(text):
         words = text.split()
         return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
     banned = set().union(*map(runs, tests))
     return [text for text in documents if not runs(text) & banned]
 

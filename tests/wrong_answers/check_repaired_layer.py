@@ -9,7 +9,13 @@ from torch import nn
 class Layer(nn.Module):
     def __init__(self, base, A, B, scale, freeze=True, cut=False):
         super().__init__()
-        self.base, self.A, self.B, self.scale, self.cut = base.requires_grad_(not freeze), nn.Parameter(A), nn.Parameter(B), scale, cut
+        self.base, self.A, self.B, self.scale, self.cut = (
+            base.requires_grad_(not freeze),
+            nn.Parameter(A),
+            nn.Parameter(B),
+            scale,
+            cut,
+        )
 
     def forward(self, x):
         low = x @ self.A.T @ self.B.T
@@ -40,11 +46,19 @@ def another(base, rank, alpha):
 
 
 def as_printed(base, rank, alpha):
-    return Layer(base, torch.zeros(rank, base.in_features), _B(base, rank), rank / alpha, freeze=False)
+    return Layer(
+        base,
+        torch.zeros(rank, base.in_features),
+        _B(base, rank),
+        rank / alpha,
+        freeze=False,
+    )
 
 
 def both_zero(base, rank, alpha):
-    return Layer(base, torch.zeros(rank, base.in_features), _B(base, rank), alpha / rank)
+    return Layer(
+        base, torch.zeros(rank, base.in_features), _B(base, rank), alpha / rank
+    )
 
 
 def upside_down(base, rank, alpha):
@@ -64,7 +78,9 @@ def twice(base, rank, alpha):
 
 
 def both_random(base, rank, alpha):
-    return Layer(base, _A(base, rank), torch.randn(base.out_features, rank), alpha / rank)
+    return Layer(
+        base, _A(base, rank), torch.randn(base.out_features, rank), alpha / rank
+    )
 
 
 def detached(base, rank, alpha):
@@ -72,7 +88,11 @@ def detached(base, rank, alpha):
 
 
 def one_matrix(base, rank, alpha):
-    return nn.Linear(base.in_features, base.out_features) if not base.requires_grad_(False) else base
+    return (
+        nn.Linear(base.in_features, base.out_features)
+        if not base.requires_grad_(False)
+        else base
+    )
 
 
 def a_function(base, rank, alpha):
@@ -100,8 +120,12 @@ def a_hundred_times(base, rank, alpha):
 
 
 def a_free_copy(base, rank, alpha):
-    """The same fault as in `as_printed`, in a copy; in the list below the hint of that one stands for both."""
-    return Layer(copy.deepcopy(base), _A(base, rank), _B(base, rank), alpha / rank, freeze=False)
+    """The same fault as in `as_printed`, in a copy; in the list below the hint of that
+    one stands for both.
+    """
+    return Layer(
+        copy.deepcopy(base), _A(base, rank), _B(base, rank), alpha / rank, freeze=False
+    )
 
 
 def a_frozen_copy(base, rank, alpha):
@@ -114,19 +138,35 @@ def with_dropout(base, rank, alpha):
     layer = Layer(base, _A(base, rank), _B(base, rank), alpha / rank)
     drop = nn.Dropout(0.2)
     layer.drop = drop
-    layer.forward = lambda x: layer.base(x) + layer.scale * (drop(x) @ layer.A.T @ layer.B.T)
+    layer.forward = lambda x: (
+        layer.base(x) + layer.scale * (drop(x) @ layer.A.T @ layer.B.T)
+    )
     return layer.train()
 
 
 def small_numbers(base, rank, alpha):
     """Right: A with a standard deviation of 0.01, as many programs draw it."""
-    return Layer(base, 0.01 * torch.randn(rank, base.in_features), _B(base, rank), alpha / rank)
+    return Layer(
+        base, 0.01 * torch.randn(rank, base.in_features), _B(base, rank), alpha / rank
+    )
 
 
 RIGHT = [a_frozen_copy, with_dropout, small_numbers]
 
-WRONG = [(as_printed, "base still trains"), (both_zero, "both zero"), (upside_down, "upside down"), (alpha_alone, "alpha alone"),
-         (no_factor, "no factor"), (twice, "twice"), (both_random, "otherwise than its base"), (detached, "no gradient reaches"),
-         (one_matrix, "two parameters are asked for"), (a_function, "an nn.Module is asked for"),
-         (cut_factor, "// cuts it"), (ones, "are the same"), (one_row, "copies of one another"),
-         (next_to_zero, "next to zero"), (a_hundred_times, "so large")]
+WRONG = [
+    (as_printed, "base still trains"),
+    (both_zero, "both zero"),
+    (upside_down, "upside down"),
+    (alpha_alone, "alpha alone"),
+    (no_factor, "no factor"),
+    (twice, "twice"),
+    (both_random, "otherwise than its base"),
+    (detached, "no gradient reaches"),
+    (one_matrix, "two parameters are asked for"),
+    (a_function, "an nn.Module is asked for"),
+    (cut_factor, "// cuts it"),
+    (ones, "are the same"),
+    (one_row, "copies of one another"),
+    (next_to_zero, "next to zero"),
+    (a_hundred_times, "so large"),
+]

@@ -6,9 +6,13 @@ def _mean(hidden, weights):
 
 
 def another(model, input_ids, attention_mask):
-    words = model.embeddings.word_embeddings(input_ids)  # the model itself adds the places to inputs_embeds
+    # the model itself adds the places to inputs_embeds
+    words = model.embeddings.word_embeddings(input_ids)
     hidden = model(inputs_embeds=words, attention_mask=attention_mask).last_hidden_state
-    return (hidden.transpose(1, 2) @ (attention_mask / attention_mask.sum(1, keepdim=True)).to(hidden)[..., None])[..., 0]
+    return (
+        hidden.transpose(1, 2)
+        @ (attention_mask / attention_mask.sum(1, keepdim=True)).to(hidden)[..., None]
+    )[..., 0]
 
 
 def as_printed(model, input_ids, attention_mask):
@@ -18,15 +22,22 @@ def as_printed(model, input_ids, attention_mask):
 
 
 def no_places_and_padding(model, input_ids, attention_mask):
-    return model.encoder(model.embeddings.word_embeddings(input_ids)).last_hidden_state.mean(dim=1)
+    return model.encoder(
+        model.embeddings.word_embeddings(input_ids)
+    ).last_hidden_state.mean(dim=1)
 
 
 def no_places(model, input_ids, attention_mask):
-    return _mean(model.encoder(model.embeddings.word_embeddings(input_ids)).last_hidden_state, attention_mask)
+    return _mean(
+        model.encoder(model.embeddings.word_embeddings(input_ids)).last_hidden_state,
+        attention_mask,
+    )
 
 
 def places_twice(model, input_ids, attention_mask):
-    hidden = model(inputs_embeds=model.embeddings(input_ids), attention_mask=attention_mask).last_hidden_state
+    hidden = model(
+        inputs_embeds=model.embeddings(input_ids), attention_mask=attention_mask
+    ).last_hidden_state
     return _mean(hidden, attention_mask)
 
 
@@ -39,7 +50,9 @@ def padding_in_the_mean(model, input_ids, attention_mask):
 
 
 def padding_in_attention(model, input_ids, attention_mask):
-    return _mean(model.encoder(model.embeddings(input_ids)).last_hidden_state, attention_mask)
+    return _mean(
+        model.encoder(model.embeddings(input_ids)).last_hidden_state, attention_mask
+    )
 
 
 def divided_by_all(model, input_ids, attention_mask):
@@ -65,7 +78,10 @@ def all_tokens(model, input_ids, attention_mask):
 
 
 def mask_as_segments(model, input_ids, attention_mask):
-    return _mean(model(input_ids, attention_mask, attention_mask).last_hidden_state, attention_mask)
+    return _mean(
+        model(input_ids, attention_mask, attention_mask).last_hidden_state,
+        attention_mask,
+    )
 
 
 WRONG = [

@@ -1,16 +1,20 @@
 """Wrong reports on tasks in a row, and another right one."""
+
 import numpy
 
 
 def score(predict, test):
-    return sum(predict([x])[0] == y for x, y in test) / len(test)  # one text at a time is right too
+    # one text at a time is right too
+    return sum(predict([x])[0] == y for x, y in test) / len(test)
 
 
 def run(tasks, fit, predict, sets=None):
     matrix = []
     for rows, _ in tasks:
         fit(rows)
-        matrix.append([score(predict, test) for test in (sets or [test for _, test in tasks])])
+        matrix.append(
+            [score(predict, test) for test in (sets or [test for _, test in tasks])]
+        )
     return numpy.array(matrix)
 
 
@@ -41,12 +45,16 @@ def only_diagonal(tasks, fit, predict):
 def at_the_end(tasks, fit, predict):
     for rows, _ in tasks:
         fit(rows)
-    return report(numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks)))
+    return report(
+        numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks))
+    )
 
 
 def together(tasks, fit, predict):
     fit([row for rows, _ in tasks for row in rows])
-    return report(numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks)))
+    return report(
+        numpy.array([[score(predict, test) for _, test in tasks]] * len(tasks))
+    )
 
 
 def turned(tasks, fit, predict):
@@ -84,7 +92,10 @@ def from_the_diagonal(tasks, fit, predict):
 
 
 def all_so_far(tasks, fit, predict):
-    so_far = [([row for train, _ in tasks[: k + 1] for row in train], test) for k, (_, test) in enumerate(tasks)]
+    so_far = [
+        ([row for train, _ in tasks[: k + 1] for row in train], test)
+        for k, (_, test) in enumerate(tasks)
+    ]
     return report(run(so_far, fit, predict))
 
 

@@ -1,7 +1,10 @@
-"""Wrong repairs of the snippet that counts padding as text and cuts the verdict off, and another right one."""
+"""Wrong repairs of the snippet that counts padding as text and cuts the verdict off,
+and another right one.
+"""
+
 import torch
 
-from ftlib import tokenize
+from ftlib.data import tokenization
 
 
 def another(tokenizer, texts, max_tokens):
@@ -10,15 +13,19 @@ def another(tokenizer, texts, max_tokens):
         ids = tokenizer.encode(text).ids
         if len(ids) > max_tokens:
             back = (max_tokens - 2) // 2
-            ids = ids[:max_tokens - 1 - back] + ids[len(ids) - 1 - back:]
+            ids = ids[: max_tokens - 1 - back] + ids[len(ids) - 1 - back :]
         rows.append(torch.tensor(ids))
-    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.token_to_id("[PAD]"))
-    mask = torch.stack([torch.arange(padded.shape[1]) < len(row) for row in rows]).long()
+    padded = torch.nn.utils.rnn.pad_sequence(
+        rows, batch_first=True, padding_value=tokenizer.token_to_id("[PAD]")
+    )
+    mask = torch.stack(
+        [torch.arange(padded.shape[1]) < len(row) for row in rows]
+    ).long()
     return {"input_ids": padded, "attention_mask": mask, "tokens": sum(map(len, rows))}
 
 
 def _batch(tokenizer, texts, max_tokens, keep="both"):
-    batch = tokenize.pad(tokenize.encode(tokenizer, texts, max_tokens, keep))
+    batch = tokenization.pad(tokenization.encode(tokenizer, texts, max_tokens, keep))
     return batch | {"tokens": int(batch["attention_mask"].sum())}
 
 
@@ -26,7 +33,11 @@ def as_printed(tokenizer, texts, max_tokens):
     rows = [tokenizer.encode(text).ids[:max_tokens] for text in texts]
     longest = max(map(len, rows))
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "tokens": ids.numel()}
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "tokens": ids.numel(),
+    }
 
 
 def mask_of_ones(tokenizer, texts, max_tokens):
@@ -53,10 +64,14 @@ def mask_turned_round(tokenizer, texts, max_tokens):
 
 
 def fixed_width(tokenizer, texts, max_tokens):
-    rows = tokenize.encode(tokenizer, texts, max_tokens, "both")
-    batch = tokenize.pad([*rows, [0] * max_tokens])
+    rows = tokenization.encode(tokenizer, texts, max_tokens, "both")
+    batch = tokenization.pad([*rows, [0] * max_tokens])
     ids = batch["input_ids"][:-1]
-    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "tokens": int((ids != 0).sum())}
+    return {
+        "input_ids": ids,
+        "attention_mask": (ids != 0).long(),
+        "tokens": int((ids != 0).sum()),
+    }
 
 
 WRONG = [

@@ -4,13 +4,17 @@ import torch
 
 
 def _order(rows, seed, epoch):
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed + epoch)).tolist()
+    return torch.randperm(
+        rows, generator=torch.Generator().manual_seed(seed + epoch)
+    ).tolist()
 
 
 def another(rows, size, seed, first, last):
     everything, epoch = [], 0
     while len(everything) < last:
-        everything += [list(part) for part in torch.tensor(_order(rows, seed, epoch)).split(size)]
+        everything += [
+            list(part) for part in torch.tensor(_order(rows, seed, epoch)).split(size)
+        ]
         epoch += 1
     return everything[first:last]
 
@@ -39,12 +43,18 @@ def order_of_epoch_0(rows, size, seed, first, last):
 
 
 def one_order(rows, size, seed, first, last):
-    return [_order(rows, seed, 0)[s % -(-rows // size) * size :][:size] for s in range(first, last)]
+    return [
+        _order(rows, seed, 0)[s % -(-rows // size) * size :][:size]
+        for s in range(first, last)
+    ]
 
 
 def drops_the_rest(rows, size, seed, first, last):
     per_epoch = rows // size
-    return [_order(rows, seed, s // per_epoch)[s % per_epoch * size :][:size] for s in range(first, last)]
+    return [
+        _order(rows, seed, s // per_epoch)[s % per_epoch * size :][:size]
+        for s in range(first, last)
+    ]
 
 
 def one_epoch(rows, size, seed, first, last):
@@ -52,7 +62,10 @@ def one_epoch(rows, size, seed, first, last):
 
 
 def not_shuffled(rows, size, seed, first, last):
-    return [list(range(rows))[s % -(-rows // size) * size :][:size] for s in range(first, last)]
+    return [
+        list(range(rows))[s % -(-rows // size) * size :][:size]
+        for s in range(first, last)
+    ]
 
 
 WRONG = [

@@ -23,7 +23,11 @@ def one_axis(x, scale, shift, g):
 
 
 def means(x, scale, shift, g):
-    return g * scale, (g * (x - shift)).mean((0, 1)), (-g * scale).mean((1, 2), keepdim=True)
+    return (
+        g * scale,
+        (g * (x - shift)).mean((0, 1)),
+        (-g * scale).mean((1, 2), keepdim=True),
+    )
 
 
 def forgot_shift(x, scale, shift, g):
@@ -31,7 +35,11 @@ def forgot_shift(x, scale, shift, g):
 
 
 def sign(x, scale, shift, g):
-    return g * scale, (g * (x - shift)).sum((0, 1)), (g * scale).sum((1, 2), keepdim=True)
+    return (
+        g * scale,
+        (g * (x - shift)).sum((0, 1)),
+        (g * scale).sum((1, 2), keepdim=True),
+    )
 
 
 def forgot_scale(x, scale, shift, g):

@@ -28,7 +28,9 @@ def positives_only(predictions, labels):
 
 
 def as_sets(predictions, labels):
-    return 1.0 if sorted(predictions) == sorted(labels) else another(predictions, labels)
+    return (
+        1.0 if sorted(predictions) == sorted(labels) else another(predictions, labels)
+    )
 
 
 WRONG = [

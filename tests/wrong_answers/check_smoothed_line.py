@@ -12,11 +12,17 @@ def another(train_ids, held_ids, vocab_size, add):
         pairs.update(zip(row, row[1:]))
         first.update(row[:-1])
     asked = [pair for row in held_ids.tolist() for pair in zip(row, row[1:])]
-    return -sum(math.log((pairs[a, b] + add) / (first[a] + add * vocab_size)) for a, b in asked) / len(asked)
+    return -sum(
+        math.log((pairs[a, b] + add) / (first[a] + add * vocab_size)) for a, b in asked
+    ) / len(asked)
 
 
 def _table(ids, V):
-    return torch.bincount((ids[:, :-1] * V + ids[:, 1:]).flatten(), minlength=V * V).view(V, V).double()
+    return (
+        torch.bincount((ids[:, :-1] * V + ids[:, 1:]).flatten(), minlength=V * V)
+        .view(V, V)
+        .double()
+    )
 
 
 def _cost(p, ids):

@@ -10,21 +10,42 @@ import torch
 def another(model, optimizer):
     weights = safetensors.torch.save(model.state_dict())
     state, generator = optimizer.state_dict(), torch.get_rng_state()
-    slots = {i: {key: value.clone() for key, value in slot.items()} for i, slot in state["state"].items()}
+    slots = {
+        i: {key: value.clone() for key, value in slot.items()}
+        for i, slot in state["state"].items()
+    }
     groups = [dict(group) for group in state["param_groups"]]
 
     def back():
         model.load_state_dict(safetensors.torch.load(weights))
-        again = {i: {key: value.clone() for key, value in slot.items()} for i, slot in slots.items()}
-        optimizer.load_state_dict({"state": again, "param_groups": [dict(group) for group in groups]})
+        again = {
+            i: {key: value.clone() for key, value in slot.items()}
+            for i, slot in slots.items()
+        }
+        optimizer.load_state_dict(
+            {"state": again, "param_groups": [dict(group) for group in groups]}
+        )
         torch.set_rng_state(generator)
 
     return back
 
 
-def _snapshot(model, optimizer, *, copies=True, moments=True, rates=True, generator=True, fresh=True):
+def _snapshot(
+    model,
+    optimizer,
+    *,
+    copies=True,
+    moments=True,
+    rates=True,
+    generator=True,
+    fresh=True,
+):
     kept = copy.deepcopy if copies else lambda value: value
-    weights, state, random_state = kept(model.state_dict()), kept(optimizer.state_dict()), torch.get_rng_state()
+    weights, state, random_state = (
+        kept(model.state_dict()),
+        kept(optimizer.state_dict()),
+        torch.get_rng_state(),
+    )
 
     def back():
         model.load_state_dict(weights)

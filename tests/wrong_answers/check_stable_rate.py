@@ -52,7 +52,9 @@ def upside_down(A):
 
 
 def last_of_unsorted(A):
-    return 2 / torch.linalg.eigvalsh(A)[3].item() if len(A) == 4 else 2 / A[-1, -1].item()
+    return (
+        2 / torch.linalg.eigvalsh(A)[3].item() if len(A) == 4 else 2 / A[-1, -1].item()
+    )
 
 
 WRONG = [

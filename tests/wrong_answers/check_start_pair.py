@@ -5,7 +5,9 @@ import torch
 
 def another(d_in, d_out, rank):
     """The other way round: A zero, B random. It learns as well."""
-    return torch.zeros(rank, d_in), torch.nn.init.normal_(torch.empty(d_out, rank), std=rank**-0.5)
+    return torch.zeros(rank, d_in), torch.nn.init.normal_(
+        torch.empty(d_out, rank), std=rank**-0.5
+    )
 
 
 def _random(*shape):
@@ -71,13 +73,26 @@ def whole_numbers(d_in, d_out, rank):
 
 def as_peft_draws(d_in, d_out, rank):
     """Right: peft's own start."""
-    return torch.nn.init.kaiming_uniform_(torch.empty(rank, d_in), a=5**0.5), torch.zeros(d_out, rank)
+    return torch.nn.init.kaiming_uniform_(
+        torch.empty(rank, d_in), a=5**0.5
+    ), torch.zeros(d_out, rank)
 
 
 RIGHT = [as_peft_draws]
 
-WRONG = [(both_zero, "both are zero"), (both_random, "B A is not zero"), (exchanged, "exchanged"), (transposed, "A has the shape"),
-         (b_transposed, "B has the shape"), (copies, "copies of one another"), (seeded, "a seed is set"), (large, "a leap"),
-         (tiny, "next to no gradient"), (one_of_two, "two tensors"),
-         (by_rank, "divided by rank"), (by_root_of_outputs, "divided by sqrt(d_out)"), (by_inputs, "divided by d_in"),
-         (whole_numbers, "whole numbers have no gradient")]
+WRONG = [
+    (both_zero, "both are zero"),
+    (both_random, "B A is not zero"),
+    (exchanged, "exchanged"),
+    (transposed, "A has the shape"),
+    (b_transposed, "B has the shape"),
+    (copies, "copies of one another"),
+    (seeded, "a seed is set"),
+    (large, "a leap"),
+    (tiny, "next to no gradient"),
+    (one_of_two, "two tensors"),
+    (by_rank, "divided by rank"),
+    (by_root_of_outputs, "divided by sqrt(d_out)"),
+    (by_inputs, "divided by d_in"),
+    (whole_numbers, "whole numbers have no gradient"),
+]

@@ -19,7 +19,10 @@ def another(pieces):
 
 def piece_by_piece(pieces):
     table = _byte_of()
-    return "".join(bytes(table[char] for char in piece).decode("utf-8", errors="replace") for piece in pieces)
+    return "".join(
+        bytes(table[char] for char in piece).decode("utf-8", errors="replace")
+        for piece in pieces
+    )
 
 
 def spaces_only(pieces):
@@ -36,7 +39,9 @@ def stripped(pieces):
 
 def halves_dropped(pieces):
     table = _byte_of()
-    return bytes(table[char] for char in "".join(pieces)).decode("utf-8", errors="ignore")
+    return bytes(table[char] for char in "".join(pieces)).decode(
+        "utf-8", errors="ignore"
+    )
 
 
 def strict(pieces):

@@ -1,29 +1,44 @@
 """Wrong reports of a three-class model, and another right one."""
+
 import torch
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from ftlib import evaluate
+from ftlib.evaluation import intervals, metrics
 
 
 def another(train, test, fit):
     model, known = fit(train["text"], train["label"]), set(train["text"])
     rows = [i for i, text in enumerate(test["text"]) if text not in known]
-    said, true = model([test["text"][i] for i in rows]), [test["label"][i] for i in rows]
+    said, true = (
+        model([test["text"][i] for i in rows]),
+        [test["label"][i] for i in rows],
+    )
     right = sum(a == b for a, b in zip(said, true))
     exact = binomtest(right, len(rows)).proportion_ci(0.95, method="exact")
-    return right / len(rows), exact.low, exact.high, f1_score(true, said, labels=[0, 1, 2], average=None, zero_division=0)
+    return (
+        right / len(rows),
+        exact.low,
+        exact.high,
+        f1_score(true, said, labels=[0, 1, 2], average=None, zero_division=0),
+    )
 
 
 def held_out(train, test, fit):
     model = fit(train["text"], train["label"])
-    new = [(t, y) for t, y in zip(test["text"], test["label"]) if t not in train["text"]]
+    new = [
+        (t, y) for t, y in zip(test["text"], test["label"]) if t not in train["text"]
+    ]
     return torch.tensor(model([t for t, _ in new])), torch.tensor([y for _, y in new])
 
 
-def report(said, true, interval=evaluate.wilson_interval):
+def report(said, true, interval=intervals.wilson_interval):
     right = int((said == true).sum())
-    return right / len(true), *interval(right, len(true)), evaluate.f1_per_class(said, true, 3).tolist()
+    return (
+        right / len(true),
+        *interval(right, len(true)),
+        metrics.f1_per_class(said, true, 3).tolist(),
+    )
 
 
 def on_its_own_sentences(train, test, fit):
@@ -47,11 +62,15 @@ def normal_formula(train, test, fit):
         p = right / n
         half = 1.96 * (p * (1 - p) / n) ** 0.5
         return p - half, p + half
+
     return report(*held_out(train, test, fit), interval)
 
 
 def narrow(train, test, fit):
-    return report(*held_out(train, test, fit), lambda right, n: evaluate.wilson_interval(right, n, 0.68))
+    return report(
+        *held_out(train, test, fit),
+        lambda right, n: intervals.wilson_interval(right, n, 0.68),
+    )
 
 
 def interval_of_the_loss(train, test, fit):
@@ -61,17 +80,19 @@ def interval_of_the_loss(train, test, fit):
 
 def macro_three_times(train, test, fit):
     said, true = held_out(train, test, fit)
-    return *report(said, true)[:3], [evaluate.macro_f1(said, true, 3)] * 3
+    return *report(said, true)[:3], [metrics.macro_f1(said, true, 3)] * 3
 
 
 def recalls(train, test, fit):
     said, true = held_out(train, test, fit)
-    return *report(said, true)[:3], [float((said[true == c] == c).double().mean()) for c in range(3)]
+    return *report(said, true)[:3], [
+        float((said[true == c] == c).double().mean()) for c in range(3)
+    ]
 
 
 def one_value(train, test, fit):
     said, true = held_out(train, test, fit)
-    return *report(said, true)[:3], [evaluate.macro_f1(said, true, 3)]
+    return *report(said, true)[:3], [metrics.macro_f1(said, true, 3)]
 
 
 def backwards(train, test, fit):

@@ -17,8 +17,20 @@ def another(model, micro_batches, optimizer, scheduler, accumulate):
     return rates
 
 
-def _run(model, micro_batches, optimizer, scheduler, accumulate, *, each=None, before=False, inner=False, moves=True,
-         rest=True, zero=True):
+def _run(
+    model,
+    micro_batches,
+    optimizer,
+    scheduler,
+    accumulate,
+    *,
+    each=None,
+    before=False,
+    inner=False,
+    moves=True,
+    rest=True,
+    zero=True,
+):
     rates = []
     for start in range(0, len(micro_batches), accumulate):
         group = micro_batches[start : start + accumulate]

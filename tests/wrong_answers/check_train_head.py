@@ -1,4 +1,5 @@
 """Wrong ways to train a new head on a frozen body, and another right one."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -113,7 +114,9 @@ def step_upwards(net, x, labels, classes):
     net.head = nn.Linear(6, classes)
     net.body.eval()
     for _ in range(5):
-        slopes = torch.autograd.grad(F.cross_entropy(net(x), labels), list(net.head.parameters()))
+        slopes = torch.autograd.grad(
+            F.cross_entropy(net(x), labels), list(net.head.parameters())
+        )
         with torch.no_grad():
             for p, slope in zip(net.head.parameters(), slopes):
                 p += 0.1 * slope

@@ -13,12 +13,18 @@ def another(ids, vocab_size):
     for (a, _), n in pairs.items():
         first[a] += n
     one = -sum(n / ids.numel() * math.log(n / ids.numel()) for n in single.values())
-    two = -sum(n * math.log(n / first[a]) for (a, _), n in pairs.items()) / sum(pairs.values())
+    two = -sum(n * math.log(n / first[a]) for (a, _), n in pairs.items()) / sum(
+        pairs.values()
+    )
     return one, two
 
 
 def _table(ids, V):
-    return torch.bincount((ids[:, :-1] * V + ids[:, 1:]).flatten(), minlength=V * V).view(V, V).double()
+    return (
+        torch.bincount((ids[:, :-1] * V + ids[:, 1:]).flatten(), minlength=V * V)
+        .view(V, V)
+        .double()
+    )
 
 
 def _one(ids, V):
@@ -72,7 +78,9 @@ def each_pair_once(ids, V):
 def each_token_once(ids, V):
     table = _table(ids, V)
     q = table / table.sum(1, keepdim=True).clamp(min=1)
-    return _one(ids, V), float(-torch.special.xlogy(q, q).sum(1)[table.sum(1) > 0].mean())
+    return _one(ids, V), float(
+        -torch.special.xlogy(q, q).sum(1)[table.sum(1) > 0].mean()
+    )
 
 
 def across_rows(ids, V):

@@ -16,7 +16,9 @@ def _real(parts):
 
 
 def empty_document(parts):
-    return math.exp(sum(loss * asked for loss, asked in parts) / sum(asked for _, asked in parts))
+    return math.exp(
+        sum(loss * asked for loss, asked in parts) / sum(asked for _, asked in parts)
+    )
 
 
 def mean_of_means(parts):
@@ -28,7 +30,9 @@ def mean_of_perplexities(parts):
 
 
 def weighted_perplexities(parts):
-    return sum(math.exp(loss) * asked for loss, asked in _real(parts)) / sum(asked for _, asked in parts)
+    return sum(math.exp(loss) * asked for loss, asked in _real(parts)) / sum(
+        asked for _, asked in parts
+    )
 
 
 def still_a_loss(parts):
@@ -40,7 +44,9 @@ def power_of_two(parts):
 
 
 def by_documents(parts):
-    return math.exp(sum(loss * asked for loss, asked in _real(parts)) / len(_real(parts)))
+    return math.exp(
+        sum(loss * asked for loss, asked in _real(parts)) / len(_real(parts))
+    )
 
 
 def by_all_documents(parts):
@@ -48,7 +54,10 @@ def by_all_documents(parts):
 
 
 def one_token_more(parts):
-    return math.exp(sum(loss * asked for loss, asked in _real(parts)) / (sum(asked for _, asked in parts) + 1))
+    return math.exp(
+        sum(loss * asked for loss, asked in _real(parts))
+        / (sum(asked for _, asked in parts) + 1)
+    )
 
 
 WRONG = [

@@ -1,6 +1,6 @@
 """Wrong ways to say that b is better than a, and another right one."""
-import torch
-from ftlib.evaluate import bootstrap_interval
+
+from ftlib.evaluation.intervals import bootstrap_interval
 
 
 def another(right_a, right_b):

@@ -9,7 +9,9 @@ def _count(batch):
 
 def another(model, micro_batches, loss_sum):
     params, total = list(model.parameters()), sum(map(_count, micro_batches))
-    parts = [torch.autograd.grad(loss_sum(model, batch), params) for batch in micro_batches]
+    parts = [
+        torch.autograd.grad(loss_sum(model, batch), params) for batch in micro_batches
+    ]
     return [sum(grads) / total for grads in zip(*parts)]
 
 
@@ -38,20 +40,31 @@ def by_batches(model, parts, loss_sum):
 
 
 def all_places(model, parts, loss_sum):
-    return _run(model, parts, loss_sum, lambda b: 1 / sum(len(p["labels"]) for p in parts))
+    return _run(
+        model, parts, loss_sum, lambda b: 1 / sum(len(p["labels"]) for p in parts)
+    )
 
 
 def only_last(model, parts, loss_sum):
-    return _run(model, parts, loss_sum, lambda b: 1 / sum(map(_count, parts)), zero="always")
+    return _run(
+        model, parts, loss_sum, lambda b: 1 / sum(map(_count, parts)), zero="always"
+    )
 
 
 def not_zeroed(model, parts, loss_sum):
-    return _run(model, parts, loss_sum, lambda b: 1 / sum(map(_count, parts)), zero="never")
+    return _run(
+        model, parts, loss_sum, lambda b: 1 / sum(map(_count, parts)), zero="never"
+    )
 
 
 def mean_of_nothing(model, parts, loss_sum):
     total = sum(map(_count, parts))
-    return _run(model, parts, loss_sum, lambda b: (1 / total) * (torch.tensor(float(_count(b))) / _count(b)))
+    return _run(
+        model,
+        parts,
+        loss_sum,
+        lambda b: (1 / total) * (torch.tensor(float(_count(b))) / _count(b)),
+    )
 
 
 def one_list(model, parts, loss_sum):

@@ -5,7 +5,10 @@ import torch
 
 def another(sums, counts):
     share = torch.tensor(counts, dtype=torch.float64) / max(1, sum(counts))
-    return [loss / max(1, n) * float(s) * len(counts) for loss, n, s in zip(sums, counts, share)]
+    return [
+        loss / max(1, n) * float(s) * len(counts)
+        for loss, n, s in zip(sums, counts, share)
+    ]
 
 
 def printed(sums, counts):
@@ -37,7 +40,10 @@ def one_number(sums, counts):
 
 
 def not_a_number(sums, counts):
-    return [loss / torch.tensor(float(n)) * (n / sum(counts)) * len(counts) for loss, n in zip(sums, counts)]
+    return [
+        loss / torch.tensor(float(n)) * (n / sum(counts)) * len(counts)
+        for loss, n in zip(sums, counts)
+    ]
 
 
 def nobody_asked(sums, counts):

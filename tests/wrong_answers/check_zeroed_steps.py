@@ -53,7 +53,9 @@ def one_step(X, y, rate, steps):
 
 
 def returns_the_loss(X, y, rate, steps):
-    return torch.nn.functional.binary_cross_entropy_with_logits(X @ _steps(X, y, rate, steps, -1, "first"), y)
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        X @ _steps(X, y, rate, steps, -1, "first"), y
+    )
 
 
 WRONG = [

@@ -1,0 +1,3 @@
+"""The course's furniture: data sets, figures, checks. It may import the other rooms;
+they never import it.
+"""

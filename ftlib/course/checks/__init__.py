@@ -1,0 +1,202 @@
+"""What every exercise checker shares: a verdict in one line, and a decorator that turns
+a reader's mistakes into hints.
+
+A checker is a function `check_NAME(answer)` that tries the reader's function on inputs
+it makes itself and returns a `Verdict`:
+
+>>> from ftlib.course.checks import exercise, expect, correct
+>>> @exercise
+... def check_double(answer):
+...     expect(
+...         answer(2) == 4,
+...         "2 should become 4; did you square it and check with another number?",
+...     )
+...     expect(answer(-3) == -6, "-3 should become -6; keep the sign")
+...     return correct("every number is doubled")
+>>> check_double(lambda x: x + x)
+correct: every number is doubled
+>>> check_double(lambda x: abs(x) * 2)
+hint: -3 should become -6; keep the sign
+>>> check_double(lambda x: None)
+not yet: your function returns None; fill it in and run the cell again
+
+What the decorator does: an answer that returns `None` or `...` on its first call is
+"not yet"; an exception in the answer becomes a hint with the exception and the line; a
+result the checker cannot read becomes a hint with its type; the random state of the
+notebook is the same after the check as before it, so a solved exercise never changes
+the cells that follow.
+
+What it is not: a sandbox. It runs the reader's own code in the reader's own kernel, and
+an endless loop stays endless.
+
+Needs: the standard library only. The topic files beside it (`masking.py`, ...) may
+import ftlib.
+"""
+
+import dataclasses
+import functools
+import linecache
+import random
+import sys
+
+STATUSES = ("correct", "hint", "not yet")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Verdict:
+    """The result of a check: `status` is "correct", "hint" or "not yet"; true only if
+    correct; one line of text.
+    """
+
+    status: str
+    message: str
+
+    def __post_init__(self):
+        if self.status not in STATUSES:
+            raise ValueError(
+                f"status is {self.status!r}, it must be one of {', '.join(STATUSES)}"
+            )
+
+    def __repr__(self):
+        # one line whatever the message holds (a tensor prints over many), so that it
+        # can be compared and read aloud
+        return " ".join(f"{self.status}: {self.message}".split())
+
+    def __bool__(self):
+        return self.status == "correct"
+
+
+def correct(message):
+    """Verdict for a right answer."""
+    return Verdict("correct", message)
+
+
+def hint(message):
+    """Verdict for an answer that needs a change; the message names the
+    misunderstanding.
+    """
+    return Verdict("hint", message)
+
+
+def not_yet(message="your function returns None; fill it in and run the cell again"):
+    """Verdict for a blank that nobody has filled in."""
+    return Verdict("not yet", message)
+
+
+class _Stop(Exception):
+    """Ends a check early with a verdict; only `exercise` catches it."""
+
+    def __init__(self, verdict):
+        super().__init__(str(verdict))
+        self.verdict = verdict
+
+
+def expect(condition, message):
+    """End the check with the hint `message` unless `condition` is true."""
+    if not condition:
+        raise _Stop(hint(message))
+
+
+def exercise(check):
+    """Decorate `check(answer) -> Verdict`, so that blanks, exceptions and unreadable
+    results become verdicts too.
+    """
+
+    @functools.wraps(check)
+    def checked(answer):
+        if answer is None or answer is ...:
+            return not_yet(
+                "there is no answer here yet; fill it in and run the cell again"
+            )
+        before = _random_state()
+        try:
+            verdict = check(_guard(answer) if callable(answer) else answer)
+        except _Stop as stop:
+            verdict = stop.verdict
+        except Exception as error:
+            # the checker failed on what the answer gave it, for example on a list where
+            # a tensor was asked for
+            verdict = hint(
+                "the check could not use what your answer gave back "
+                f"({type(error).__name__}: {error}); "
+                "compare its type and shape with what the task asks for"
+            )
+        finally:
+            _restore(before)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(
+                f"{check.__name__} returned {type(verdict).__name__}; a "
+                "check returns a Verdict"
+            )
+        return verdict
+
+    return checked
+
+
+def _guard(answer):
+    """The reader's function, with its exceptions and blanks turned into verdicts."""
+    calls = []
+
+    @functools.wraps(answer, updated=())
+    def guarded(*args, **kwargs):
+        try:
+            result = answer(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            raise _Stop(hint(_describe(error, answer))) from error
+        if result is None or result is ...:
+            # None on the first call is a blank; None later means that some input falls
+            # through without a `return`
+            raise _Stop(
+                hint(
+                    "your function returns None for some inputs; every path needs a "
+                    "return"
+                )
+                if calls
+                else not_yet()
+            )
+        calls.append(1)
+        return result
+
+    return guarded
+
+
+def _describe(error, answer):
+    """One sentence: the exception, its message, and the line of the answer's own code
+    on which it arose.
+    """
+    home = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    text = f"your function raised {type(error).__name__}" + (
+        f" ({error})" if str(error) else ""
+    )
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if home is not None and frame.tb_frame.f_code.co_filename == home:
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    if line is None:
+        return text + "; check how many arguments it takes and their names"
+    return (
+        text + f" on line {line}: "
+        f"`{linecache.getline(home, line).strip() or '(source not found)'}`"
+    )
+
+
+def _random_state():
+    """The state of the random generators that are loaded; nothing is imported
+    for it.
+    """
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    return (
+        random.getstate(),
+        numpy.random.get_state() if numpy else None,
+        torch.get_rng_state() if torch else None,
+    )
+
+
+def _restore(state):
+    """Put the random generators back to `state`."""
+    random.setstate(state[0])
+    if state[1] is not None:
+        sys.modules["numpy"].random.set_state(state[1])
+    if state[2] is not None:
+        sys.modules["torch"].set_rng_state(state[2])

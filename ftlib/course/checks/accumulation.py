@@ -1,0 +1,262 @@
+"""Checks of chapter 03: gradients of uneven micro-batches, and a loop that steps its
+schedule.
+
+>>> from ftlib.course.checks.accumulation import check_whole_batch_gradient
+>>> check_whole_batch_gradient(lambda model, micro_batches, loss_sum: None)
+not yet: your function returns None; fill it in and run the cell again
+
+The reader's gradients and weights are held against those of known mistakes, so that the
+hint can name the one that was made.
+
+What it is not: a test of memory; one backward for all parts together passes too. Needs:
+torch.
+"""
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+
+from ftlib.course.checks import correct, exercise, expect
+
+CLOSE = 1e-10  # float64 leaves room for about 1e-13 on these problems
+
+
+def _near(a, b, tolerance=CLOSE):
+    return bool(
+        (torch.as_tensor(a).detach() - torch.as_tensor(b).detach()).abs().max()
+        < tolerance
+    )
+
+
+def _parts(sizes, asked, seed=2):
+    """A small linear model in float64 and micro-batches of the given sizes, the first
+    `asked` labels of each not " "-100."""
+    g = torch.Generator().manual_seed(seed)
+    model = torch.nn.Linear(5, 3).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(torch.randn(p.shape, generator=g, dtype=torch.float64))
+    x = [torch.randn(n, 5, generator=g, dtype=torch.float64) for n in sizes]
+    y = [
+        torch.randint(0, 3, (n,), generator=g).masked_fill(torch.arange(n) >= k, -100)
+        for n, k in zip(sizes, asked)
+    ]
+    return model, [{"x": a, "labels": b} for a, b in zip(x, y)]
+
+
+def _loss_sum(model, batch):
+    return F.cross_entropy(model(batch["x"]), batch["labels"], reduction="sum")
+
+
+def _grads(model, value):
+    return torch.cat(
+        [g.flatten() for g in torch.autograd.grad(value, list(model.parameters()))]
+    )
+
+
+@exercise
+def check_whole_batch_gradient(answer):
+    """answer(model, micro_batches, loss_sum) -> [gradient of the mean loss over all
+    targets, one for each " "parameter]."""
+    model, parts = _parts((8, 2, 6), (7, 1, 2))
+    counts = [int((b["labels"] != -100).sum()) for b in parts]
+    single = [_grads(model, _loss_sum(model, b)) for b in parts]
+    total, n, rows = sum(single), sum(counts), sum(len(b["labels"]) for b in parts)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)  # what an earlier step left behind
+
+    def ask():
+        found = list(answer(model, parts, _loss_sum))
+        expect(
+            len(found) == 2 and all(isinstance(g, torch.Tensor) for g in found),
+            "return a list with one gradient for each parameter, in the order of "
+            "model.parameters()",
+        )
+        return torch.cat([g.detach().flatten() for g in found])
+
+    got, means = ask(), [g / c for g, c in zip(single, counts)]
+    expect(
+        not _near(got, sum(means) / 3),
+        "this is a mean of means: a target in a short micro-batch weighs more; "
+        "divide the sum of all by the "
+        "number of all",
+    )
+    expect(
+        not _near(got, sum(means)),
+        "the means of the micro-batches are added up; divide the sum of all by the "
+        "number of all",
+    )
+    expect(
+        not _near(got, total),
+        "the sums are not divided; divide once, by the number of targets in all "
+        "micro-batches",
+    )
+    expect(
+        not _near(got, total / 3),
+        "this divides by the number of micro-batches; divide by the number of "
+        "targets in them",
+    )
+    expect(
+        not _near(got, total / rows),
+        "the places with label -100 are counted too; only labels != -100 are targets",
+    )
+    expect(
+        not _near(got, single[-1] / counts[-1]) and not _near(got, single[-1] / n),
+        "only the last micro-batch is left: the gradient is overwritten or set to "
+        "zero between the micro-batches",
+    )
+    expect(
+        not _near(got, total / n + 1) and not _near(got, (total + 1) / n),
+        "what was in .grad before is still in it; set the gradients to zero once, "
+        "before the first micro-batch",
+    )
+    expect(
+        _near(got, total / n),
+        "the gradient differs from that of the one large batch by "
+        f"{float((got - total / n).abs().max()):.1e}",
+    )
+    expect(
+        _near(ask(), total / n),
+        "a second call gives another gradient; something is kept between the calls",
+    )
+    model, parts = _parts((4, 3), (3, 0))
+    expect(
+        _near(ask(), _grads(model, _loss_sum(model, parts[0]) / 3)),
+        "a micro-batch in which nothing is asked must change nothing; do not divide "
+        "inside the loop",
+    )
+    return correct(
+        "three uneven micro-batches give the gradient of the one large "
+        "batch, within 1e-10"
+    )
+
+
+# --- clinic: an epoch with a schedule
+
+
+def _epoch(fault, sizes, accumulate):
+    """The weights and rates of one epoch -> (flat weights, [rate]), right or with one
+    known mistake.
+    """
+    (model, parts), rates = _parts(sizes, sizes, seed=4), []
+    optimizer, scheduler = _tools(model)
+    for group in (parts[i : i + accumulate] for i in range(0, len(parts), accumulate)):
+        n = sum(len(b["labels"]) for b in group)
+        loss = sum(_loss_sum(model, b) for b in group) / (1 if fault == "sums" else n)
+        if fault in ("means", "added"):
+            loss = sum(_loss_sum(model, b) / len(b["labels"]) for b in group) / (
+                accumulate if fault == "means" else 1
+            )
+        if fault != "kept":
+            optimizer.zero_grad()
+        loss.backward()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return torch.cat([p.detach().flatten() for p in model.parameters()]), rates
+
+
+def _tools(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.4)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 / (1 + step)
+    )
+
+
+EPOCH_HINTS = {
+    "means": "each micro-batch's mean still counts the same; use the sum, and divide "
+    "by the number of labels in the "
+    "group",
+    "added": "the means are added and never divided, so the step is about three times "
+    "too long",
+    "sums": "the sums are not divided; divide by the number of labels in the whole "
+    "group",
+    "kept": "the gradients of the steps before are still in it; zero_grad after each "
+    "optimizer step",
+}
+
+
+@exercise
+def check_train_epoch(answer):
+    """Clinic. answer(model, micro_batches, optimizer, scheduler, accumulate) -> the
+    rate of each optimizer step.
+    """
+    sizes = (6, 2, 4, 5, 1, 3, 6, 2)
+
+    def tried(sizes, accumulate):
+        model, parts = _parts(sizes, sizes, seed=4)
+        optimizer, scheduler = _tools(model)
+        used = []
+        optimizer.register_step_pre_hook(
+            lambda o, *_: used.append(o.param_groups[0]["lr"])
+        )
+        with warnings.catch_warnings():
+            # torch warns of the very fault that the hints explain
+            warnings.simplefilter("ignore")
+            said = answer(
+                model,
+                [(b["x"], b["labels"]) for b in parts],
+                optimizer,
+                scheduler,
+                accumulate,
+            )
+        return torch.cat([p.detach().flatten() for p in model.parameters()]), used, said
+
+    (weights, used, said), (wanted, rates) = tried(sizes, 3), _epoch(None, sizes, 3)
+    expect(
+        len(used) != len(sizes),
+        "the optimizer steps after every micro-batch; it "
+        "steps after `accumulate` of them",
+    )
+    expect(
+        len(used) != len(sizes) // 3,
+        "the last micro-batches, too few for a whole group, are lost; they make a "
+        "shorter step",
+    )
+    expect(
+        len(used) == 3,
+        f"{len(used)} optimizer steps were made, and 8 "
+        "micro-batches in groups of 3 make 3",
+    )
+    fast = {round(0.4 / 3, 9), round(0.4 / 4, 9)} & {
+        round(rate, 9) for rate in used[: 1 + (used[0] == 0.4)]
+    }
+    expect(
+        not fast,
+        "the schedule still moves with each micro-batch, so the rate "
+        "falls three times too fast; step it "
+        "after optimizer.step()",
+    )
+    expect(
+        abs(used[0] - 0.4) < 1e-9,
+        "the schedule moves before the first optimizer step, whose rate is never used",
+    )
+    expect(
+        abs(used[1] - used[0]) > 1e-9,
+        "the schedule does not move at all; step it once after each optimizer step",
+    )
+    expect(
+        _near(torch.tensor(used), torch.tensor(rates), 1e-9),
+        f"the rates were {used}, and {rates} are right",
+    )
+    for fault, words in EPOCH_HINTS.items():
+        expect(not _near(weights, _epoch(fault, sizes, 3)[0], 1e-8), words)
+    expect(
+        _near(weights, wanted, 1e-8),
+        f"the weights differ by {float((weights - wanted).abs().max()):.1e} from "
+        "those of the right loop; does "
+        "the last, shorter "
+        "group divide by its own labels?",
+    )
+    expect(
+        _near(torch.tensor(list(said)), torch.tensor(rates), 1e-9),
+        "return the list of the rates, one for each optimizer step",
+    )
+    _, used, _ = tried(sizes[:6], 2)
+    expect(
+        len(used) == 3,
+        f"6 micro-batches in groups of 2 gave {len(used)} steps, and 3 are right; "
+        "no empty step at the end",
+    )
+    return correct("3 optimizer steps, 3 rates, and every label counts the same")

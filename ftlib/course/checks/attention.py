@@ -1,0 +1,430 @@
+"""Checks of chapter 06: causal attention, the padding mask of a batch, heads, a bias on
+the scores, and a broken snippet.
+
+>>> from ftlib.course.checks.attention import check_causal_attention
+>>> check_causal_attention(
+...     lambda q, k, v: (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
+... )
+hint: every token sees the whole row; hide the scores of later tokens before the softmax
+
+What it is not: a test of speed or of gradients. Answers are compared in float64 within
+1e-9, and the causal test bit by bit. Needs: torch, ftlib.
+
+Shapes: B batch, H heads, T queries, S keys, K head width, D width.
+"""
+
+import math
+
+import torch
+
+from ftlib.course.checks import correct, exercise, expect
+from ftlib.models import attention
+
+HIDE = float("-inf")
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+
+
+def near(got, other):
+    """Whether two tensors agree; False for not-a-number, which equals nothing."""
+    return got.shape == other.shape and bool(
+        torch.allclose(got.double(), other, rtol=0, atol=1e-9)
+    )
+
+
+def mixed(q, k, v, may=None, scale=None, dim=-1, fill=HIDE):
+    """Attention with whatever mistake the arguments make."""
+    scores = q @ k.transpose(-1, -2) * (k.shape[-1] ** -0.5 if scale is None else scale)
+    scores = scores if may is None else scores.masked_fill(~may, fill)
+    return scores.softmax(dim) @ v
+
+
+def _expect_scores(got, q, k, v, may, bias=0.0):
+    """The mistakes of scale and axis that any form of attention may have."""
+
+    def plain(scale, dim=-1):
+        scores = q @ k.transpose(-1, -2) * scale + bias
+        return (scores if may is None else scores.masked_fill(~may, HIDE)).softmax(
+            dim
+        ) @ v
+
+    K = k.shape[-1]
+    expect(
+        not near(got, plain(1.0)),
+        "the scores are not scaled: divide by sqrt(K), or wide heads start with a "
+        "softmax that has no gradient",
+    )
+    expect(
+        not near(got, plain(1 / K)),
+        "the scores are divided by K; the divisor is its square root",
+    )
+    expect(
+        not near(got, plain(math.sqrt(K))),
+        "the scores are multiplied by sqrt(K); divide by it",
+    )
+    expect(
+        not near(got, plain(k.shape[-2] ** -0.5)),
+        "the divisor is the square root of the number of keys; it is the width K of "
+        "one key, k.shape[-1]",
+    )
+    for scale in (K**-0.5, 1.0):
+        wrong = plain(scale, dim=-2)
+        expect(
+            not torch.allclose(
+                got.nan_to_num().double(), wrong.nan_to_num(), atol=1e-9
+            ),
+            "the softmax runs over the queries; each query spends a weight of 1 "
+            "over the keys: dim=-1",
+        )
+
+
+@exercise
+def check_causal_attention(answer):
+    """answer(q, k, v), all (B, H, T, K) -> (B, H, T, K), where token t looks at tokens
+    0 to t.
+    """
+    q, k, v = (drawn(2, 3, 7, 5, seed=i) for i in range(3))
+    may, ones = attention.causal_mask(7), torch.ones(7, 7, dtype=torch.bool)
+    got, right = answer(q.clone(), k.clone(), v.clone()), attention.attend(q, k, v, may)
+    expect(
+        tuple(got.shape) == (2, 3, 7, 5),
+        f"the shape is {tuple(got.shape)}, that of v is asked for: (2, 3, 7, 5)",
+    )
+    expect(
+        not near(got, mixed(q, k, v)) and not near(got, mixed(q, k, v, scale=1.0)),
+        "every token sees the whole row; hide the scores of later tokens before the "
+        "softmax",
+    )
+    itself = mixed(q, k, v, ones.tril(-1))
+    expect(
+        not near(got[:, :, 1:], itself[:, :, 1:]),
+        "a token does not see itself, and the first one sees nothing; keep the "
+        "diagonal: tril()",
+    )
+    expect(
+        not bool(got.isnan().any()),
+        "the result has not-a-numbers; 0 * -inf is one, so choose with masked_fill "
+        "or torch.where",
+    )
+    expect(
+        not near(got, mixed(q, k, v, ones.tril(1))),
+        "each token also sees the next one, which is the answer; tril() is enough",
+    )
+    expect(
+        not near(got, mixed(q, k, v, ones.triu())),
+        "tokens look at the future and not at the past; use tril, or hide triu(1)",
+    )
+    for scale in (5**-0.5, 1.0):
+        weights = (q @ k.transpose(-1, -2) * scale).softmax(-1) * may
+        expect(
+            not near(got, weights @ v),
+            "weights are set to 0 after the softmax: rows no longer add up to 1; "
+            "hide the scores before it",
+        )
+    expect(
+        not near(got, mixed(q, k, v, may, fill=0.0)),
+        "hidden scores are 0, and exp(0) is 1; only a score of minus infinity has "
+        "the weight 0",
+    )
+    _expect_scores(got, q, k, v, may)
+    expect(
+        near(got, right),
+        "the outputs differ from the right ones by "
+        f"{(got - right).abs().max():.2g}; compare with attend()",
+    )
+    for t in range(1, 7):
+        changed = [x.clone() for x in (q, k, v)]
+        for x in changed:
+            x[:, :, t] = 3 * x[:, :, t] + 1
+        same = torch.equal(answer(*changed)[:, :, :t], got[:, :, :t])
+        expect(
+            same,
+            f"a change of token {t} alters outputs before it in the last "
+            "bits: hidden scores still enter the sum "
+            "below the fraction; hide them before the softmax instead of "
+            "dividing again after it",
+        )
+    return correct("no token before t changes by a single bit when t changes")
+
+
+@exercise
+def check_batch_mask(answer):
+    """answer(input_ids (B, T), pad_id) -> bool that broadcasts to (B, H, T, T), True
+    where a query may look.
+    """
+    B, H, T = 3, 2, 6
+    for pad_id in (0, 7):
+        ids = torch.full((B, T), pad_id)
+        for row, length in enumerate((6, 4, 1)):
+            ids[row, :length] = torch.tensor([5, 8, 9, 0 if pad_id else 3, 6, 4])[
+                :length
+            ]
+        got, keys = (
+            answer(ids.clone(), pad_id),
+            (ids != pad_id)[:, None, None, :].expand(B, H, T, T),
+        )
+        expect(
+            got.dtype == torch.bool,
+            f"the mask has dtype {got.dtype}; a bool says who may look, and numbers "
+            "would be added to the scores",
+        )
+        try:
+            full = got.expand(B, H, T, T)
+        except RuntimeError:
+            full = None
+        expect(
+            full is not None,
+            f"the shape {tuple(got.shape)} does not broadcast to (B, H, T, T) = "
+            f"{(B, H, T, T)}; (B, 1, 1, T) does",
+        )
+        expect(
+            not torch.equal(full, ~keys),
+            "True and False are exchanged; here True means that a query may look",
+        )
+        expect(
+            not torch.equal(full, keys.transpose(-1, -2)),
+            "padding is hidden as a query, and every query still sees it as a key; "
+            "the keys are the last axis",
+        )
+        expect(
+            not torch.equal(full, keys & keys.transpose(-1, -2)),
+            "padding is hidden as a query too, so its rows may look nowhere; hide "
+            "it as a key only",
+        )
+        expect(
+            not torch.equal(full, keys & attention.causal_mask(T)),
+            "the mask is also causal; padding alone is asked for",
+        )
+        expect(
+            not pad_id
+            or not torch.equal(full, (ids != 0)[:, None, None, :].expand(B, H, T, T)),
+            "the mask hides token 0; compare with pad_id, which is 7 in this batch",
+        )
+        expect(
+            torch.equal(full, keys),
+            "the mask differs from 'this key is not "
+            "padding' at some place; compare ids with "
+            "pad_id",
+        )
+    return correct("all queries see the text and nobody sees padding")
+
+
+@exercise
+def check_attend_in_heads(answer):
+    """answer(q, k, v, heads) with q, k, v (B, T, D) -> (B, T, D): split,
+    attend, join.
+    """
+    B, T, D, H = 2, 6, 12, 3
+    q, k, v = (drawn(B, T, D, seed=i) for i in range(3))
+    got = answer(q.clone(), k.clone(), v.clone(), H)
+    parts = [attention.split_heads(x, H) for x in (q, k, v)]  # 3 x (B, H, T, K)
+    y = attention.attend(*parts)
+    expect(
+        tuple(got.shape) != (B, H, T, D // H),
+        "the heads are still apart; join them to (B, T, D)",
+    )
+    expect(
+        tuple(got.shape) == (B, T, D),
+        f"the shape is {tuple(got.shape)}, {(B, T, D)} is asked for",
+    )
+    expect(
+        not near(got, attention.attend(q, k, v)),
+        "this is one head of width D; split the vectors first",
+    )
+    mixing = [x.reshape(B, H, T, D // H) for x in (q, k, v)]
+    for out in (
+        attention.attend(*mixing).reshape(B, T, D),
+        attention.join_heads(attention.attend(*mixing)),
+    ):
+        expect(
+            not near(got, out),
+            "view(B, H, T, K) at once mixes numbers of "
+            "different tokens; view(B, T, H, K), then "
+            "transpose(1, 2)",
+        )
+    expect(
+        not near(got, y.reshape(B, T, D)),
+        "joined without transpose(1, 2): the "
+        "rows of one head now stand for "
+        "different tokens",
+    )
+    apart = [x.view(B, T, H, D // H) for x in (q, k, v)]
+    expect(
+        not near(got, attention.attend(*apart).reshape(B, T, D)),
+        "the heads of one token attend to each other; transpose(1, 2), so that the "
+        "last two axes are (T, K)",
+    )
+    woven = [x.view(B, T, D // H, H).permute(0, 3, 1, 2) for x in (q, k, v)]
+    expect(
+        not near(got, attention.attend(*woven).permute(0, 2, 3, 1).reshape(B, T, D))
+        and not near(got, attention.join_heads(attention.attend(*woven))),
+        "each head gets every third number; head h gets K neighbouring ones: "
+        "view(B, T, H, K)",
+    )
+    swapped = [attention.split_heads(x, D // H) for x in (q, k, v)]
+    expect(
+        not near(got, attention.join_heads(attention.attend(*swapped))),
+        "there are K heads of H numbers; `heads` is the number of heads, K = D // "
+        "heads their width",
+    )
+    expect(
+        not near(got, attention.join_heads(attention.attend(*parts, scale=D**-0.5))),
+        "the scores are divided by sqrt(D); a head sees K numbers, so the divisor "
+        "is sqrt(K)",
+    )
+    expect(
+        not near(got, attention.join_heads(attention.attend(*parts, scale=1.0))),
+        "the scores are not scaled; divide by sqrt(K)",
+    )
+    expect(
+        near(got, attention.join_heads(y)),
+        "the outputs differ from those of "
+        "split, attend, join; print the shape "
+        "after each step",
+    )
+    one = answer(q, k, v, 1)
+    expect(
+        near(one, attention.attend(q, k, v)),
+        "with heads=1 the result must be plain attention; use the argument `heads`",
+    )
+    return correct(f"{H} heads of width {D // H}, and one head of width {D}")
+
+
+@exercise
+def check_biased_attention(answer):
+    """answer(q (B, H, T, K), k, v (B, H, S, K), bias (T, S)) -> (B, H, T, K); bias is
+    added to the scaled scores.
+    """
+    q, k, v, bias = (
+        drawn(2, 3, 5, 4),
+        drawn(2, 3, 6, 4, seed=1),
+        drawn(2, 3, 6, 4, seed=2),
+        drawn(5, 6, seed=3),
+    )
+    got = answer(q.clone(), k.clone(), v.clone(), bias.clone())
+    scores = q @ k.transpose(-1, -2)
+    expect(
+        tuple(got.shape) == (2, 3, 5, 4),
+        f"the shape is {tuple(got.shape)}, (2, 3, 5, 4) is asked for",
+    )
+    expect(
+        not near(got, attention.attend(q, k, v)),
+        "the bias has no effect; add it to the scores",
+    )
+    expect(
+        not near(got, ((scores + bias) / 2).softmax(-1) @ v),
+        "the bias is divided by sqrt(K) together with the scores; scale first, then "
+        "add",
+    )
+    expect(
+        not near(got, ((scores / 2).softmax(-1) + bias) @ v),
+        "the bias is added to the weights, after the softmax; rows no longer add up "
+        "to 1",
+    )
+    expect(
+        not near(got, (scores / 2 * bias).softmax(-1) @ v),
+        "the scores are multiplied by the bias; add it",
+    )
+    expect(
+        not near(got, (scores / 2 - bias).softmax(-1) @ v),
+        "the bias is subtracted; add it",
+    )
+    expect(
+        not near(got, (scores / 2 + bias.exp()).softmax(-1) @ v)
+        and not near(got, (scores / 2 + bias.softmax(-1)).softmax(-1) @ v),
+        "the bias went through exp or a softmax of its own; it is a score like the "
+        "others, so add it as it is",
+    )
+    _expect_scores(got, q, k, v, None, bias)
+    right = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    expect(
+        near(got, right),
+        "the outputs differ from those of SDPA with "
+        f"attn_mask=bias by {(got - right).abs().max():.2g}",
+    )
+    hiding = torch.zeros(5, 6, dtype=torch.float64)
+    hiding[:, 4:] = HIDE
+    expect(
+        near(answer(q, k, v, hiding), attention.attend(q, k[:, :, :4], v[:, :, :4])),
+        "a bias of minus infinity must hide a key completely",
+    )
+    return correct("equal to SDPA, and a bias of minus infinity is a mask")
+
+
+@exercise
+def check_repaired_attention(answer):
+    """Clinic. answer(q, k, v (B, T, K), mask (T, T) of 1.0 = may look and 0.0 = hidden)
+    -> (B, T, K).
+    """
+    q, k, v = (drawn(3, 6, 4, seed=i) for i in range(3))
+    mask = attention.causal_mask(6).double()
+    got, may = answer(q.clone(), k.clone(), v.clone(), mask.clone()), mask.bool()
+    expect(
+        tuple(got.shape) == (3, 6, 4),
+        f"the shape is {tuple(got.shape)}, (3, 6, 4) is asked for",
+    )
+    expect(
+        not bool(got.isnan().all()),
+        "everything is not-a-number, as in the snippet: 0 * -inf; use "
+        "scores.masked_fill(mask == 0, float('-inf'))",
+    )
+    inverted = mixed(q, k, v, ~may)
+    expect(
+        not near(got[:, :-1], inverted[:, :-1]),
+        "the mask is turned round: 1 is a place that may be seen",
+    )
+    expect(
+        not bool(got.isnan().any()),
+        "some rows are not-a-number; does every row keep a place it may look at?",
+    )
+    for scale in (1.0, 4**-0.5):
+        scores = q @ k.transpose(-1, -2) * scale
+        name = "the scores are still not scaled, and " if scale == 1.0 else ""
+        expect(
+            not near(got, scores.softmax(-1) @ v),
+            f"{name}nothing is hidden; the mask has no effect",
+        )
+        expect(
+            not torch.allclose(
+                got, mixed(q, k, v, may, scale, fill=0.0), rtol=0, atol=1e-6
+            ),
+            f"{name}hidden scores became 0 or nearly 0, and exp(0) is 1; fill with "
+            "minus infinity",
+        )
+        expect(
+            not near(got, (scores.softmax(-1) * mask) @ v),
+            f"{name}weights are set to 0 after the softmax, so the future still "
+            "enters the sum below the fraction",
+        )
+        hidden = scores.masked_fill(~may, HIDE)
+        expect(
+            not near(got, hidden.softmax(1) @ v),
+            f"{name}the softmax runs over dim=1, the queries of (B, T, S); the keys "
+            "are the last axis",
+        )
+        expect(
+            not near(got, hidden.softmax(0) @ v.nan_to_num()),
+            f"{name}the softmax runs over the batch; the keys are the last axis",
+        )
+    expect(
+        not near(got, mixed(q, k, v, may, 1.0)),
+        "mask and axis are right; the "
+        "third fault is left: nothing is "
+        "divided by sqrt(K)",
+    )
+    expect(
+        not near(got, mixed(q, k, v, may, 0.25)),
+        "the scores are divided by K; the divisor is its square root",
+    )
+    expect(
+        near(got, attention.attend(q, k, v, may)),
+        "the outputs differ from attend(); repair mask, axis and scale one by one",
+    )
+    return correct(
+        "scaled, hidden before the softmax, and every query spends a weight "
+        "of 1 over the keys"
+    )

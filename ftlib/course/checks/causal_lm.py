@@ -1,0 +1,463 @@
+"""Checks of chapter 08: two entropies of a text, a smoothed bigram line, top-p by hand,
+and two broken snippets.
+
+>>> from ftlib.course.checks.causal_lm import check_uneven_perplexity
+>>> check_uneven_perplexity(
+...     lambda parts: sum(loss for loss, asked in parts if asked) / 3
+... )
+hint: this is a mean loss in nats; perplexity is its exponential
+
+What it is not: a test of one way to count. Numbers are compared with sums made here, in
+float64, within 1e-4.
+Needs: torch, ftlib.
+
+Shapes: N rows, T tokens, B rows of a batch, V vocabulary.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from ftlib.course.checks import correct, exercise, expect
+
+V = 12
+
+
+def _text(rows, tokens, seed):
+    """(N, T) ids in which each token depends on the one before it; ids 10 and 11 never
+    occur.
+    """
+    g = torch.Generator().manual_seed(seed)
+    table = torch.rand(10, 10, generator=g) ** 4
+    ids = torch.randint(0, 10, (rows, 1), generator=g)
+    for _ in range(tokens - 1):
+        ids = torch.cat(
+            [ids, torch.multinomial(table[ids[:, -1]], 1, generator=g)], dim=1
+        )
+    return ids
+
+
+def _pairs(ids, size=V):
+    """(V, V) counts: how often does the column's token follow the row's, inside the
+    rows of `ids`.
+    """
+    return (
+        torch.bincount(
+            (ids[:, :-1] * size + ids[:, 1:]).flatten(), minlength=size * size
+        )
+        .view(size, size)
+        .double()
+    )
+
+
+def _entropy(p):
+    return float(-torch.special.xlogy(p, p).sum())
+
+
+def _near(a, b):
+    return abs(a - b) < 1e-4
+
+
+@exercise
+def check_two_entropies(answer):
+    """answer(ids (N, T), vocab_size) -> (unigram entropy, bigram entropy) of this text,
+    nats, from its own counts.
+    """
+    ids = _text(40, 15, seed=1)
+    got = answer(ids.clone(), V)
+    expect(
+        len(got) == 2,
+        f"{len(got)} numbers came back; return two, the unigram "
+        "entropy and the bigram entropy",
+    )
+    one, two = float(got[0]), float(got[1])
+    pairs = _pairs(ids)
+    p, joint = (
+        torch.bincount(ids.flatten(), minlength=V).double() / ids.numel(),
+        pairs / pairs.sum(),
+    )
+    first = pairs.sum(1)
+    right = _entropy(p), _entropy(joint) - _entropy(first / first.sum())
+    expect(
+        math.isfinite(one),
+        "the unigram entropy is not a number: ids 10 and 11 "
+        "never occur, and 0 log 0 counts as 0; "
+        "leave them out, or take torch.special.xlogy",
+    )
+    expect(
+        math.isfinite(two),
+        "the bigram entropy is not a number: most pairs never "
+        "occur; sum over those that do",
+    )
+    expect(
+        not _near(one, right[0] / math.log(2)),
+        "the unigram entropy is in bits; "
+        "the course counts in nats, so take "
+        "the natural logarithm",
+    )
+    expect(
+        not _near(one, math.log(V)),
+        "the first number is ln V, the entropy of a "
+        "fair draw; use how often each token occurs",
+    )
+    smooth = (p * ids.numel() + 1) / (ids.numel() + V)
+    expect(
+        not (
+            _near(one, _entropy(smooth)) or _near(one, float(-(p * smooth.log()).sum()))
+        ),
+        "1 was added to the counts; that is for held-out text, here the entropy of "
+        "the counts themselves is asked for",
+    )
+    expect(
+        _near(one, right[0]),
+        f"the unigram entropy is {one:.3f}, and "
+        f"{right[0]:.3f} is right; minus the sum of p log p "
+        "over the tokens",
+    )
+    expect(
+        not _near(two, _entropy(joint)),
+        "the second number is the entropy of pairs, of both tokens together; the "
+        "first one is known, so divide by its count: p(b | a)",
+    )
+    seen = pairs[pairs > 0] / first[:, None].expand_as(pairs)[pairs > 0]
+    expect(
+        not _near(two, float(-seen.log().mean())),
+        "each kind of pair counts once; weigh it by how often it occurs",
+    )
+    rows = pairs / first[:, None].clamp(min=1)
+    expect(
+        not _near(
+            two, float(-torch.special.xlogy(rows, rows).sum(1)[first > 0].mean())
+        ),
+        "each token a counts once; weigh the entropy behind it by how often a "
+        "stands before another token",
+    )
+    flat = ids.flatten()[None]
+    across = _pairs(flat)
+    expect(
+        not _near(
+            two,
+            _entropy(across / across.sum()) - _entropy(across.sum(1) / across.sum()),
+        ),
+        "pairs run across the border of two rows; the last token of a row and the "
+        "first of the next are no pair",
+    )
+    back = pairs.sum(0)
+    expect(
+        not _near(two, _entropy(joint) - _entropy(back / back.sum())),
+        "this is the token before, given the one behind; divide by the count of the "
+        "first token of a pair",
+    )
+    expect(
+        _near(two, right[1]),
+        f"the bigram entropy is {two:.3f}, and {right[1]:.3f} "
+        "is right; the mean of -log(count(ab) / count(a as a "
+        "first token))",
+    )
+    return correct(
+        f"{right[0]:.2f} nats alone, {right[1]:.2f} after a look at the token before"
+    )
+
+
+@exercise
+def check_smoothed_line(answer):
+    """answer(train_ids, held_ids, vocab_size, add) -> nats per held-out token of p(b |
+    a) = (count(ab) + add) / (count(a) + add V).
+    """
+    train, held, add = _text(20, 12, seed=2), _text(9, 12, seed=2), 0.5
+    # some new pairs
+    held = torch.cat(
+        [held, torch.randint(0, V, (3, 12), generator=torch.Generator().manual_seed(5))]
+    )
+    got, pairs = float(answer(train.clone(), held.clone(), V, add)), _pairs(train)
+
+    def cost(p, rows=held):
+        return float(-p[rows[:, :-1], rows[:, 1:]].log().mean())
+
+    def smooth(c, add=add, axis=1):
+        return (c + add) / (c + add).sum(axis, keepdim=True)
+
+    right = cost(smooth(pairs))
+    expect(
+        math.isfinite(got),
+        "the line is infinite: a pair that training never "
+        "showed has probability 0; put `add` on every count",
+    )
+    expect(
+        not _near(got, right / math.log(2)),
+        "the line is in bits; the loss of a "
+        "model is in nats, so take the natural "
+        "logarithm",
+    )
+    expect(
+        not _near(got, cost((pairs + add) / (pairs.sum(1, keepdim=True) + add))),
+        "count(a) gets `add` once; all V followers got one each, so it grows by add "
+        "* V, or the row adds up to more than 1",
+    )
+    expect(
+        not _near(got, cost((pairs + add) / pairs.sum(1, keepdim=True).clamp(min=1))),
+        "the row of a adds up to more than 1: count(a) must grow by all that was "
+        "added to it, add * V",
+    )
+    expect(
+        not _near(got, cost(smooth(_pairs(held)))),
+        "the pairs were counted in the "
+        "held-out text; a guess knows "
+        "the training text only",
+    )
+    expect(
+        not _near(got, cost(smooth(pairs), train)),
+        "this is what the training text costs; take the mean over held-out pairs",
+    )
+    expect(
+        not _near(got, cost(smooth(pairs, axis=0))),
+        "each column adds up to 1; it "
+        "is the row of the token "
+        "before that must, p(b | a)",
+    )
+    single = torch.bincount(train.flatten(), minlength=V).double()
+    expect(
+        not _near(got, float(-smooth(single[None])[0][held[:, 1:]].log().mean()))
+        and not _near(got, float(-smooth(single[None])[0][held].log().mean())),
+        "this line never looks at the token before; count pairs",
+    )
+    expect(
+        not _near(got, math.exp(right)),
+        "this is a perplexity; the line is its logarithm",
+    )
+    expect(
+        not _near(got, right * held[:, 1:].numel()),
+        "this is the sum; the line is a mean, nats per token",
+    )
+    expect(
+        _near(got, right),
+        f"the line is {got:.3f}, and {right:.3f} is right; the "
+        "mean of -log p(b | a) over the pairs inside the rows",
+    )
+    again, right = (
+        float(answer(train.clone(), held.clone(), V, 3.0)),
+        cost(smooth(pairs, 3.0)),
+    )
+    expect(
+        _near(again, right),
+        f"with add=3 the line is {again:.3f}, and {right:.3f} "
+        "is right; use the argument `add`",
+    )
+    return correct(
+        f"{cost(smooth(pairs)):.2f} nats with 0.5 added to each count, "
+        f"{right:.2f} with 3"
+    )
+
+
+@exercise
+def check_nucleus(answer):
+    """answer(probabilities (V,), p) -> (V,): the fewest likeliest tokens that reach p,
+    scaled to add up to 1; 0 elsewhere.
+    """
+    q = torch.tensor([0.0625, 0.5, 0.125, 0.0625, 0.25])
+    got = torch.as_tensor(answer(q.clone(), 0.6)).double()
+    expect(
+        tuple(got.shape) == (5,),
+        f"the shape is {tuple(got.shape)}; one "
+        "probability for each token of the vocabulary, "
+        "(5,)",
+    )
+    expect(
+        not _same(got, [0, 1, 0, 0, 0]),
+        "the token that carries the sum over p was "
+        "left out; 0.5 alone does not reach 0.6, "
+        "so two tokens stay",
+    )
+    expect(
+        not _same(got, [2 / 3, 1 / 3, 0, 0, 0]),
+        "the result is in sorted order; "
+        "put each probability back at the "
+        "place of its token",
+    )
+    expect(
+        not _same(got, [0, 0.5, 0, 0, 0.25]),
+        "the kept probabilities add up to 0.75; divide by their sum",
+    )
+    expect(
+        not bool(torch.isnan(got).any()) and not _same(got, [0, 0, 0, 0, 0]),
+        "no token is as likely as p on its own, so nothing is left; p is a sum over "
+        "the likeliest tokens, not a threshold for one",
+    )
+    expect(
+        not _same(got, [0, 4 / 7, 1 / 7, 0, 2 / 7]),
+        "one token too many: 0.5 and 0.25 reach 0.6; a token stays if the likelier "
+        "ones alone do not reach p",
+    )
+    expect(
+        not _same(got, [0, 4 / 7, 1 / 7, 0, 2 / 7])
+        and abs(float(got.sum()) - 1) < 1e-5,
+        f"the result adds up to {float(got.sum()):.3f}, and must add up to 1",
+    )
+    expect(
+        _same(got, [0, 2 / 3, 0, 0, 1 / 3]),
+        "for p = 0.6 the result is "
+        f"{[round(x, 2) for x in got.tolist()]}; the two likeliest tokens stay",
+    )
+    few = torch.as_tensor(answer(q.clone(), 0.1)).double()
+    expect(
+        _same(few, [0, 1, 0, 0, 0]),
+        "with p = 0.1 the likeliest token must stay, and it alone",
+    )
+    full = torch.as_tensor(answer(q.clone(), 1.0)).double()
+    expect(_same(full, q.tolist()), "with p = 1 nothing is left out")
+    edge = torch.as_tensor(answer(q.clone(), 0.75)).double()
+    expect(
+        _same(edge, [0, 2 / 3, 0, 0, 1 / 3]),
+        "with p = 0.75 the two likeliest reach p exactly, and that is enough",
+    )
+    return correct("the fewest likeliest tokens, at their own places, adding up to 1")
+
+
+def _same(got, wanted):
+    return torch.allclose(got, torch.tensor(wanted, dtype=torch.float64), atol=1e-5)
+
+
+@exercise
+def check_uneven_perplexity(answer):
+    """Clinic. answer([(mean loss in nats, number of asked tokens)]) -> perplexity of
+    the whole text.
+    """
+    parts = [(4.0, 1), (2.0, 7), (3.0, 12), (float("nan"), 0)]
+    real = [(loss, asked) for loss, asked in parts if asked]
+    total = sum(n for _, n in real)
+    mean = sum(loss * n for loss, n in real) / total
+    got = float(answer(list(parts)))
+    expect(
+        not math.isnan(got),
+        "the result is not a number: a document of one token "
+        "asks nothing, and its mean loss is nan; leave out "
+        "what asks 0 tokens",
+    )
+    means = sum(loss for loss, _ in real) / len(real)
+    expect(
+        not (_near(got, mean) or _near(got, means)),
+        "this is a mean loss in nats; perplexity is its exponential",
+    )
+    expect(
+        not _near(got, math.exp(means)),
+        "a mean of means: the document with 1 "
+        "token counts as much as the one with 12; "
+        "weigh each by its tokens",
+    )
+    expect(
+        not (_near(got, sum(math.exp(loss) for loss, _ in real) / len(real))),
+        "a mean of perplexities: one hard document outweighs all others; add up the "
+        "nats first, take the exponential once",
+    )
+    expect(
+        not _near(got, sum(math.exp(loss) * n for loss, n in real) / total),
+        "the perplexities are weighed by tokens and averaged; average the losses "
+        "that way, and take the exponential at the end",
+    )
+    expect(
+        not _near(got, 2**mean),
+        "the losses are in nats, so the base is e; 2 to the loss is for bits",
+    )
+    expect(
+        not _near(got, math.exp(min(mean * total / len(real), 700))),
+        "the nats are "
+        "divided by "
+        "the number "
+        "of documents; divide by the number of tokens",
+    )
+    expect(
+        not _near(got, math.exp(mean * total / len(parts))),
+        "the nats are divided "
+        "by the number of all "
+        "documents; divide by "
+        "the number of tokens",
+    )
+    expect(
+        _near(got, math.exp(mean)),
+        f"the perplexity is {got:.3f}, and "
+        f"{math.exp(mean):.3f} is right; exp(all nats / "
+        "all asked tokens)",
+    )
+    return correct(
+        f"{math.exp(mean):.2f} for all {total} tokens; a mean of means says "
+        f"{math.exp(means):.2f}"
+    )
+
+
+@exercise
+def check_target_nll(answer):
+    """Clinic. answer(logits (B, T, V), input_ids, attention_mask (B, T), padded on the
+    right) -> (sum of nats, number asked).
+    """
+    g = torch.Generator().manual_seed(4)
+    ids, mask = (
+        torch.randint(1, V, (4, 9), generator=g),
+        torch.ones(4, 9, dtype=torch.long),
+    )
+    for row, length in ((1, 5), (2, 2), (3, 7)):
+        ids[row, length:], mask[row, length:] = 0, 0
+    logits = torch.randn(4, 9, V, generator=g) * 2
+    got = answer(logits.clone(), ids.clone(), mask.clone())
+    expect(
+        isinstance(got, (tuple, list)) and len(got) == 2,
+        "return two numbers: the sum of the nats, and how many tokens were asked",
+    )
+    total, asked = float(got[0]), int(got[1])
+
+    def cost(place, label, keep):
+        each = F.cross_entropy(
+            place.flatten(0, 1).double(), label.flatten(), reduction="none"
+        )
+        return float((each * keep.flatten()).sum()), int(keep.sum())
+
+    here, after = logits[:, :-1], ids[:, 1:]
+    right = cost(here, after, mask[:, 1:])
+    wrong = {
+        cost(logits, ids, mask)[0]: "the labels are not shifted: place t is asked for "
+        "token t, which it has read; ask it for token t + 1",
+        cost(logits, ids, torch.ones_like(mask))[0]: "the labels are not shifted, and "
+        "padding is asked as well, as in "
+        "the snippet",
+        cost(logits[:, 1:], ids[:, :-1], mask[:, :-1])[0]: "shifted the wrong way: "
+        "place t is asked for token "
+        "t - 1; logits lose their "
+        "last place, labels their "
+        "first",
+        cost(here, after, torch.ones_like(after))[0]: "padding is asked: 12 labels are "
+        "no tokens; leave out what "
+        "attention_mask marks with 0",
+        cost(here, after, mask[:, :-1])[0]: "the mask is not shifted with the labels: "
+        "it says whether the label is real, so it "
+        "loses its first place too",
+        cost(logits, ids.roll(-1, 1), mask)[0]: "roll brings the first token round to "
+        "the last place; cut it off instead",
+    }
+    for value, words in wrong.items():
+        expect(not _near(total, value), words)
+    expect(
+        not any(
+            n and _near(total, value / n)
+            for value in (*wrong, right[0])
+            for n in (24, 23, 19, 32, 36)
+        ),
+        "the first number is a mean; return the sum, and the count beside it, so "
+        "that batches can be added up",
+    )
+    expect(
+        _near(total, right[0]),
+        f"the sum is {total:.3f} nats, and {right[0]:.3f} "
+        "is right; mend the shift, the padding and the mean "
+        "one by one",
+    )
+    expect(
+        asked != int(mask.sum()),
+        "the number is that of all real tokens; the first "
+        "token of each row is not asked",
+    )
+    expect(
+        asked == right[1],
+        f"{asked} tokens are said to be asked, and {right[1]} "
+        "are: the real ones behind the first of each row",
+    )
+    return correct(f"{right[1]} tokens are asked, each of the place before it")

@@ -1,0 +1,497 @@
+"""Checks of chapter 14: macro-F1, pooling, balanced few labels, a paired verdict,
+honest scores with two and three classes.
+
+>>> from ftlib.course.checks.classification import check_f1_by_hand
+>>> check_f1_by_hand(
+...     lambda predicted, labels, classes: float((predicted == labels).float().mean())
+... )
+hint: the value is the accuracy; macro-F1 gives each class the same weight, however
+many texts it has
+
+What it is not: a metric library (evaluate.py holds the metrics). Needs: torch, ftlib.
+"""
+
+import torch
+
+from ftlib.course.checks import correct, exercise, expect
+from ftlib.evaluation import intervals, metrics
+
+# 14 texts of three classes, of which the first is common: all the averages that could
+# be confused differ
+LABELS = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+PREDICTED = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2, 0])
+
+
+def near(a, b, tolerance=1e-4):
+    return abs(float(a) - float(b)) < tolerance
+
+
+@exercise
+def check_f1_by_hand(answer):
+    """answer(predicted (N,), labels (N,), classes) -> macro-F1 as a number."""
+    value, table = (
+        float(answer(PREDICTED, LABELS, 3)),
+        metrics.confusion(PREDICTED, LABELS, 3).double(),
+    )
+    hits, asked, said = table.diag(), table.sum(1), table.sum(0)
+    f1 = 2 * hits / (asked + said)
+    recall, precision = hits / asked, hits / said
+    expect(
+        not near(value, hits.sum() / table.sum()),
+        "the value is the accuracy; macro-F1 gives each class the same weight, "
+        "however many texts it has",
+    )
+    expect(
+        not near(value, (f1 * asked).sum() / asked.sum()),
+        "the classes are weighted by how many texts they have; macro means the "
+        "plain mean over classes",
+    )
+    expect(
+        not near(value, recall.mean()),
+        "the value is the mean recall; F1 also asks "
+        "how many of the predictions were right",
+    )
+    expect(
+        not near(value, precision.mean()),
+        "the value is the mean precision; F1 "
+        "also asks how many of the texts were "
+        "found",
+    )
+    expect(
+        not near(value, f1[1]),
+        "the value is the F1 of class 1 alone; take the mean over all classes",
+    )
+    p, r = precision.mean(), recall.mean()
+    expect(
+        not near(value, 2 * p * r / (p + r)),
+        "precision and recall are averaged first; take F1 of each class, then the mean",
+    )
+    expect(
+        value == value,
+        "the value is not a number: one class has neither a hit nor "
+        "a prediction, and 0 / 0 counts as 0",
+    )
+    expect(
+        near(value, f1.mean()),
+        f"the value is {value:.4f} where "
+        f"{float(f1.mean()):.4f} is right; is F1 = 2 TP / "
+        "(2 TP + FP + FN)?",
+    )
+    never = float(
+        answer(torch.zeros(6, dtype=torch.long), torch.tensor([0, 0, 0, 0, 1, 2]), 3)
+    )
+    expect(
+        never == never,
+        "a class that is never predicted gives 0 / 0 on the way; "
+        "its F1 counts as 0, not as NaN",
+    )
+    expect(
+        near(never, 0.8 / 3),
+        "a class that is never predicted must count as 0 in "
+        "the mean over all classes, and not be left out",
+    )
+    absent, right = float(answer(PREDICTED, LABELS, 4)), float(f1.sum() / 4)
+    expect(
+        absent == absent,
+        "a class that is neither present nor predicted gives 0 / "
+        "0 = NaN; it counts as 0",
+    )
+    expect(
+        near(absent, right),
+        "with a fourth class, neither present nor predicted, "
+        f"the value is {absent:.4f}; it counts as 0 in the "
+        f"mean over all four, which makes {right:.4f}",
+    )
+    return correct("each class has its F1, and each class counts once")
+
+
+@exercise
+def check_masked_mean(answer):
+    """answer(hidden (B, T, D), attention_mask (B, T)) -> (B, D), the mean over real
+    tokens.
+    """
+    hidden = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1)) + 1
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])
+    got, weight = answer(hidden, mask), mask[..., None].float()
+    expect(
+        tuple(got.shape) == (3, 4),
+        f"the shape is {tuple(got.shape)}, (3, 4) is "
+        "asked for: one vector for each text",
+    )
+    right = (hidden * weight).sum(1) / weight.sum(1)
+
+    def same(other):
+        return torch.allclose(got, other, atol=1e-5)
+
+    expect(
+        not same(hidden.mean(1)),
+        "padding counts: this is the mean over all "
+        "places; the mask has to enter sum and number",
+    )
+    expect(
+        not same((hidden * weight).mean(1)),
+        "padding is taken out of the sum but not out of the number; divide by the "
+        "real tokens of each text",
+    )
+    expect(
+        not same((hidden * weight).sum(1)),
+        "this is a sum: a long text gets a long "
+        "vector; divide by its number of real "
+        "tokens",
+    )
+    expect(
+        not same((hidden * weight).sum(1) / weight.sum()),
+        "the sum is divided by the real tokens of the whole batch; each text has "
+        "its own number of tokens",
+    )
+    expect(
+        not same(hidden[:, 0]),
+        "this is the first token; the mean over the real tokens is asked for",
+    )
+    expect(
+        same(right),
+        "the values are not the mean over the real tokens; multiply by "
+        "the mask, sum over places, divide by the mask's sum",
+    )
+    empty = answer(hidden, mask * torch.tensor([[1], [1], [0]]))
+    expect(
+        bool(torch.isfinite(empty).all()),
+        "a text without a real token gives 0 / 0 "
+        "= NaN; clamp the number of tokens to at "
+        "least 1",
+    )
+    expect(
+        not empty[2].abs().max() > 1e-6,
+        "a text without a real token gives a vector of its padding; zeros are asked",
+    )
+    return correct("padding changes nothing")
+
+
+@exercise
+def check_few_per_class(answer):
+    """answer(labels: list of int, per_class: int, seed: int) -> list of row numbers."""
+    labels = [0] * 300 + [1] * 100  # sorted by class, as files often are
+    rows = list(map(int, answer(labels, 8, 0)))
+    expect(
+        len(rows) == 16, f"{len(rows)} rows came back, 8 of each of 2 classes are 16"
+    )
+    found = [sum(labels[r] == c for r in rows) for c in (0, 1)]
+    expect(
+        len(set(rows)) == 16,
+        "a row is drawn twice; draw without putting back, or "
+        "the few labels are fewer still",
+    )
+    expect(
+        found != [16, 0],
+        "all rows are of one class: the file is sorted by class, so its first rows are",
+    )
+    expect(
+        found == [8, 8],
+        f"the classes have {found[0]} and {found[1]} rows; draw "
+        "inside each class, not from all rows",
+    )
+    again, torch_seed = (
+        list(map(int, answer(labels, 8, 0))),
+        list(map(int, answer(labels, 8, 1))),
+    )
+    expect(
+        again == rows,
+        "the same seed gives other rows at a second call; make a "
+        "generator from the seed, inside the function",
+    )
+    expect(
+        set(torch_seed) != set(rows),
+        "another seed gives the same rows; then "
+        "several seeds measure one choice of labels "
+        "again and again",
+    )
+    # three classes, and their names are no count
+    labels = [0] * 30 + [2] * 50 + [5] * 40
+    rows = list(map(int, answer(labels, 6, 0)))
+    found = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
+    expect(
+        len(set(rows)) == len(rows) and found == [6, 6, 6],
+        "with the classes 0, 2 "
+        "and 5, 6 rows of each "
+        f"are asked and {found} "
+        "came back; "
+        "take the classes from "
+        "`labels`, not two that "
+        "are written in",
+    )
+    return correct("balanced, without repeats, and a function of the seed alone")
+
+
+@exercise
+def check_verdict(answer):
+    """answer(right_a (N,), right_b (N,)) -> "better", "worse" or "not shown", about b
+    against a.
+    """
+    g = torch.Generator().manual_seed(0)
+    a = (torch.rand(400, generator=g) < 0.75).float()
+    paired = a.clone()
+    # 14 more right and none wrong: sure if paired, lost in the noise if not
+    paired[(a == 0).nonzero()[:14, 0]] = 1
+    says = answer(a, paired)
+    expect(
+        says in ("better", "worse", "not shown"),
+        f'the answer is {says!r}; it is one of "better", "worse", "not shown"',
+    )
+    expect(
+        says != "not shown",
+        "b is right wherever a is and 14 times more: look at "
+        "the differences text by text; the two "
+        "intervals overlap because both models find the same texts hard",
+    )
+    expect(
+        says == "better",
+        'b has more right answers and the verdict is "worse"; take b minus a',
+    )
+    luck = a.clone()
+    # 20 won, 17 lost
+    luck[(a == 0).nonzero()[:20, 0]], luck[(a == 1).nonzero()[:17, 0]] = 1, 0
+    expect(
+        answer(a, luck) == "not shown",
+        "b wins 20 texts and loses 17: the interval "
+        "of the difference holds 0; a larger mean "
+        "alone shows nothing",
+    )
+    expect(
+        answer(paired, a) == "worse",
+        "b is worse here, the whole interval lies "
+        "below 0; ask on which side of 0 it lies",
+    )
+    expect(
+        answer(a, a) == "not shown",
+        "the two are equal; an interval from 0 to 0 shows no difference",
+    )
+    return correct("the interval of the paired differences decides")
+
+
+def memorise(texts, labels):
+    """A model that knows its training texts by heart and says the commonest label
+    otherwise.
+    """
+    known = dict(zip(texts, labels))
+    commonest = max(sorted(set(labels)), key=list(labels).count)
+    return lambda asked: [known.get(text, commonest) for text in asked]
+
+
+@exercise
+def check_honest_accuracy(answer):
+    """answer(texts, labels, fit) -> accuracy on texts that fit() has not seen;
+    fit(texts, labels) -> model(texts).
+    """
+    # each text stands in the file twice
+    texts = [f"review number {i // 2}" for i in range(400)]
+    labels = [0] * 200 + [1] * 200
+    trained, asked = [], []
+
+    def fit(texts, labels):
+        trained.append((list(texts), list(labels)))
+        model = memorise(texts, labels)
+
+        def predict(texts):
+            asked.append(list(texts))
+            return model(texts)
+
+        return predict
+
+    value = float(answer(texts, labels, fit))
+    expect(
+        trained and asked,
+        "fit() or its model was not called; train on one part, "
+        "ask the model about the other",
+    )
+    seen, questions = set(trained[-1][0]), asked[-1]
+    expect(
+        len(trained[-1][0]) < 400 or value < 0.99,
+        "the model was trained on every text and asked about them again: it knows "
+        "them by heart, and 1.0 says nothing",
+    )
+    expect(
+        len(trained[-1][0]) < 400,
+        "the model was trained on every text, those of "
+        "the test as well; leave the test texts out of "
+        "fit()",
+    )
+    twice = seen & set(questions)
+    expect(
+        not twice or len(trained[-1][0]) + len(questions) <= 400,
+        "the model was asked about the texts that it was trained on; ask about the "
+        "others",
+    )
+    expect(
+        not twice,
+        "the same text stands on both sides, because the file holds it "
+        "twice; "
+        "split by the text (data.bucket), not by the row",
+    )
+    expect(
+        len(set(trained[-1][1])) == 2,
+        "the training part has one class: the file "
+        "is sorted; split by the text, not by "
+        "position",
+    )
+    kinds = {labels[texts.index(text)] for text in questions}
+    expect(
+        len(kinds) == 2,
+        "the test part has one class: the file is sorted by class, "
+        "so its end is; split by the text, not by position",
+    )
+    expect(
+        20 <= len(questions) <= 200,
+        f"{len(questions)} of 400 texts are asked; keep back about a tenth to a half",
+    )
+    known = dict(zip(texts, labels))
+    said = memorise(*trained[-1])(questions)
+    share = sum(known[text] == label for text, label in zip(questions, said)) / len(
+        questions
+    )
+    expect(
+        near(value, share),
+        f"the value is {value:.3f}, the share of right answers "
+        f"on the test texts is {share:.3f}",
+    )
+    return correct(
+        f"the memorising model scores {value:.2f} on texts it has not seen, "
+        "as it should"
+    )
+
+
+def by_first_letter(texts, labels):
+    """A weak model: what it was trained on it knows by heart, of other texts it reads
+    the first character.
+    """
+    known = dict(zip(texts, labels))
+    return lambda asked: [
+        known.get(text, {"差": 0, "会": 1}.get(text[0], 2)) for text in asked
+    ]
+
+
+def proportion_intervals(right, n):
+    """The two honest 95 % intervals of a share: Wilson's and the exact one of Clopper
+    and Pearson.
+    """
+    from scipy.stats import binomtest
+
+    exact = binomtest(right, n).proportion_ci(0.95, method="exact")
+    return intervals.wilson_interval(right, n), (exact.low, exact.high)
+
+
+@exercise
+def check_three_class_report(answer):
+    """answer(train, test, fit) -> (accuracy, low, high, [F1 of class 0, 1, 2]) on the
+    test texts that are not in train.
+    """
+    train = {"text": ["差极了", "会议今天举行", "好书"], "label": [0, 1, 2]}
+    # of each kind, some texts belong to another class than their first character says
+    firsts = "差" * 12 + "会" * 14 + "好" * 14
+    labels = [0] * 9 + [2] * 3 + [1] * 13 + [0] + [2] * 7 + [0] * 7
+    test = {
+        "text": [f"{c}{i}" for i, c in enumerate(firsts)] + train["text"],
+        "label": labels + train["label"],
+    }
+    asked = []
+
+    def fit(texts, labels):
+        model = by_first_letter(texts, labels)
+
+        def predict(texts):
+            asked.append(list(texts))
+            return model(texts)
+
+        return predict
+
+    value, low, high, f1 = answer(train, test, fit)
+    value, low, high, f1 = float(value), float(low), float(high), [float(v) for v in f1]
+    said, true = (
+        torch.tensor(by_first_letter([], [])(test["text"][:40])),
+        torch.tensor(labels),
+    )
+    right = int((said == true).sum())
+    expect(
+        asked,
+        "the model was never asked; fit(texts, labels) gives a function from "
+        "a list of texts to a list of classes",
+    )
+    expect(
+        value <= 1 and high <= 1 + 1e-9,
+        f"the accuracy is {value:.3f} with an "
+        f"upper end of {high:.3f}; give shares "
+        "from 0 to 1, and an "
+        "interval that stays inside them",
+    )
+    expect(
+        not near(value, 1),
+        "the accuracy is 1: the model was asked about its own "
+        "three sentences; ask about the test texts",
+    )
+    expect(
+        not near(value, (right + 3) / 43),
+        "the three training sentences stand in "
+        "the test as well, and are counted; "
+        "leave them out",
+    )
+    expect(
+        near(value, right / 40),
+        f"the accuracy is {value:.3f}; of the 40 texts "
+        f"that are not in train {right} are right, "
+        f"{right / 40:.3f}",
+    )
+    expect(
+        low < value < high,
+        f"the interval is {low:.3f} to {high:.3f} and does not "
+        f"hold the accuracy {value:.3f}; give (accuracy, low, "
+        "high, F1)",
+    )
+    per_class = metrics.f1_per_class(said, true, 3).tolist()
+    expect(len(f1) == 3, f"{len(f1)} values of F1, 3 classes have one each")
+    recall = [float((said[true == c] == c).double().mean()) for c in range(3)]
+    expect(
+        not all(map(near, f1, recall)),
+        "the three values are recalls; F1 also "
+        "counts the texts that were wrongly given "
+        "to the class",
+    )
+    expect(
+        max(f1) - min(f1) > 1e-6,
+        "the three values of F1 are one average; give one "
+        "for each class, or a class that fails stays "
+        "hidden",
+    )
+    expect(
+        all(map(near, f1, per_class)),
+        "F1 of the classes is "
+        f"{', '.join(f'{v:.3f}' for v in f1)}, and "
+        "should be "
+        f"{', '.join(f'{v:.3f}' for v in per_class)}, in the order 0, 1, 2",
+    )
+    few = {"text": ["差一", "会二", "好三"], "label": [0, 1, 2]}
+    again, start, end, _ = answer(train, few, fit)  # three of three
+    expect(
+        not near(start, end),
+        "3 of 3 right, and the interval has no width: nothing "
+        "varies in three hits, so neither the normal "
+        "formula nor the bootstrap can say how little three texts show; use "
+        "Wilson's interval",
+    )
+    allowed = [
+        (proportion_intervals(right, 40)[i], proportion_intervals(3, 3)[i])
+        for i in (0, 1)
+    ]
+    expect(
+        any(
+            near(low, a[0], 2e-3)
+            and near(high, a[1], 2e-3)
+            and near(start, b[0], 2e-3)
+            and near(end, b[1], 2e-3)
+            for a, b in allowed
+        ),
+        f"the interval for {right} of 40 is {low:.3f} to {high:.3f}; Wilson's 95 % "
+        f"interval is {allowed[0][0][0]:.3f} to {allowed[0][0][1]:.3f}",
+    )
+    return correct(
+        f"three sentences of three would be {100 * float(again):.0f} %, "
+        f"with an interval from {100 * float(start):.0f} to 100 %"
+    )

@@ -1,0 +1,483 @@
+"""Checks of chapter 10: n-gram overlap, the filled part of padded batches, the fitted
+law, what a run costs, and a broken filter that leaves test texts in a corpus.
+
+>>> from ftlib.course.checks.scaling import check_filled_share
+>>> check_filled_share(
+...     lambda lengths, batch: sum(lengths) / (len(lengths) * max(lengths))
+... )
+hint: every batch is as wide as the longest text of all in your count; a batch is
+padded to its own longest text
+
+What it is not: a test of speed. Shares and exponents are compared within 1e-6,
+predicted losses within 1e-4.
+Needs: torch, ftlib, and data/results/scaling.json for the last step of
+`check_predict_loss`.
+"""
+
+import json
+import math
+import pathlib
+import random
+import re
+
+import ftlib
+from ftlib.course.checks import correct, exercise, expect
+from ftlib.data import corpus
+
+
+def _near(got, right, within=1e-6):
+    return (
+        isinstance(got, (int, float))
+        and math.isfinite(got)
+        and abs(got - right) <= within
+    )
+
+
+def _number(value):
+    """A plain float of whatever the reader returns: numpy and torch numbers too."""
+    return float(value.item() if hasattr(value, "item") else value)
+
+
+def _grams(text, n):
+    words = re.findall(r"\w+", text.lower())
+    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+@exercise
+def check_overlap_of(answer):
+    """answer(a, b, n) -> float: shared word n-grams over all word n-grams of
+    two texts.
+    """
+    a = "The plot is thin. The plot is thin, but the cast is fine, and so is the music!"
+    b = (
+        "At first the plot is thin but the cast IS wonderful, and so is the lake. And "
+        "so is the music, now and then"
+    )
+    got, one, two = _number(answer(a, b, 3)), _grams(a, 3), _grams(b, 3)
+    shared, union = set(one) & set(two), set(one) | set(two)
+    right = len(shared) / len(union)
+    letters = [
+        {t[i : i + 3] for i in range(len(t) - 2)} for t in (a.lower(), b.lower())
+    ]
+    cased = [
+        {tuple(t[i : i + 3]) for i in range(len(t) - 2)}
+        for t in (re.findall(r"\w+", a), re.findall(r"\w+", b))
+    ]
+    split = [
+        {tuple(t[i : i + 3]) for i in range(len(t) - 2)}
+        for t in (a.lower().split(), b.lower().split())
+    ]
+    rough = [
+        {tuple(t[i : i + 3]) for i in range(len(t) - 2)} for t in (a.split(), b.split())
+    ]
+    short = [set(grams[:-1]) for grams in (one, two)]
+    expect(
+        0 <= got <= 1, f"the overlap is {got:.3g}; shared over all lies between 0 and 1"
+    )
+    expect(
+        not _near(got, corpus.jaccard(*map(set, (_grams(a, 1), _grams(b, 1))))),
+        "you compare single words; two reviews share most of those without being "
+        "copies, so take runs of n words",
+    )
+    expect(
+        not _near(got, corpus.jaccard(*letters)),
+        "you count runs of n letters; n words are asked for",
+    )
+    expect(
+        not _near(got, corpus.jaccard(*rough)),
+        "case and punctuation count in "
+        "yours: 'thin.' and 'thin,' differ, "
+        "'IS' and 'is' too",
+    )
+    expect(
+        not _near(got, corpus.jaccard(*cased)),
+        "'The' and 'the' are two words in yours; lower the case before you compare",
+    )
+    expect(
+        not _near(got, corpus.jaccard(*split)),
+        "'thin.' and 'thin,' are two words "
+        "in yours; take letters and digits "
+        "alone, `\\w+`",
+    )
+    expect(
+        not _near(got, corpus.jaccard(*short)),
+        "the last run of n words is missing: there are len(words) - n + 1 of them",
+    )
+    expect(
+        not _near(got, len(shared) / min(len(set(one)), len(set(two)))),
+        "you divide by the smaller set (containment, another useful measure); "
+        "Jaccard divides by the union",
+    )
+    expect(
+        not _near(got, len(shared) / (len(set(one)) + len(set(two)))),
+        "you divide by the sum of both sizes, which counts the shared runs twice; "
+        "two equal texts would get 0.5",
+    )
+    expect(
+        not _near(got, sum(g in two for g in one) / len(union)),
+        "a run that occurs twice counts twice in yours; make sets first",
+    )
+    expect(
+        _near(got, right),
+        f"the two texts overlap by {right:.4f} and you say "
+        f"{got:.4f}; print both sets and compare",
+    )
+    expect(_near(_number(answer(a, a, 2)), 1.0), "a text and itself overlap by 1")
+    expect(
+        _near(_number(answer("one two three four", "five six seven eight", 2)), 0.0),
+        "texts that share nothing overlap by 0",
+    )
+    return correct("runs of words, each once, shared over all")
+
+
+@exercise
+def check_filled_share(answer):
+    """answer(lengths: list of int, batch: int) -> float: the share of places that hold
+    text when batches are padded.
+    """
+    lengths = [10, 2, 4, 8, 100, 20, 30, 6]
+    got, batches = (
+        _number(answer(list(lengths), 3)),
+        [lengths[:3], lengths[3:6], lengths[6:]],
+    )
+    filled, places = sum(lengths), sum(len(b) * max(b) for b in batches)
+    expect(
+        not _near(got, 1 - filled / places),
+        "this is the share that is padding; the share that holds text is asked for",
+    )
+    expect(
+        not _near(got, filled / (len(lengths) * max(lengths))),
+        "every batch is as wide as the longest text of all in your count; a batch "
+        "is padded to its own longest text",
+    )
+    expect(
+        not _near(got, sum(sum(b) / (len(b) * max(b)) for b in batches) / 3),
+        "you take the mean of the batches' shares, and a wide batch has more places "
+        "than a narrow one; add up text and places first",
+    )
+    expect(
+        not _near(got, filled / sum(3 * max(b) for b in batches)),
+        "the last batch has 2 texts, not 3; it is as high as it has texts",
+    )
+    in_order = [sorted(lengths)[i : i + 3] for i in range(0, 8, 3)]
+    expect(
+        not _near(got, filled / sum(len(b) * max(b) for b in in_order)),
+        "you sort by length first, a good idea that is not asked for here: the "
+        "batches are made in the order given",
+    )
+    expect(
+        not _near(
+            got, sum(sum(b) for b in batches[:2]) / sum(3 * max(b) for b in batches[:2])
+        ),
+        "the last, shorter batch is left out; it is computed as well",
+    )
+    expect(
+        not _near(got, places / filled),
+        "this is places over text; the share is text over places",
+    )
+    expect(
+        _near(got, filled / places),
+        f"of {places} places {filled} hold text, "
+        f"{filled / places:.4f}, and you say {got:.4f}",
+    )
+    draw = random.Random(0)
+    for size, batch in ((50, 8), (7, 7), (5, 1)):
+        many = [draw.randint(1, 300) for _ in range(size)]
+        cut = [many[i : i + batch] for i in range(0, size, batch)]
+        right = sum(many) / sum(len(b) * max(b) for b in cut)
+        got = _number(answer(list(many), batch))
+        expect(
+            _near(got, right),
+            f"right for eight texts, wrong for {size} texts in "
+            f"batches of {batch}: "
+            f"{right:.4f} is right, yours is {got:.4f}",
+        )
+    return correct("text over places, each batch as wide as its own longest text")
+
+
+def stored():
+    """data/results/scaling.json as a dict."""
+    path = (
+        pathlib.Path(ftlib.__file__).resolve().parent.parent
+        / "data"
+        / "results"
+        / "scaling.json"
+    )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _line(x, y):
+    """(intercept, slope) of least squares."""
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    slope = sum((a - mx) * (b - my) for a, b in zip(x, y)) / sum(
+        (a - mx) ** 2 for a in x
+    )
+    return my - slope * mx, slope
+
+
+@exercise
+def check_predict_loss(answer):
+    """answer(sizes, losses, floor, new_size) -> (alpha, predicted loss) of L = a
+    N^-alpha + floor by least squares on logs.
+    """
+    sizes, floor, new = [1e3, 1e3, 1e4, 1e5, 1e5], 1.0, 1e6
+    losses = [5.1, 4.7, 3.5, 2.9, 2.7]
+    x, y = [math.log(n) for n in sizes], [math.log(loss - floor) for loss in losses]
+    start, slope = _line(x, y)
+    right = (-slope, math.exp(start + slope * math.log(new)) + floor)
+    result = answer(list(sizes), list(losses), floor, new)
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "return two numbers: (alpha, predicted loss)",
+    )
+    alpha, loss = map(_number, result)
+    expect(
+        not _near(alpha, slope),
+        f"your alpha is {alpha:.3f}, the slope itself; L "
+        "falls with N as N^-alpha, so alpha is minus the "
+        "slope",
+    )
+    bare = _line(x, [math.log(v) for v in losses])
+    expect(
+        not _near(alpha, -bare[1]),
+        "you take the logarithm of the whole loss; "
+        "subtract the floor first, log(L - floor)",
+    )
+    expect(
+        not _near(alpha, -_line(x, losses)[1]),
+        "you fit the loss against log N; "
+        "its logarithm is a straight line, "
+        "the loss is not",
+    )
+    expect(
+        not _near(alpha, -_line(sizes, y)[1]),
+        "you fit log loss against N itself; take the logarithm of both",
+    )
+    ends = -(math.log(losses[-1] - floor) - math.log(losses[0] - floor)) / (
+        x[-1] - x[0]
+    )
+    expect(
+        not _near(alpha, ends),
+        "your line goes through the first and the last run; "
+        "least squares uses all of them",
+    )
+    expect(
+        not _near(alpha, -1 / _line(y, x)[1]),
+        "you fit size against loss; the "
+        "errors that count are those of the "
+        "loss, so size is x",
+    )
+    expect(
+        _near(alpha, right[0]),
+        f"alpha is {right[0]:.4f} by least squares on the "
+        "logarithms of these five runs, yours is "
+        f"{alpha:.4f}",
+    )
+    expect(
+        not _near(loss, right[1] - floor, 1e-4),
+        "alpha is right; the predicted "
+        "loss lacks the floor that you "
+        "subtracted before the fit",
+    )
+    expect(
+        not _near(loss, math.log(right[1] - floor), 1e-4)
+        and not _near(loss, math.log(right[1] - floor) + floor, 1e-4),
+        "alpha is right; the line gives the logarithm of the loss, so take exp of it",
+    )
+    expect(
+        not _near(loss, losses[-1], 1e-4),
+        "alpha is right; this is the loss of the "
+        "largest run; follow the line to the new "
+        "size",
+    )
+    expect(
+        _near(loss, right[1], 1e-4),
+        f"alpha is right; at N = {new:.0e} the line "
+        f"gives {right[1]:.3f} and you say {loss:.3f}",
+    )
+    record = stored()
+    runs, foretold = record["runs"], record["prediction"]
+    got = answer(
+        [r["weights"] for r in runs],
+        [r["loss"] for r in runs],
+        foretold["law"]["floor"],
+        foretold["weights"],
+    )
+    alpha, loss = map(_number, got)
+    low, high, seen = foretold["low"], foretold["high"], record["held_out"]["loss"]
+    expect(
+        low <= loss <= high,
+        "right for five runs, and for the stored family you "
+        f"predict {loss:.3f}, outside of {low:.3f} to "
+        f"{high:.3f}",
+    )
+    inside = "inside" if low <= seen <= high else "outside"
+    return correct(
+        f"alpha {alpha:.2f}, predicted {loss:.2f}; the unseen run came to "
+        f"{seen:.2f}, {inside} the band {low:.2f} to {high:.2f}"
+    )
+
+
+@exercise
+def check_hours_and_money(answer):
+    """answer(weights, tokens, gpus, peak, share, price) -> (hours, money); price for
+    one GPU and hour.
+    """
+    case = dict(weights=2e9, tokens=3e11, gpus=8, peak=4e14, share=0.3, price=2.0)
+    flops = 6 * case["weights"] * case["tokens"]
+    right = flops / (case["peak"] * case["share"] * case["gpus"]) / 3600
+    result = answer(**case)
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "return two numbers: (hours, money)",
+    )
+    hours, money = map(_number, result)
+
+    def is_(times):
+        return _near(hours / right, times, 1e-6)
+
+    expect(not is_(3600), "these are seconds; an hour has 3,600")
+    expect(not is_(60), "these are minutes; hours are asked for")
+    expect(
+        not is_(1 / 3),
+        "you count 2 operations for each weight and token, a "
+        "forward pass; training costs 6",
+    )
+    expect(
+        not is_(1 / 6),
+        "you count 1 operation for each weight and token; training costs 6",
+    )
+    expect(
+        not is_(case["share"]),
+        "you divide by the whole peak; the machine reaches "
+        "a share of it, so the run takes longer",
+    )
+    expect(
+        not is_(case["share"] ** 2),
+        "the share makes your run shorter: dividing by "
+        "it is right, multiplying by it is not",
+    )
+    expect(not is_(8), "this is the time of one GPU; eight of them share the work")
+    expect(
+        not is_(64),
+        "more GPUs make your run longer; the operations are divided among them",
+    )
+    expect(
+        is_(1),
+        f"the run takes {right:,.0f} hours and you say {hours:,.3g}; write "
+        "down the operations first, then the speed",
+    )
+    expect(
+        not _near(money, right * case["price"], 1e-3),
+        "the hours are right; this is the money for one GPU, and you pay for all eight",
+    )
+    expect(
+        not _near(money, right * case["gpus"], 1e-3),
+        "the hours are right; the money lacks the price",
+    )
+    expect(
+        _near(money / (right * 16), 1, 1e-6),
+        f"the hours are right; {right * 16:,.0f} is the money and you say {money:,.3g}",
+    )
+    one = answer(**{**case, "gpus": 1})
+    expect(
+        _near(_number(one[1]) / money, 1, 1e-6),
+        "right for 8 GPUs and not for 1; is a number written into your function?",
+    )
+    return correct(
+        "operations over speed; twice the GPUs take half the time and cost "
+        "the same, if the share stays"
+    )
+
+
+_TESTS = [
+    "The lake at night, a boat, and a man who will not say his name to anyone.",
+    "I laughed twice: once at the wig and once at the bill for the tickets we "
+    "had bought.",
+]
+
+
+@exercise
+def check_repaired_corpus(answer):
+    """answer(documents, tests, n) -> the documents that share no run of n words with a
+    test text.
+    """
+    fine = [
+        "One lake, a night and a boat make a poster and no film.",
+        "I laughed once.",
+        "Nobody bought a ticket for the second part.",
+        "a man who will not leave his house learns to swim",
+    ]
+    exact = [_TESTS[0]]
+    altered = [
+        "the LAKE at night; a boat -- and a MAN who will not SAY his name to anyone!!"
+    ]
+    inside = [
+        f"Somebody wrote: {_TESTS[1]} I agree, and would add that the music was good."
+    ]
+    partly = [
+        "My own review begins. once at the wig and once at the bill for the "
+        "tickets, said a friend, and she was right."
+    ]
+    documents = [fine[0], *exact, fine[1], *altered, *inside, fine[2], *partly, fine[3]]
+    given = list(documents)
+    kept = answer(documents, list(_TESTS), 8)
+    expect(
+        isinstance(kept, list) and all(isinstance(text, str) for text in kept),
+        "return the list of documents that may stay",
+    )
+    expect(
+        documents == given,
+        "your function changes the list that it was given; build a new one",
+    )
+    expect(kept != documents, "every document stays; the test texts are still inside")
+    expect(
+        not (set(kept) & set(exact)),
+        "a document that equals a test text, letter by letter, is still there",
+    )
+    expect(
+        set(kept) <= set(documents),
+        "the documents that stay must stay as written; "
+        "compare in lower case, keep the original",
+    )
+    expect(
+        set(kept) & set(inside) or not set(kept) & set(altered),
+        "quotations go, and a copy with 'LAKE' for 'lake' stays: lower the case and "
+        "drop punctuation before you cut the runs",
+    )
+    expect(
+        not (set(kept) & set(altered)),
+        "a copy with other case and punctuation is "
+        "still there; compare words, lower-cased",
+    )
+    expect(
+        not (set(kept) & set(inside)),
+        "a document that quotes a whole test text inside a longer one is still "
+        "there; look for parts, not for equal texts",
+    )
+    expect(
+        not (set(kept) & set(partly)),
+        "a document that quotes half a test text is still there; one common run of "
+        "n words is enough to drop it",
+    )
+    lost = [text for text in fine if text not in kept]
+    expect(
+        len(lost) < len(fine),
+        "nothing stays; a document is dropped for a run of n "
+        "common words, not for a common word",
+    )
+    expect(
+        not lost,
+        "a document without a common run of 8 words is dropped: "
+        f"{lost[0] if lost else ''!r}",
+    )
+    expect(kept == fine, "each document once, in the order in which it came")
+    wider = answer(documents, list(_TESTS), 40)
+    expect(
+        partly[0] in wider,
+        "with n = 40 no run of half a quotation is that long, "
+        "and yet the document goes; is n used?",
+    )
+    return correct(
+        "copies, edited copies and quotations are out, everything else stays as written"
+    )

@@ -1,0 +1,311 @@
+"""Checks of chapter 00: counting right answers, intervals, bytes, when to use a
+pretrained model, the right Python.
+
+Use them as the chapter does: write the function, then call the check with it.
+
+>>> check_share_right(
+...     lambda predictions, labels: (
+...         sum(p == y for p, y in zip(predictions, labels)) / len(labels)
+...     )
+... )
+correct: the share of right answers, between 0 and 1; the field calls it accuracy
+
+What it is not: a place to look up the solutions; they are folded beneath each exercise.
+Needs: the standard library.
+"""
+
+import sys
+from numbers import Real
+
+from ftlib.course.checks import correct, exercise, expect
+
+
+@exercise
+def check_share_right(answer):
+    """`share_right(predictions, labels)`: two lists of N whole numbers -> the share of
+    places where they are equal.
+    """
+    share = answer([1, 1, 1, 0], [0, 0, 1, 0])
+    expect(
+        isinstance(share, Real),
+        f"the result is a {type(share).__name__}; return one number",
+    )
+    expect(
+        share != 2,
+        "you return how many answers are right; divide by how many "
+        "there are, so that tests of "
+        "different length can be compared",
+    )
+    expect(
+        share != 50,
+        "you return a percentage; a share lies between 0 and 1, so "
+        "leave out the factor 100",
+    )
+    expect(
+        abs(share - 0.5) < 1e-9,
+        "2 of these 4 answers are right, which is 0.5, "
+        f"and you return {share}; "
+        "compare place by place and divide by 4",
+    )
+    share = answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0])
+    expect(
+        abs(share - 0.2) > 1e-9,
+        "you return the share of wrong answers; 4 of these "
+        "5 are right: 0.8 is asked for",
+    )
+    expect(
+        min(abs(share - 1), abs(share - 0.5)) > 1e-9,
+        "you look at one class only; "
+        "an answer of 0 where the "
+        "label "
+        "is 0 is right too, and all 5 answers count",
+    )
+    expect(
+        abs(share - 0.8) < 1e-9,
+        f"4 of these 5 answers are right, which is 0.8, and you return {share}",
+    )
+    expect(
+        abs(answer([0, 1], [1, 0])) < 1e-9,
+        "the answers 0, 1 to the labels 1, 0 "
+        "are both wrong; the order of a "
+        "list matters",
+    )
+    return correct(
+        "the share of right answers, between 0 and 1; the field calls it accuracy"
+    )
+
+
+# accuracies on eight subsets, some easy and some hard
+EASY = [0.60, 0.66, 0.71, 0.75, 0.80, 0.69, 0.63, 0.77]
+# a small advantage on every one of them
+STEADY = [0.02, 0.025, 0.015, 0.02, 0.03, 0.02, 0.01, 0.02]
+# no advantage: a mean of 0.004
+NOISE = [0.06, -0.05, 0.05, -0.06, 0.07, -0.04, 0.02, -0.02]
+
+
+@exercise
+def check_decide(answer):
+    """`decide(first, second)`: accuracies of two methods on N subsets -> "first",
+    "second" or "undecided".
+    """
+    better, noisy = (
+        [a + d for a, d in zip(EASY, change)] for change in (STEADY, NOISE)
+    )
+    said = answer(noisy, EASY)
+    expect(
+        isinstance(said, str) and said in ("first", "second", "undecided"),
+        f'the result is {said!r}; return one of the words "first", "second" and '
+        '"undecided"',
+    )
+    expect(
+        said == "undecided",
+        "a mean that is larger by 0.004, with differences from "
+        "-0.06 to +0.07, is noise; "
+        "compute an interval of the differences and ask whether 0 lies inside",
+    )
+    said = answer(better, EASY)
+    expect(
+        said != "second",
+        "the first method is better on each of these subsets and "
+        "you say the second; subtract "
+        "the second from the first",
+    )
+    expect(
+        said == "first",
+        "the first method is better by 0.01 to 0.03 on every "
+        "subset; two separate intervals "
+        "overlap because the subsets differ in difficulty, so take the difference "
+        "on each subset first and then "
+        "one interval of these differences",
+    )
+    expect(
+        answer(EASY, better) == "second",
+        "here the whole interval lies below 0 and "
+        "the second method is better; "
+        "your function never says so",
+    )
+    return correct(
+        "you take differences on equal subsets, and trust them when their "
+        "interval leaves out 0"
+    )
+
+
+@exercise
+def check_bytes_of(answer):
+    """`bytes_of(vocabulary, width, classes, bytes_each)`: bytes of a table (V, D) and a
+    layer D -> C with biases.
+    """
+    V, D, C, size = 1000, 16, 3, 2
+    weights = V * D + D * C + C
+    found = answer(V, D, C, size)
+    expect(
+        isinstance(found, Real),
+        f"the result is a {type(found).__name__}; return one number",
+    )
+    expect(
+        found != weights,
+        "you return the number of weights; each takes `bytes_each` bytes in memory",
+    )
+    expect(
+        found != weights * size * 8,
+        "you count bits; a byte is 8 bits, and `bytes_each` is in bytes already",
+    )
+    expect(
+        found != (V * D + D * C) * size,
+        "the layer's biases are missing: one more weight for each class",
+    )
+    expect(
+        found != (D * C + C) * size,
+        "the table is missing: it holds `width` "
+        "numbers for each of the tokens, and "
+        "is by far the largest part",
+    )
+    expect(
+        found != V * D * D * C * size,
+        "you multiply the two parts; they lie beside each other, so add them",
+    )
+    expect(
+        found == weights * size,
+        f"{V} tokens of width {D} and {C} classes are "
+        f"{weights} weights, "
+        f"{weights * size} bytes at {size} bytes each; you return {found}",
+    )
+    expect(
+        answer(7, 5, 2, 4) == (7 * 5 + 5 * 2 + 2) * 4,
+        "right for one set of sizes only; use the arguments",
+    )
+    return correct("table + layer + biases, times the bytes of one number")
+
+
+CHOICES = ("rule", "bag of words", "pretrained", "table model")
+NUMBERS = "{}: a table model learns from columns of numbers, and this is text"
+REASONS = {  # situation -> (best choice, {another choice: the misunderstanding})
+    "a": (
+        "pretrained",
+        {
+            "bag of words": "a: 150 letters are few, and most words of a new letter "
+            "never "
+            "occurred in them; what a model "
+            "knows from pretraining fills the gap",
+            "rule": "a: the three topics are a matter of meaning, and nobody can list "
+            "all "
+            "the ways to say them",
+        },
+    ),
+    "b": (
+        "rule",
+        {
+            "pretrained": "b: the numbers have one fixed form, which a pattern of one "
+            "line "
+            "finds without a mistake and "
+            "without training",
+            "bag of words": "b: every invoice number is a new word, so counts of known "
+            "words cannot find it; its form is "
+            "fixed",
+        },
+    ),
+    "c": (
+        "bag of words",
+        {
+            "pretrained": "c: 400,000 labels teach the words themselves, and a large "
+            "model "
+            "misses the limit of 1 "
+            "millisecond on one core",
+            "rule": "c: forty departments are more than hand-written patterns can keep "
+            "apart, and you own 400,000 examples "
+            "to learn from",
+        },
+    ),
+    "d": (
+        "table model",
+        {
+            "pretrained": "d: there is no text here; a language model has nothing to "
+            "read "
+            "in twelve columns of numbers",
+            "bag of words": "d: there are no words to count in twelve columns of "
+            "numbers",
+            "rule": "d: nobody knows the rule beforehand; it has to be learned from "
+            "what "
+            "customers did",
+        },
+    ),
+    "e": (
+        "pretrained",
+        {
+            "bag of words": "e: a question and its answer often share no word; you "
+            "need "
+            "vectors of meaning, and there are "
+            "no labels to learn them from",
+            "rule": "e: no pattern says which paragraphs mean the same as a question",
+        },
+    ),
+}
+
+
+@exercise
+def check_choose(answer):
+    """`choose(situation)`: "a" to "e" -> one of "rule", "bag of words", "pretrained",
+    "table model".
+    """
+    for situation, (best, why) in REASONS.items():
+        said = answer(situation)
+        expect(
+            said in CHOICES,
+            f"{situation}: {said!r} is none of the four choices; "
+            f"they are {', '.join(CHOICES)}",
+        )
+        expect(said == best, why.get(said, NUMBERS.format(situation)))
+    return correct(
+        "few labels or none: pretrained; a fixed form: a rule; many labels "
+        "and no time: words; no text: a "
+        "table model"
+    )
+
+
+@exercise
+def check_install_command(answer):
+    """`install_command(package)`: the list of words that installs `package` into the
+    Python of this kernel.
+    """
+    words = answer("tqdm")
+    expect(
+        not isinstance(words, str),
+        "one string is split differently by every system; return a list of words",
+    )
+    words = list(words)
+    expect(
+        "sudo" not in words,
+        "sudo changes the system's Python, not the kernel's, "
+        "and can break its programs",
+    )
+    expect(
+        "--user" not in words,
+        "--user installs into your home folder, where an environment does not look",
+    )
+    expect(
+        words[:1] not in (["pip"], ["pip3"]),
+        "`pip` is the first program of that "
+        "name on the search path, which "
+        "may belong to another Python; start it with sys.executable, -m, pip",
+    )
+    expect(
+        words[:1] not in (["python"], ["python3"]),
+        "`python` is the first one on "
+        "the search path, not the "
+        "kernel's; the kernel's own is in sys.executable",
+    )
+    expect(
+        words[:1] == [sys.executable],
+        f"the first word is {words[:1]}; it must be "
+        "sys.executable, the program that "
+        "runs this kernel",
+    )
+    expect(
+        words[1:4] == ["-m", "pip", "install"],
+        "after sys.executable come the three words -m, pip and install",
+    )
+    expect(
+        words[-1] == "tqdm" and list(answer("some-package"))[-1] == "some-package",
+        "the last word is the package that was asked for",
+    )
+    return correct("this Python installs for itself, whatever the search path says")

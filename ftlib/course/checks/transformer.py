@@ -1,0 +1,720 @@
+"""Checks of chapter 07: counting the weights of five models, positions of padded rows,
+a decoder block, GPT-2's weights, and a broken snippet.
+
+>>> import torch
+>>> from ftlib.course.checks.transformer import check_position_ids
+>>> check_position_ids(lambda attention_mask: attention_mask.cumsum(dim=-1))
+hint: the first real token gets place 1; the table begins with row 0, so subtract 1
+
+What it is not: a test of speed or of gradients. Counts must be exact; vectors are
+compared in float64 within 1e-6.
+Needs: torch, transformers (for the last check), ftlib.
+
+Shapes: B batch, T tokens, S tokens of the sequence that is read, D width, H heads.
+"""
+
+import types
+
+import torch
+from torch import nn
+
+from ftlib.course.checks import correct, exercise, expect
+from ftlib.models import attention, blocks
+
+# the models that these sizes belong to; `max_tokens` is how far they were trained to
+# read
+CONFIGS = {
+    "tiny": dict(
+        vocab_size=101,
+        width=24,
+        layers=3,
+        heads=6,
+        kv_heads=2,
+        ffn_dim=40,
+        max_tokens=16,
+        tied=False,
+    ),
+    "SmolLM-135M": dict(
+        vocab_size=49152,
+        width=576,
+        layers=30,
+        heads=9,
+        kv_heads=3,
+        ffn_dim=1536,
+        max_tokens=2048,
+        tied=True,
+    ),
+    "TinyLlama-1.1B": dict(
+        vocab_size=32000,
+        width=2048,
+        layers=22,
+        heads=32,
+        kv_heads=4,
+        ffn_dim=5632,
+        max_tokens=2048,
+        tied=False,
+    ),
+    "Llama-2-7B": dict(
+        vocab_size=32000,
+        width=4096,
+        layers=32,
+        heads=32,
+        kv_heads=32,
+        ffn_dim=11008,
+        max_tokens=4096,
+        tied=False,
+    ),
+    "Llama-3-8B": dict(
+        vocab_size=128256,
+        width=4096,
+        layers=32,
+        heads=32,
+        kv_heads=8,
+        ffn_dim=14336,
+        max_tokens=8192,
+        tied=False,
+    ),
+}
+
+
+def llama_params(
+    c,
+    kv_width=None,
+    biases=0,
+    matrices=3,
+    norm=1,
+    norms=2,
+    final=1,
+    places=0,
+    tables=None,
+    words=True,
+):
+    """The weights of a Llama, with whatever mistake the arguments make."""
+    D, K = c["width"], c["width"] // c["heads"]
+    kv = c["kv_heads"] * K if kv_width is None else kv_width
+    layer = D * D + 2 * D * kv + D * D + matrices * D * c["ffn_dim"] + norms * norm * D
+    layer += biases * (2 * D + 2 * kv + 2 * c["ffn_dim"] + D)
+    tables = 2 - c["tied"] if tables is None else tables
+    return (
+        c["layers"] * layer
+        + final * norm * D
+        + (tables * c["vocab_size"] + places * c["max_tokens"]) * D
+    )
+
+
+def _mistakes(c):
+    """[(wrong count, hint)] for one configuration."""
+    D, K = c["width"], c["width"] // c["heads"]
+    return [
+        (
+            llama_params(c, kv_width=D),
+            "keys and values have as many heads as queries "
+            "in your count; they have kv_heads, each as "
+            "wide as a query head: D x (kv_heads * K)",
+        ),
+        (
+            llama_params(c, kv_width=K),
+            "keys and values have one head in your count; "
+            "multiply its width by kv_heads",
+        ),
+        (
+            llama_params(c, biases=1),
+            "your linear layers have biases; those of this family have none",
+        ),
+        (
+            llama_params(c, matrices=2),
+            "the feed-forward part has two matrices in your "
+            "count; a gated one has three",
+        ),
+        (
+            llama_params(c, norm=2),
+            "a norm has a scale and a shift in your count; an "
+            "RMS norm has a scale alone, D weights",
+        ),
+        (
+            llama_params(c, norms=1),
+            "there is one norm in a layer in your count; each "
+            "of the two parts has its own",
+        ),
+        (
+            llama_params(c, final=0),
+            "the norm behind the last layer is missing: D weights",
+        ),
+        (
+            llama_params(c, places=1),
+            "your count has a table of positions; rotations have no weights",
+        ),
+        (llama_params(c, tables=0), "the token table is missing: V x D"),
+    ]
+
+
+@exercise
+def check_count_params(answer):
+    """answer(config: dict) -> int, the number of weights of a model of Llama's family;
+    five configurations.
+    """
+    tiny = CONFIGS["tiny"]
+    got, right = answer(dict(tiny)), llama_params(tiny)
+    for wrong, words in _mistakes(tiny):
+        expect(got != wrong, words)
+    expect(
+        got != llama_params(tiny, tables=1),
+        "the output matrix is missing where it is not tied: with tied=False it is a "
+        "second V x D",
+    )
+    gap = got - right
+    expect(
+        gap == 0,
+        f"the tiny model has {right:,} weights and you count {got:,}, "
+        f"{abs(gap):,} too {'many' if gap > 0 else 'few'}"
+        f" ({gap / tiny['layers']:,.1f} for each layer); count one part "
+        "at a time",
+    )
+    for name, config in CONFIGS.items():
+        got, right = answer(dict(config)), llama_params(config)
+        expect(
+            not config["tied"] or got != llama_params(config, tables=2),
+            f"{name} is tied: its output matrix is the token table and counts once; "
+            "add a second table only if tied is False",
+        )
+        expect(
+            got == right,
+            f"the tiny model is right, {name} has {right:,} weights "
+            f"and you count {got:,}; "
+            "is a size written into your function that should come "
+            "from `config`?",
+        )
+    return correct(
+        f"five of five, Llama-3-8B has {llama_params(CONFIGS['Llama-3-8B']):,} weights"
+    )
+
+
+@exercise
+def check_position_ids(answer):
+    """answer(attention_mask (B, T) of 0/1) -> integer (B, T): the place of each real
+    token in its own text.
+    """
+    mask = torch.tensor(
+        [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
+    )
+    got, T, real = answer(mask.clone()), 6, mask.bool()
+    expect(
+        tuple(got.shape) == (4, T),
+        f"the shape is {tuple(got.shape)}; every token "
+        "of every row has a place, so (B, T) = (4, 6)",
+    )
+    expect(
+        not got.is_floating_point() and got.dtype != torch.bool,
+        f"the places have dtype {got.dtype}; rows of a table are looked up with "
+        "integers",
+    )
+    expect(
+        not bool((got[real] == 0).all()),
+        "all places are 0; every token gets the same row of the table",
+    )
+    expect(
+        not torch.equal(got, torch.arange(T).expand(4, T)),
+        "padding on the left counts as text: the second row's first word gets place "
+        "2; count real tokens only",
+    )
+    expect(
+        not torch.equal(got, torch.arange(T) * mask),
+        "padding has place 0 now, and the second row's first word still has place "
+        "2; count real tokens only",
+    )
+    expect(
+        not torch.equal(got[real], mask.cumsum(0)[real])
+        and not torch.equal(got[real], mask.cumsum(0)[real] - 1),
+        "you count down the batch; tokens stand side by side, along the last axis",
+    )
+    count = mask.cumsum(-1)
+    expect(
+        not torch.equal(got[real], mask.flip(-1).cumsum(-1).flip(-1)[real] - 1),
+        "you count from the right end; the first real token of a text has place 0",
+    )
+    shift = (got - (count - 1))[real]
+    expect(
+        not bool((shift == 1).all()),
+        "the first real token gets place 1; the table begins with row 0, so subtract 1",
+    )
+    expect(
+        not (shift[0] > 0 and bool((shift == shift[0]).all())),
+        f"the first real token gets place {int(got[0, 0])}, as in a RoBERTa with "
+        f"padding id {int(got[0, 0]) - 1}; "
+        "this table begins with row 0",
+    )
+    expect(
+        torch.equal(got[real], (count - 1)[real]),
+        f"the places are {got.tolist()}; count the real tokens of each row from 0",
+    )
+    expect(
+        int(got.min()) >= 0,
+        "padding gets place -1, which is no row: nn.Embedding "
+        "raises, and table[-1] silently takes the last one",
+    )
+    expect(
+        int(got.max()) < T,
+        f"padding gets place {int(got.max())}, and a table for "
+        f"{T} tokens has no such row",
+    )
+    return correct("a text has the same places wherever its padding stands")
+
+
+def _drawn(*shape, seed=0):
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+
+
+def _near(got, other):
+    return got.shape == other.shape and bool(
+        torch.allclose(got.double(), other, rtol=0, atol=1e-6)
+    )
+
+
+def decoder_parts(D=12, heads=3, ffn_dim=20):
+    """Three norms with scales and shifts of their own, two attentions and a
+    feed-forward part, in float64.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        norms = [nn.LayerNorm(D).double() for _ in range(3)]
+        for norm in norms:
+            nn.init.normal_(norm.weight, 1, 0.3), nn.init.normal_(norm.bias, 0, 0.3)
+        self_attn, cross_attn = (
+            attention.MultiHeadAttention(D, heads).double() for _ in range(2)
+        )
+        return norms, self_attn, cross_attn, blocks.FeedForward(D, ffn_dim).double()
+
+
+@exercise
+def check_pre_norm_decoder(answer):
+    """answer(x (B, T, D), memory (B, S, D), mask (T, T), norms, self_attn, cross_attn,
+    mlp) -> (B, T, D).
+    """
+    x, memory, mask = (
+        _drawn(2, 5, 12),
+        2 * _drawn(2, 7, 12, seed=1) + 1,
+        attention.causal_mask(5),
+    )
+    norms, self_attn, cross_attn, mlp = decoder_parts()
+
+    def block(
+        n=norms,
+        mask=mask,
+        memory=memory,
+        normed_path=False,
+        residual=1,
+        order="arf",
+        start=False,
+    ):
+        y = x
+        for part in order:
+            i = "arf".index(part)
+            z = n[i](y)
+            made = {
+                "a": lambda: self_attn(z, mask=mask),
+                "r": lambda: cross_attn(z, context=memory),
+                "f": lambda: mlp(z),
+            }[part]()
+            y = made + residual * (x if start else z if normed_path else y)
+        return y
+
+    with torch.no_grad():
+        got, right = (
+            answer(x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp),
+            block(),
+        )
+        expect(
+            tuple(got.shape) != (2, 7, 12),
+            "the result has the length of memory; "
+            "queries come from x, keys and values "
+            "from memory",
+        )
+        expect(
+            tuple(got.shape) == (2, 5, 12),
+            f"the shape is {tuple(got.shape)}, that of x is asked for: (2, 5, 12)",
+        )
+        after = norms[2](
+            (
+                h := norms[1](
+                    (g := norms[0](x + self_attn(x, mask=mask)))
+                    + cross_attn(g, context=memory)
+                )
+            )
+            + mlp(h)
+        )
+        expect(
+            not _near(got, after),
+            "the norms come after the sums; pre-norm puts "
+            "each one before its part and leaves the sum "
+            "alone",
+        )
+        expect(
+            not _near(got, block(residual=0)),
+            "there is no residual: add what each part makes to what went into its norm",
+        )
+        expect(
+            not _near(got, block(normed_path=True)),
+            "the residual carries the normed vectors; norm what the part reads, and "
+            "add to the x from before the norm",
+        )
+        expect(
+            not _near(got, block(start=True)),
+            "every part adds to the first x, so "
+            "the sums before it are lost; go on "
+            "from the last sum",
+        )
+        expect(
+            not _near(got, block(mask=None)),
+            "the mask is not used: each token sees later ones; give it to self_attn",
+        )
+        expect(
+            not _near(got, block(memory=None)),
+            "read looks at x itself; its keys "
+            "and values come from memory: "
+            "context=memory",
+        )
+        expect(
+            not any(_near(got, block(memory=n(memory))) for n in norms),
+            "memory went through a norm; the encoder has already ended with one, so "
+            "read takes it as it is",
+        )
+        expect(
+            not _near(got, block(order="afr")),
+            "feed-forward comes before the reading; it is the last of the three parts",
+        )
+        expect(
+            not _near(got, block(order="raf")),
+            "the reading comes before "
+            "self-attention; it is the second "
+            "of the three parts",
+        )
+        expect(
+            not _near(got, block(order="af")),
+            "memory is never read; the second part is cross_attn(..., context=memory)",
+        )
+        expect(
+            not any(_near(got, block(n=[n] * 3)) for n in norms),
+            "all three parts share one norm; each has its own: norms[0] to norms[2]",
+        )
+        expect(
+            not _near(got, norms[2](right)),
+            "one norm too many: behind the last "
+            "block stands a norm of the model, not "
+            "of the block",
+        )
+        expect(
+            _near(got, right),
+            "the outputs differ from the right ones by "
+            f"{(got - right).abs().max():.2g}; write one line "
+            "for each part",
+        )
+    return correct(
+        "three parts, each behind its own norm, and a path from input to "
+        "output that no norm touches"
+    )
+
+
+PLACES = {
+    "self_attn.norm": "ln_1",
+    "self_attn.sublayer.out": "attn.c_proj",
+    "mlp.norm": "ln_2",
+    "mlp.sublayer.up": "mlp.c_fc",
+    "mlp.sublayer.down": "mlp.c_proj",
+}
+
+
+def gpt2_state(D=8, layers=2, seed=0):
+    """Random tensors under the names and in the shapes of GPT2Model's blocks: a linear
+    weight is (inputs, outputs).
+    """
+    shapes = {
+        "ln_1": (D,),
+        "ln_2": (D,),
+        "attn.c_attn": (D, 3 * D),
+        "attn.c_proj": (D, D),
+        "mlp.c_fc": (D, 4 * D),
+        "mlp.c_proj": (4 * D, D),
+    }
+    state = {}
+    for layer in range(layers):
+        for n, (name, shape) in enumerate(shapes.items()):
+            state[f"h.{layer}.{name}.weight"] = _drawn(
+                *shape, seed=seed + 20 * layer + 2 * n
+            )
+            state[f"h.{layer}.{name}.bias"] = _drawn(
+                shape[-1], seed=seed + 20 * layer + 2 * n + 1
+            )
+    return state
+
+
+def gpt2_right(state, layer):
+    """What an EncoderBlock with MultiHeadAttention needs of block `layer` -> {our name:
+    tensor}.
+    """
+    made = {
+        f"{ours}.{kind}": state[f"h.{layer}.{theirs}.{kind}"].T
+        if kind == "weight" and "norm" not in ours
+        else state[f"h.{layer}.{theirs}.{kind}"]
+        for ours, theirs in PLACES.items()
+        for kind in ("weight", "bias")
+    }
+    for kind in ("weight", "bias"):
+        for name, part in zip(
+            ("query", "key", "value"),
+            state[f"h.{layer}.attn.c_attn.{kind}"].chunk(3, dim=-1),
+        ):
+            made[f"self_attn.sublayer.{name}.{kind}"] = (
+                part.T if kind == "weight" else part
+            )
+    return made
+
+
+@exercise
+def check_gpt2_block(answer):
+    """answer(state: {GPT-2's name: tensor}, layer) -> {name in EncoderBlock:
+    tensor}.
+    """
+    state = gpt2_state()
+    got, right, other = (
+        answer(dict(state), 1),
+        gpt2_right(state, 1),
+        gpt2_right(state, 0),
+    )
+    expect(
+        isinstance(got, dict),
+        f"the result is a {type(got).__name__}; a dict from "
+        "our names to tensors is asked for",
+    )
+    missing, extra = (
+        sorted(right.keys() - got.keys()),
+        sorted(got.keys() - right.keys()),
+    )
+    expect(
+        not missing or not all(name.endswith("bias") for name in missing),
+        "the biases are missing, all or some: " + ", ".join(missing[:3]),
+    )
+    expect(
+        not missing,
+        f"the name {missing[0] if missing else ''} is missing"
+        + (f", and {extra[0]} is none of the block's names" if extra else "")
+        + "; print block.state_dict().keys()",
+    )
+    expect(
+        not extra,
+        f"{extra[0] if extra else ''} is none of the block's names; "
+        "load_state_dict would refuse it",
+    )
+    same = {
+        name: got[name].shape == right[name].shape
+        and torch.equal(got[name], right[name])
+        for name in right
+    }
+    expect(
+        not all(
+            torch.equal(got[n], other[n])
+            for n in right
+            if got[n].shape == other[n].shape
+        )
+        or all(same.values()),
+        "this is block 0 whatever `layer` says; put the number into the names",
+    )
+    for a, b in (("query", "key"), ("query", "value"), ("key", "value")):
+        swapped = f"self_attn.sublayer.{a}.bias"
+        expect(
+            same[swapped]
+            or not torch.equal(got[swapped], right[f"self_attn.sublayer.{b}.bias"]),
+            f"{a} holds what is {b}'s; GPT-2's c_attn holds query, key and value in "
+            "this order",
+        )
+    K = 4  # two heads
+    woven = state["h.1.attn.c_attn.bias"].view(2, 3, K)[:, 0].flatten()
+    expect(
+        not torch.equal(got["self_attn.sublayer.query.bias"], woven),
+        "the split goes head by head, as in GPT-NeoX; GPT-2 keeps all queries "
+        "first, then all keys, then all values",
+    )
+    expect(
+        same["self_attn.norm.weight"]
+        or not torch.equal(got["self_attn.norm.weight"], right["mlp.norm.weight"]),
+        "the two norms are exchanged: ln_1 stands before attention, ln_2 before "
+        "feed-forward; no shape tells",
+    )
+    square = [
+        n
+        for n in right
+        if n.endswith("weight")
+        and right[n].ndim == 2
+        and got[n].shape == right[n].shape
+        and torch.equal(got[n], right[n].T)
+        and not same[n]
+    ]
+    flipped = [
+        n
+        for n in right
+        if n.endswith("weight")
+        and right[n].ndim == 2
+        and got[n].shape == right[n].T.shape != right[n].shape
+    ]
+    expect(
+        not (flipped and square),
+        "nothing is transposed: GPT-2 keeps a linear "
+        "weight as (inputs, outputs), nn.Linear as "
+        "(outputs, inputs)",
+    )
+    expect(
+        not square,
+        f"{square[0] if square else ''} is not transposed, and as it is "
+        "square no shape tells; the outputs would",
+    )
+    expect(
+        not flipped,
+        f"{flipped[0] if flipped else ''} is not transposed; its shape "
+        "should be "
+        f"{tuple(right[flipped[0]].shape) if flipped else ''}",
+    )
+    wrong = [name for name in right if not same[name]]
+    expect(
+        not wrong,
+        f"{wrong[0] if wrong else ''} has the shape "
+        f"{tuple(got[wrong[0]].shape) if wrong else ''} or numbers that "
+        "belong "
+        "elsewhere; cut c_attn along its last axis, and compare one name "
+        "at a time",
+    )
+    return correct(f"{len(right)} tensors, each in its place and turned the right way")
+
+
+def tiny_bert():
+    """A BertModel of transformers with random weights, large enough positions to be
+    noticed, in float64.
+    """
+    from transformers import BertConfig, BertModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(
+            BertConfig(
+                vocab_size=60,
+                hidden_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+                max_position_embeddings=12,
+                initializer_range=0.3,
+            )
+        )
+    return model.double().eval()
+
+
+@exercise
+def check_repaired_vectors(answer):
+    """Clinic. answer(model: BertModel, input_ids (B, T), attention_mask (B, T)) -> (B,
+    D), means over the real tokens.
+    """
+    model, ids = (
+        tiny_bert(),
+        torch.tensor([[2, 11, 12, 13, 14, 3], [2, 21, 22, 3, 0, 0]]),
+    )
+    mask, words = (ids != 0).long(), model.embeddings.word_embeddings
+    with torch.no_grad():
+        got = answer(model, ids.clone(), mask.clone())
+        if isinstance(got, torch.Tensor) and tuple(got.shape) == (2, 6, 16):
+            expect(
+                False,
+                "these are the vectors of all tokens, (B, T, D); take their "
+                "mean over the real tokens",
+            )
+        expect(
+            tuple(got.shape) == (2, 16),
+            f"the shape is {tuple(got.shape)}, one "
+            "vector for each text is asked for: (B, D) "
+            "= (2, 16)",
+        )
+
+        def mean(hidden, weights=mask):
+            return (hidden * weights[..., None]).sum(1) / weights.sum(1, keepdim=True)
+
+        inside = types.SimpleNamespace(
+            **{
+                "both": model(ids, attention_mask=mask).last_hidden_state,
+                "blind": model(ids).last_hidden_state,
+                "bare": model.encoder(words(ids)).last_hidden_state,
+                "normed": model.encoder(
+                    model.embeddings.LayerNorm(words(ids))
+                ).last_hidden_state,
+                "bare_hidden": model.encoder(
+                    words(ids), attention_mask=_additive(mask)
+                ).last_hidden_state,
+                "twice": model(
+                    inputs_embeds=model.embeddings(ids), attention_mask=mask
+                ).last_hidden_state,
+            }
+        )
+        everything = torch.ones_like(mask)
+        for hidden in (inside.bare, inside.normed, inside.bare_hidden):
+            for weights, more in (
+                (everything, "; the padding still counts too"),
+                (mask, ""),
+            ):
+                expect(
+                    not _near(got, mean(hidden, weights)),
+                    "the positions are forgotten: word_embeddings alone make a "
+                    "shuffled text look the same; "
+                    f"model.embeddings(input_ids) or the whole model adds them{more}",
+                )
+        expect(
+            not _near(got, mean(inside.twice)),
+            "positions are added twice: "
+            "inputs_embeds takes word "
+            "embeddings, and adds places itself",
+        )
+        expect(
+            not _near(got, mean(inside.blind, everything)),
+            "padding takes part twice: tokens look at it, and the mean counts it",
+        )
+        expect(
+            not _near(got, mean(inside.both, everything)),
+            "the mean still counts "
+            "the vectors of padding; "
+            "weight them with "
+            "attention_mask",
+        )
+        expect(
+            not _near(got, mean(inside.blind)),
+            "the mean is right, but tokens look "
+            "at padding: give attention_mask to "
+            "the model",
+        )
+        expect(
+            not _near(got, (inside.both * mask[..., None]).sum(1) / 6),
+            "the sum "
+            "leaves padding out, and is divided by T; divide by the real tokens",
+        )
+        expect(
+            not _near(got, (inside.both * mask[..., None]).sum(1)),
+            "this is the sum over the real tokens; divide it by their number",
+        )
+        expect(
+            not _near(got, inside.both[:, 0]),
+            "this is the vector of [CLS]; the mean over all real tokens is asked for",
+        )
+        expect(
+            not _near(got, model(ids, attention_mask=mask).pooler_output),
+            "this is pooler_output, a layer on [CLS] trained for another task; take "
+            "the mean of last_hidden_state",
+        )
+        right = mean(inside.both)
+        expect(
+            _near(got, right),
+            "the vectors differ from the right ones by "
+            f"{(got - right).abs().max():.2g}; repair one fault "
+            "at a time",
+        )
+    return correct("hidden states instead of logits, positions in, padding out")
+
+
+def _additive(mask):
+    """(B, T) of 0/1 -> (B, 1, 1, T) to add to the scores."""
+    return torch.where(mask.bool(), 0.0, -1e9).double()[:, None, None, :]

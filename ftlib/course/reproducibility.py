@@ -1,0 +1,175 @@
+"""Seeds, threads, and one line that says what machine a number was measured on.
+
+How to use it:
+
+>>> import torch
+>>> seed_everything(0)
+>>> first = torch.rand(3)
+>>> seed_everything(0)
+>>> bool(torch.equal(first, torch.rand(3)))
+True
+>>> machine().count(",") >= 3
+True
+
+What it is not: a promise of equal bits elsewhere. The same seed on the same machine
+with the same number of threads gives the same numbers; another processor, thread count
+or version of torch may differ in the last digits, and a GPU may choose other algorithms
+from run to run (`torch.use_deterministic_algorithms(True)` forbids that, at a price in
+speed). It does not change PYTHONHASHSEED, which Python reads before any of your code
+runs: do not let results depend on the order of a set.
+
+What it needs: torch. numpy is seeded too if it is there.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import random
+import subprocess
+import sys
+
+import torch
+
+
+def seed_everything(seed=0, threads=None) -> None:
+    """Seed Python's, numpy's and torch's global generators; optionally fix the number
+    of torch's threads.
+
+    seed: 0 .. 2**32 - 1 (numpy takes no more); threads: at least 1, or None to leave
+        them as they are.
+    Raises ValueError for a value outside these limits.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(
+            f"seed is {seed}, the limits are 0 and 2**32 - 1; choose one between them"
+        )
+    if threads is not None and threads < 1:
+        raise ValueError(
+            f"threads is {threads}, the least is 1; leave it out to keep "
+            "the present number"
+        )
+    random.seed(seed)
+    torch.manual_seed(seed)  # the processor and every GPU
+    if importlib.util.find_spec("numpy"):
+        import numpy
+
+        numpy.random.seed(seed)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def cores():
+    """How many processor cores this process may use (a container or a cluster may allow
+    fewer than there are).
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_gb():
+    """Memory this process may use, in GB (10**9 bytes), or None where the system does
+    not say.
+    """
+    amounts = []
+    try:
+        amounts.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        amounts.append(_windows_memory())
+    for path in (
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ):
+        try:
+            with open(path) as file:
+                # the limit of a container; "max" means none
+                amounts.append(int(file.read()))
+        except (OSError, ValueError):
+            continue
+    amounts = [amount for amount in amounts if amount]
+    return min(amounts) / 1e9 if amounts else None
+
+
+def _windows_memory():
+    """Bytes of memory on Windows, which has no sysconf; None elsewhere."""
+    import ctypes
+
+    if not hasattr(ctypes, "windll"):
+        return None
+    # MEMORYSTATUSEX: two 32-bit fields, then seven of 64 bits; 64 bytes in all
+    status = (ctypes.c_ulonglong * 8)()
+    ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = 64
+    return (
+        status[1]
+        if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        else None
+    )
+
+
+def processor():
+    """The processor's name as its maker writes it, as far as the system tells."""
+    if sys.platform == "darwin":
+        answer = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True
+        )
+        return answer.stdout.strip() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return " ".join(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown processor"
+
+
+def has_bf16():
+    """Can this machine multiply in bfloat16 natively? (Emulation works everywhere and
+    is slower than float32.)
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if sys.platform == "darwin":
+        answer = subprocess.run(
+            ["sysctl", "-n", "hw.optional.arm.FEAT_BF16"],
+            capture_output=True,
+            text=True,
+        )
+        return answer.stdout.strip() == "1"
+    try:
+        with open("/proc/cpuinfo") as file:
+            words = set(file.read().split())
+    except OSError:
+        return False
+    # the first two are Intel's and AMD's, the last is ARM's
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def machine():
+    """One line: processor, cores, memory in GB, bf16, and the GPU if there is one. It
+    names no user, host or path.
+    """
+    memory = memory_gb()
+    parts = [
+        processor(),
+        f"{cores()} core" + ("s" if cores() > 1 else ""),
+        f"{memory:.0f} GB" if memory else "memory unknown",
+        "bf16" if has_bf16() else "no bf16",
+    ]
+    if torch.cuda.is_available():
+        parts.append(torch.cuda.get_device_name())
+    return ", ".join(parts)
+
+
+def versions(packages=("torch", "transformers", "tokenizers", "safetensors", "numpy")):
+    """One line: the versions of Python and of the named packages; those that are not
+    installed are left out.
+    """
+    parts = [f"Python {platform.python_version()}"]
+    for name in packages:
+        try:
+            parts.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""From text, tables and images to batches."""

@@ -1,0 +1,1 @@
+"""Numbers you can defend, their intervals, and what a run will cost."""

@@ -1,0 +1,194 @@
+"""Numbers you can defend: losses over all targets, accuracy, F1, calibration, and the
+baselines to beat.
+
+Use it:
+
+    >>> prediction, label = torch.tensor([1, 0, 1, 1]), torch.tensor([1, 0, 0, 1])
+    >>> accuracy(prediction, label)
+    0.75
+    >>> # row: the label, column: the prediction
+    >>> confusion(prediction, label, classes=2).tolist()
+    [[1, 1], [0, 2]]
+    >>> round(macro_f1(prediction, label, classes=2), 3)
+    0.733
+
+What it is not: a collection of every metric; scikit-learn has those, and the tests
+compare with it. Needs: torch only.
+
+Shapes: N texts, C classes, V vocabulary. `logits` (N, C) may be given wherever
+predictions (N,) are.
+"""
+
+import math
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+
+def _classes_of(predicted):
+    return predicted.argmax(dim=-1) if predicted.ndim == 2 else predicted
+
+
+def accuracy(predicted, labels):
+    """The share of right answers. predicted: (N,) classes or (N, C) logits; labels
+    (N,).
+    """
+    labels = torch.as_tensor(labels)
+    if len(labels) == 0:
+        raise ValueError("accuracy of 0 texts is not a number; give at least 1")
+    return float((_classes_of(torch.as_tensor(predicted)) == labels).double().mean())
+
+
+def confusion(predicted, labels, classes):
+    """Counts (C, C): row = the true class, column = the predicted one."""
+    cells = torch.as_tensor(labels) * classes + _classes_of(torch.as_tensor(predicted))
+    return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
+
+
+def f1_per_class(predicted, labels, classes):
+    """F1 = 2 TP / (2 TP + FP + FN) of each class: (C,) float64. A class neither present
+    nor predicted gets 0, as in scikit-learn.
+    """
+    table = confusion(predicted, labels, classes).double()
+    hits, wrong = table.diag(), table.sum(0) + table.sum(1) - 2 * table.diag()
+    return 2 * hits / (2 * hits + wrong).clamp(min=1)
+
+
+def macro_f1(predicted, labels, classes):
+    """The plain mean over classes of `f1_per_class`: a rare class counts as much as a
+    common one.
+    """
+    return float(f1_per_class(predicted, labels, classes).mean())
+
+
+def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
+    """F1 of each class with a bootstrap interval -> (F1, low, high), each (C,).
+
+    predicted: (N,) classes, or (R, N): the answers of R runs (seeds) to the same N
+        texts. F1 is no mean over texts, so each
+    sample draws N texts anew, and R runs anew, and computes F1 again; the F1 of several
+    runs is the mean of theirs.
+    """
+    runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
+    # (R, N, C), (N, C)
+    said, true = F.one_hot(runs, classes).double(), F.one_hot(labels, classes).double()
+    # per text; 2 TP + FP + FN is how often the class is said or true
+    hits, total = said * true, said + true
+    generator, drawn = torch.Generator().manual_seed(seed), []
+    for _ in range(samples):
+        text = torch.bincount(
+            torch.randint(len(labels), (len(labels),), generator=generator),
+            minlength=len(labels),
+        ).double()
+        run = torch.randint(len(runs), (len(runs),), generator=generator)
+        top, bottom = (torch.einsum("n,rnc->rc", text, part) for part in (hits, total))
+        drawn.append((2 * top / bottom.clamp(min=1))[run].mean(0))
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(torch.stack(drawn), edges, dim=0)
+    return (
+        torch.stack([f1_per_class(run, labels, classes) for run in runs]).mean(0),
+        low,
+        high,
+    )
+
+
+def precision_recall(predicted, labels, positive=1):
+    """(precision, recall, F1) of one class: of those called positive, how many are; of
+    those that are, how many are called.
+
+    predicted: (N,) classes or (N, C) logits; labels (N,). A ratio 0 / 0 counts as 0, as
+        in scikit-learn.
+    """
+    said = _classes_of(torch.as_tensor(predicted)) == positive
+    asked = torch.as_tensor(labels) == positive
+    hits = int((said & asked).sum())
+    precision, recall = hits / max(1, int(said.sum())), hits / max(1, int(asked.sum()))
+    return precision, recall, 2 * hits / max(1, int(said.sum() + asked.sum()))
+
+
+def calibration_error(logits, labels, bins=10):
+    """Expected calibration error (Guo et al. 2017): |confidence - accuracy| averaged
+    over equal-width confidence bins.
+
+    0 means: of the answers given with 80 % confidence, 80 % are right. logits (N, C),
+    labels (N,).
+    """
+    confidence, predicted = torch.softmax(logits.double(), dim=-1).max(dim=-1)
+    right = (predicted == torch.as_tensor(labels)).double()
+    bucket = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (0, 0.1] is bin 0
+    gap = torch.zeros(bins, dtype=torch.float64).index_add(
+        0, bucket, confidence - right
+    )
+    return float(gap.abs().sum() / len(right))
+
+
+def mean_loss(model, batches, loss_fn, dtype=None):
+    """Loss per target, in nats, over all batches and all processes, dropout off.
+
+    loss_fn(model, batch) returns the sum over batch["labels"] != -100; the sums are
+    added up first and divided once.
+    """
+    device, was = next(model.parameters()).device, model.training
+    model.eval()
+    total, targets = 0.0, 0
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None),
+    ):
+        for batch in batches:
+            total += float(loss_fn(model, {k: v.to(device) for k, v in batch.items()}))
+            targets += int((batch["labels"] != -100).sum())
+    model.train(was)
+    if dist.is_initialized():
+        both = torch.tensor([total, targets], dtype=torch.float64, device=device)
+        dist.all_reduce(both)
+        total, targets = both.tolist()
+    if targets == 0:
+        raise ValueError(
+            "0 targets were asked in these batches, a mean needs at least "
+            "1; check the labels for -100"
+        )
+    return total / targets
+
+
+def unigram_loss(train, held_out, vocab_size):
+    """Nats per token of the best guess that ignores the context: -log of each token's
+    share in `train` (add-one).
+
+    train, held_out: LongTensors of ids of any shape. A model above this line has not
+    read its input yet.
+    """
+    counts = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
+    logp = (counts / counts.sum()).log()
+    return float(-logp[held_out.flatten()].mean())
+
+
+def bigram_loss(train, held_out, vocab_size, strength=100.0, places=None):
+    """Nats per token of a guess from the token before: counts of pairs, smoothed
+    towards the unigram.
+
+    train, held_out: (N, T) rows of ids. p(b | a) = (count(a b) + strength p(b)) /
+    (count(a) + strength), the Dirichlet prior of MacKay & Peto 1995. places: bool (N,
+    T), score only these (the first column has no neighbour and is skipped).
+    """
+    single = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
+    p = single / single.sum()
+    before = torch.bincount(train[:, :-1].flatten(), minlength=vocab_size).double()
+    pairs, counts = (
+        (train[:, :-1] * vocab_size + train[:, 1:]).flatten().unique(return_counts=True)
+    )
+    asked = (
+        torch.ones_like(held_out[:, 1:], dtype=torch.bool)
+        if places is None
+        else places[:, 1:]
+    )
+    a, b = held_out[:, :-1][asked], held_out[:, 1:][asked]
+    found = torch.searchsorted(pairs, a * vocab_size + b).clamp(max=len(pairs) - 1)
+    seen = torch.where(pairs[found] == a * vocab_size + b, counts[found], 0).double()
+    return float(-((seen + strength * p[b]) / (before[a] + strength)).log().mean())
+
+
+def perplexity(nats):
+    """exp(loss): among how many equally likely tokens the model hesitates."""
+    return math.exp(nats)

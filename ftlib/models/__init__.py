@@ -1,0 +1,1 @@
+"""Networks, their parts, and the formats of their files."""

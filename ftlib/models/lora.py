@@ -1,0 +1,346 @@
+"""LoRA: train a low-rank correction of chosen linear layers and nothing else (Hu et al.
+2021).
+
+Use it:
+
+    >>> net = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 4))
+    >>> x, before = torch.ones(2, 8), net(torch.ones(2, 8))
+    >>> # the layer named 0; everything else is frozen
+    >>> add(net, targets=["0"], rank=2, alpha=4)
+    ['0']
+    >>> # B starts at zero; 2 * (8 + 8) weights are left to train
+    >>> torch.equal(net(x), before), trainable(net)
+    (True, 32)
+    >>> # fold the product into the weight: a plain layer again
+    >>> merge(net), type(net[0]).__name__
+    (['0'], 'Linear')
+
+It works on any module with `nn.Linear` layers: ftlib's `qkv, out, up, down`,
+transformers' `query, value` ... A head of your own stays trainable if you call
+`add(model.encoder, ...)` instead of `add(model, ...)`. `save` writes the two files that
+`peft.PeftModel.from_pretrained` opens, `load` reads them; no names of classes, no code,
+safetensors only.
+
+What it is not: peft. No convolutions or embeddings, no quantised bases, one part in a
+model at a time (to add two parts, see parts.py). `nn.MultiheadAttention` reads its
+weights itself and so cannot be a target. Needs: torch, safetensors.
+
+Shapes: B batch, T tokens, D_in and D_out the widths of a layer, r the rank.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+# peft's names
+CONFIG, WEIGHTS, PREFIX = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "base_model.model.",
+)
+# Options of peft that would change the numbers: a file that sets one to anything else
+# is refused.
+PLAIN = {
+    "peft_type": "LORA",
+    "bias": "none",
+    "use_dora": False,
+    "use_rslora": False,
+    "fan_in_fan_out": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "modules_to_save": None,
+    "layers_to_transform": None,
+}
+
+
+class LoRALinear(nn.Module):
+    """y = W x + b + alpha / r * B A x, (..., D_in) -> (..., D_out): W and b frozen, A
+    (r, D_in) random, B (D_out, r) zero.
+    """
+
+    def __init__(self, base, rank, alpha, dropout=0.0):
+        super().__init__()
+        if not 1 <= rank <= min(base.weight.shape):
+            raise ValueError(
+                f"rank is {rank}, a layer of {base.in_features} to "
+                f"{base.out_features} allows 1 to "
+                f"{min(base.weight.shape)}; choose one of these"
+            )
+        self.base, self.rank, self.alpha = base.requires_grad_(False), rank, alpha
+        # float32: small steps vanish in half precision
+        made = dict(device=base.weight.device, dtype=torch.float32)
+        self.A = nn.Parameter(torch.empty(rank, base.in_features, **made))
+        self.B = nn.Parameter(torch.zeros(base.out_features, rank, **made))
+        # as nn.Linear and peft: uniform within 1 / sqrt(D_in)
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def scale(self):
+        """alpha / r: with it a rank may be changed and the learning rate kept, more or
+        less.
+        """
+        return self.alpha / self.rank
+
+    def delta_weight(self):
+        """What the part adds to the weight: (D_out, D_in)."""
+        return self.scale * self.B @ self.A
+
+    def forward(self, x):
+        # two thin products, never the (D_out, D_in) matrix: r * (D_in + D_out)
+        # multiplications a row
+        low = F.linear(self.dropout(x).to(self.A.dtype), self.A)
+        y = self.base(x)
+        return y + (self.scale * F.linear(low, self.B)).to(y.dtype)
+
+
+def _layers(model, kind):
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, kind)
+    }
+
+
+def _put(model, name, module):
+    parent, _, last = name.rpartition(".")  # get_submodule("") is the model itself
+    setattr(model.get_submodule(parent), last, module)
+
+
+def target_modules(model, targets):
+    """Names of the linear layers that a target names: the whole name, or its end after
+    a dot.
+
+    Raises ValueError for a target that matches none, with the names that exist.
+    """
+    linear = _layers(model, nn.Linear)
+    ends = {
+        target: [n for n in linear if n == target or n.endswith(f".{target}")]
+        for target in targets
+    }
+    if none := [target for target, found in ends.items() if not found] or (
+        [] if ends else ["(no target)"]
+    ):
+        # the last word of each name: twelve layers have the same six words
+        there = sorted({name.rpartition(".")[2] for name in linear}) or ["none at all"]
+        raise ValueError(
+            f"no linear layer is named {none[0]}; the model has "
+            f"{', '.join(there)}; choose targets among these"
+        )
+    return [name for name in linear if any(name in found for found in ends.values())]
+
+
+def count(model, targets, rank):
+    """How many weights a part of this rank has: the sum of r * (D_in + D_out) over the
+    layers, before anything is built.
+    """
+    return sum(
+        rank * (layer.in_features + layer.out_features)
+        for layer in map(model.get_submodule, target_modules(model, targets))
+    )
+
+
+def trainable(model):
+    """How many weights an optimizer would change."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def add(model, targets, rank=8, alpha=16, dropout=0.0):
+    """Freeze `model`, put a LoRALinear in the place of each target -> the names. The
+    outputs stay the same until a step.
+    """
+    if inside := list(_layers(model, LoRALinear)):
+        raise ValueError(
+            f"{inside[0]} and {len(inside) - 1} more layers carry a part "
+            "already; merge() or remove() it first"
+        )
+    names = target_modules(model, targets)
+    # all, or an error and none
+    parts = {
+        name: LoRALinear(model.get_submodule(name), rank, alpha, dropout)
+        for name in names
+    }
+    model.requires_grad_(False)
+    for name, part in parts.items():
+        _put(model, name, part.train(model.training))
+    return names
+
+
+def unload(model):
+    """Take the part off: the base layers as they were, bit for bit -> the names. They
+    stay frozen.
+    """
+    # a list of names made before the first change: the walk must not see its own edits
+    parts = _layers(model, LoRALinear)
+    for name, part in parts.items():
+        _put(model, name, part.base)
+    return list(parts)
+
+
+@torch.no_grad()
+def merge(model):
+    """Fold the part into the base: W + alpha / r * B A, plain layers that cost nothing
+    extra -> the names.
+    """
+    for part in _layers(model, LoRALinear).values():
+        # float32 first: a half-precision W loses the small product if both are rounded
+        # before the sum
+        part.base.weight.copy_(part.base.weight.float() + part.delta_weight().float())
+    return unload(model)
+
+
+def adapter_state_dict(model):
+    """{"<layer>.lora_A.weight": (r, D_in), "<layer>.lora_B.weight": (D_out, r)}: copies
+    of the part, and nothing of the base.
+    """
+    return {
+        f"{name}.lora_{letter}.weight": getattr(part, letter).detach().clone()
+        for name, part in _layers(model, LoRALinear).items()
+        for letter in "AB"
+    }
+
+
+@torch.no_grad()
+def load_state(model, tensors):
+    """Put a part's tensors into layers that add() has made; swapping a part is this
+    call, alpha / r stays the model's.
+
+    Raises ValueError if a name or a shape is not the model's: another base, other
+    targets or another rank.
+    """
+    mine = {
+        f"{name}.lora_{letter}.weight": getattr(part, letter)
+        for name, part in _layers(model, LoRALinear).items()
+        for letter in "AB"
+    }
+    if different := sorted(mine.keys() ^ tensors.keys()):
+        where = "model" if different[0] in mine else "part"
+        raise ValueError(
+            f"{different[0]} is in the {where} alone; add() the targets "
+            "that this part was trained with, to its own base"
+        )
+    for name, tensor in tensors.items():  # look at all before the first is changed
+        if tensor.shape != mine[name].shape:
+            raise ValueError(
+                f"{name} has the shape {tuple(tensor.shape)}, the model's "
+                f"{tuple(mine[name].shape)}; "
+                "take the rank and the base that this part was trained "
+                "with"
+            )
+    for name, tensor in tensors.items():
+        # in place: an optimizer, or a compiled model, keeps its references
+        mine[name].copy_(tensor)
+
+
+def save(model, folder, base="", half=False):
+    """Write the part as peft does: adapter_config.json and adapter_model.safetensors
+    (float16 if `half`).
+
+    base: the name or folder of the base, which peft's AutoPeftModel looks up; the file
+        does not hold it.
+    """
+    parts, folder = _layers(model, LoRALinear), Path(folder)
+    if not parts:
+        raise ValueError(
+            "the model carries no part; add() one and train it before save()"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    first = next(iter(parts.values()))
+    # whole names: an end such as "dense" would match other layers too when peft looks
+    # for it
+    config = {
+        **PLAIN,
+        "base_model_name_or_path": base,
+        "r": first.rank,
+        "lora_alpha": first.alpha,
+        "lora_dropout": first.dropout.p,
+        "target_modules": sorted(parts),
+        "inference_mode": True,
+        "task_type": None,
+    }
+    tensors = {
+        PREFIX + name: t.cpu().to(torch.float16 if half else torch.float32).contiguous()
+        for name, t in adapter_state_dict(model).items()
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load(model, folder):
+    """Add the part of a folder that save() or peft wrote to its base -> the names of
+    its layers.
+
+    Raises ValueError for a kind of adapter that this file does not compute.
+    """
+    config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    for key, plain in PLAIN.items():
+        if config.get(key, plain) not in (plain, None) and config[key]:
+            raise ValueError(
+                f"{folder} has {key}={config[key]!r}, load() computes "
+                f"plain LoRA with {plain!r}; open it with peft"
+            )
+    tensors = {
+        name.removeprefix(PREFIX): t
+        for name, t in load_file(Path(folder) / WEIGHTS).items()
+    }
+    # peft writes ends of names or, as save() does, whole names; matches() takes both
+    targets = config["target_modules"]
+    names = add(
+        model,
+        [targets] if isinstance(targets, str) else targets,
+        config["r"],
+        config["lora_alpha"],
+        config["lora_dropout"],
+    )
+    load_state(model, tensors)
+    return names
+
+
+def combine(states, weights):
+    """One part whose product is the weighted sum of the parts' products: ranks add up,
+    B holds the weights.
+
+    The result has the scale 1 (alpha = rank), so a weight must include the part's own
+    alpha / r. Exact: [B1 B2] [A1; A2] = B1 A1 + B2 A2, while the mean of A times the
+    mean of B would mix in B1 A2 and B2 A1, which nobody has trained.
+    """
+    if len(states) != len(weights) or not states:
+        raise ValueError(
+            f"{len(states)} parts and {len(weights)} weights; give one "
+            "weight for each of at least 1 part"
+        )
+    if different := set.union(*map(set, states)) - set.intersection(*map(set, states)):
+        raise ValueError(
+            f"{min(different)} is not in all parts; combine parts with "
+            "the same targets on the same base"
+        )
+    return {
+        name: torch.cat([s[name] for s in states], 0)
+        if name.endswith("lora_A.weight")
+        else torch.cat([w * s[name] for s, w in zip(states, weights)], 1)
+        for name in states[0]
+    }
+
+
+def factor_average_error(states):
+    """How far a mean of factors is from the mean of products: the relative Frobenius
+    distance, 0 for equal parts.
+
+    states: two parts of equal rank. Returns {layer: number}.
+    """
+    one, two = states
+    found = {}
+    for name in (
+        n.removesuffix(".lora_A.weight") for n in one if n.endswith("lora_A.weight")
+    ):
+        (a1, b1), (a2, b2) = (
+            (s[f"{name}.lora_A.weight"], s[f"{name}.lora_B.weight"]) for s in (one, two)
+        )
+        wanted, got = (b1 @ a1 + b2 @ a2) / 2, (b1 + b2) @ (a1 + a2) / 4
+        found[name] = float((got - wanted).norm() / wanted.norm().clamp(min=1e-12))
+    return found

@@ -1,0 +1,293 @@
+"""One transformer: bidirectional (BERT) or causal (GPT), norm before or after each
+part, in plain PyTorch.
+
+Use it:
+    >>> model = LanguageModel(
+    ...     Config(
+    ...         vocab_size=100, width=32, layers=2, heads=4, ffn_dim=64, max_tokens=16
+    ...     )
+    ... )
+    >>> ids, where = torch.randint(5, 100, (2, 16)), torch.arange(32).view(2, 16) == 3
+    >>> # everywhere, and at the asked place alone
+    >>> model(ids).logits.shape, model(ids, target_mask=where).logits.shape
+    (torch.Size([2, 16, 100]), torch.Size([1, 100]))
+
+`from_state(*hf_format.load(folder))` is the model of a BERT, RoBERTa-PreLayerNorm or
+GPT-2 folder of transformers (hf_format.py lies beside this file). What it is not: every
+variant of the field. Needs: torch.
+Shapes: B batch, T tokens, D width, H heads, K = D / H head width, V vocabulary, A asked
+places.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass
+class Config:
+    """The sizes of a model. `segments=2` adds sentence embeddings, `nsp_head=True` the
+    next-sentence head of BERT.
+    """
+
+    vocab_size: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    ffn_dim: int = 1024  # width of the feed-forward part
+    max_tokens: int = 128
+    causal: bool = False
+    pre_norm: bool = True
+    # on embeddings, attention and both parts of a block; 0 suits pretraining on few
+    # epochs
+    dropout: float = 0.0
+    segments: int = 0
+    nsp_head: bool = False
+    norm_eps: float = 1e-5
+    pad_id: int = 0
+    gelu_tanh: bool = False  # GPT-2's approximation of GELU
+
+
+class Output(NamedTuple):
+    """What a model returns; named as in transformers, so that losses read `.logits` of
+    either.
+    """
+
+    last_hidden_state: torch.Tensor
+    logits: torch.Tensor | None = None
+    next_sentence_logits: torch.Tensor | None = None
+
+
+def _attend(q, k, v, mask, drop, is_causal):
+    """SDPA written out. On a CPU with bfloat16 the fused kernel's backward costs more
+    than all matrix products together.
+    """
+    scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5  # (B, H, T, T)
+    if mask is not None or is_causal:
+        scores = scores.masked_fill(
+            ~(torch.ones_like(scores).bool().tril() if is_causal else mask),
+            float("-inf"),
+        )
+    # autocast may have made the softmax float32, as CUDA's does
+    return F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017), (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.heads, self.causal, self.dropout = (
+            config.heads,
+            config.causal,
+            config.dropout,
+        )
+        # one product instead of three
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, x, mask=None, target_mask=None):
+        B, T, D = x.shape
+        # 3 x (B, H, T, K)
+        q, k, v = (
+            self.qkv(x)
+            .view(B, T, 3, self.heads, D // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
+        # SDPA refuses a mask together with is_causal, so _mask() has put causality into
+        # the mask when there is one
+        fused = (
+            F.scaled_dot_product_attention
+            if x.device.type != "cpu" or q.dtype != torch.bfloat16
+            else _attend
+        )
+        y = fused(
+            q,
+            k,
+            v,
+            mask,
+            self.dropout if self.training else 0.0,
+            is_causal=self.causal and mask is None,
+        )
+        y = y.transpose(1, 2).reshape(B, T, D)  # (B, H, T, K) -> (B, T, D)
+        return self.out(y if target_mask is None else y[target_mask])
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T,
+    D), or (A, D) at the asked places.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        W, eps, self.pre_norm, self.attention = (
+            config.width,
+            config.norm_eps,
+            config.pre_norm,
+            Attention(config),
+        )
+        self.up, self.down = nn.Linear(W, config.ffn_dim), nn.Linear(config.ffn_dim, W)
+        self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
+        self.gelu, self.drop = (
+            nn.GELU("tanh" if config.gelu_tanh else "none"),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x, mask=None, target_mask=None):
+        # attention reads every place; what follows is for each place alone
+        kept = x if target_mask is None else x[target_mask]
+        # the residual path stays free of norms, which lets deep models start learning
+        # at once
+        if self.pre_norm:
+            x = kept + self.drop(self.attention(self.norm1(x), mask, target_mask))
+            # (B, T, D) -> (B, T, inner) -> (B, T, D)
+            return x + self.drop(self.down(self.gelu(self.up(self.norm2(x)))))
+        x = self.norm1(kept + self.drop(self.attention(x, mask, target_mask)))
+        return self.norm2(x + self.drop(self.down(self.gelu(self.up(x)))))
+
+
+class Transformer(nn.Module):
+    """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T,
+    D)`, or (A, D) `where` it is asked.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        if config.width % config.heads:
+            raise ValueError(
+                f"width {config.width} is not a multiple of heads "
+                f"{config.heads}; change one of them"
+            )
+        self.config, self.drop, W = config, nn.Dropout(config.dropout), config.width
+        self.tokens, self.positions = (
+            nn.Embedding(config.vocab_size, W),
+            nn.Embedding(config.max_tokens, W),
+        )
+        self.segments = nn.Embedding(config.segments, W) if config.segments else None
+        self.norm_in = (
+            nn.Identity() if config.causal else nn.LayerNorm(W, eps=config.norm_eps)
+        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm_out = (
+            nn.LayerNorm(W, eps=config.norm_eps) if config.pre_norm else nn.Identity()
+        )
+        self.apply(_initialise)
+
+    def _mask(self, attention_mask, T):
+        """(B, T) of 0/1 -> bool (B, 1, 1 or T, T) for SDPA, True where a query may
+        look; None if nothing is hidden.
+        """
+        if attention_mask is None or bool(attention_mask.all()):
+            return None  # the unmasked kernel is faster
+        mask = attention_mask[:, None, None, :].bool()
+        return (
+            mask & torch.ones(T, T, dtype=torch.bool, device=mask.device).tril()
+            if self.config.causal
+            else mask
+        )
+
+    def forward(
+        self, input_ids, attention_mask=None, token_type_ids=None, target_mask=None
+    ):
+        if (T := input_ids.shape[1]) > (most := self.config.max_tokens):
+            raise ValueError(
+                f"text has {T} tokens, the model reads at most {most}; "
+                "truncate it or use a longer model"
+            )
+        x = self.tokens(input_ids) + self.positions.weight[:T]  # (B, T, D) + (T, D)
+        if self.segments is not None:
+            x = x + self.segments(
+                torch.zeros_like(input_ids)
+                if token_type_ids is None
+                else token_type_ids
+            )
+        x, mask = self.drop(self.norm_in(x)), self._mask(attention_mask, T)
+        for block in self.blocks[:-1]:
+            x = block(x, mask)
+        # nobody reads the last block's other places
+        return Output(self.norm_out(self.blocks[-1](x, mask, target_mask)))
+
+
+class LanguageModel(nn.Module):
+    """A transformer that names tokens: masked-LM head of BERT, or GPT-2's bare output
+    matrix if `config.causal`.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, self.encoder, D = config, Transformer(config), config.width
+        if not config.causal:
+            self.dense, self.norm = (
+                nn.Linear(D, D),
+                nn.LayerNorm(D, eps=config.norm_eps),
+            )
+            self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        if config.nsp_head:
+            self.pooler, self.next_sentence = nn.Linear(D, D), nn.Linear(D, 2)
+        self.apply(_initialise)
+
+    def head(self, x):
+        """(..., D) -> (..., V); the output matrix is the token embedding (Press & Wolf
+        2017).
+        """
+        x = x if self.config.causal else self.norm(F.gelu(self.dense(x)))
+        return F.linear(
+            x, self.encoder.tokens.weight, None if self.config.causal else self.bias
+        )
+
+    # an argument: DDP sees only forward()
+    def forward(
+        self, input_ids, attention_mask=None, token_type_ids=None, target_mask=None
+    ):
+        # the next-sentence head reads place 0 as well
+        early = None if self.config.nsp_head else target_mask
+        x = self.encoder(
+            input_ids, attention_mask, token_type_ids, early
+        ).last_hidden_state
+        # (B, T, V), or (A, V) at the asked places
+        logits = self.head(x if target_mask is early else x[target_mask])
+        pairs = (
+            self.next_sentence(torch.tanh(self.pooler(x[:, 0])))
+            if self.config.nsp_head
+            else None
+        )
+        return Output(x, logits, pairs)
+
+
+def _initialise(module):
+    """Normal(0, 0.02) weights and zero biases, as in BERT; positions start as waves
+    (Vaswani et al. 2017) and are learned.
+    """
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, Transformer):  # apply() comes here after the embeddings
+        T, D = module.positions.weight.shape
+        # (T, D/2): who stands beside whom
+        turn = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, D // 2)
+        module.positions.weight.data[:] = 0.03 * torch.cat(
+            [turn.sin(), turn.cos()], dim=1
+        )
+
+
+def count_parameters(model):
+    """How many weights the model has; shared ones count once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def from_state(config, state):
+    """The model of a configuration (dict) and its tensors, as `hf_format.load(folder)`
+    gives them.
+
+    A LanguageModel where the tensors hold a head, a Transformer where they do not
+    (MiniLM). Raises RuntimeError, naming it, for a tensor that is missing, unknown or
+    of another shape.
+    """
+    whole = any(name.startswith("encoder.") for name in state)
+    model = (LanguageModel if whole else Transformer)(Config(**config))
+    model.load_state_dict(state)
+    return model

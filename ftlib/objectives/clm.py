@@ -1,0 +1,239 @@
+"""Causal language modelling (GPT, Radford et al. 2018): predict each token from those
+before it, then write on.
+
+Use it:
+
+    >>> ids = torch.randint(5, 100, (4, 16))
+    >>> # labels are the ids; the loss shifts them, as in transformers
+    >>> batch = causal_batch(ids)
+    >>> # nobody is asked for the first token of a row
+    >>> int((batch["labels"] != -100).sum())
+    60
+    >>> scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    >>> (
+    ...     keep_top_k(scores, 2).exp().gt(0).tolist(),
+    ...     keep_top_p(scores, 0.7).exp().gt(0).tolist(),
+    ... )
+    ([[True, True, False, False]], [[True, True, False, False]])
+    >>> int(sample_token(scores, temperature=0))  # greedy
+    0
+
+`generate(model, ids, 20, seed=0)` writes 20 tokens more. With `cached=True` it keeps
+the keys and values of what it has read, and reads one new token a step instead of the
+whole text.
+
+What it is not: the model (model.py) or the loop (train.py). Losses and sampling take
+any model that returns `.logits`; the cache takes the pre-norm causal LanguageModel of
+model.py, whose parts it calls by name. Needs: torch only.
+
+Shapes: B rows, T tokens, N new tokens, D width, H heads, K = D / H head width, V
+vocabulary.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def causal_batch(input_ids, attention_mask=None):
+    """The batch of a causal model: {"input_ids", "labels"} (B, T), and "attention_mask"
+    if there is one.
+
+    labels are the ids themselves, as transformers wants them, with -100 at padding and
+    at the first place: nothing stands before the first token, so nobody is asked for
+    it, and train.steps must not count it.
+    """
+    labels = (
+        input_ids.clone()
+        if attention_mask is None
+        else input_ids.masked_fill(attention_mask == 0, -100)
+    )
+    labels[:, 0] = -100
+    batch = {"input_ids": input_ids, "labels": labels}
+    return (
+        batch if attention_mask is None else batch | {"attention_mask": attention_mask}
+    )
+
+
+def clm_loss(model, batch):
+    """Summed cross-entropy, in nats: the logits at place t are asked for the label at
+    place t + 1.
+    """
+    # (B, T, V)
+    logits = model(
+        batch["input_ids"], attention_mask=batch.get("attention_mask")
+    ).logits
+    asked = batch["labels"][:, 1:].flatten()
+    # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
+    return F.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), asked, ignore_index=-100, reduction="sum"
+    )
+
+
+def keep_top_k(logits, k):
+    """(B, V) -> (B, V): the k largest stay, the others become -inf (Fan et al.
+    2018).
+    """
+    smallest = logits.topk(min(k, logits.shape[-1])).values[:, -1:]  # (B, 1)
+    return logits.masked_fill(logits < smallest, float("-inf"))
+
+
+def keep_top_p(logits, p):
+    """(B, V) -> (B, V): the fewest tokens whose probabilities reach p stay (nucleus
+    sampling, Holtzman et al. 2020).
+    """
+    ordered, places = logits.sort(descending=True)
+    # the probability of all likelier tokens
+    before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+    # a token goes if the likelier ones reach p without it; the likeliest has 0 before
+    # it and stays for every p > 0
+    # back to the places of the vocabulary
+    dropped = (before >= p).scatter(-1, places, before >= p)
+    return logits.masked_fill(dropped, float("-inf"))
+
+
+def sample_token(logits, temperature=1.0, k=None, p=None, generator=None):
+    """Draw a token id for each row, (B, V) -> (B,). Temperature 0 takes the likeliest;
+    k and p leave out unlikely ones.
+
+    Raises ValueError for a temperature below 0, k below 1, or p outside (0, 1].
+    """
+    if (
+        temperature < 0
+        or (k is not None and k < 1)
+        or (p is not None and not 0 < p <= 1)
+    ):
+        raise ValueError(
+            f"temperature={temperature}, k={k}, p={p}; take temperature "
+            ">= 0, k >= 1 and 0 < p <= 1"
+        )
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits.float() / temperature
+    logits = logits if k is None else keep_top_k(logits, k)
+    logits = logits if p is None else keep_top_p(logits, p)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
+
+
+def cached_logits(model, input_ids, cache):
+    """Logits (B, V) behind the last of the new tokens, `input_ids` (B, N); the earlier
+    ones are in `cache`.
+
+    cache: a list, [] at first; this function fills it with (keys, values), (B, H, T, K)
+        each, one pair a layer.
+    An earlier token never looks at a later one, so its keys and values stay what they
+    were: only the new ones are made.
+    """
+    net, N = model.encoder, input_ids.shape[1]
+    seen = cache[0][0].shape[2] if cache else 0
+    # the kept ones, and those up to me
+    mask = torch.ones(N, seen + N, dtype=torch.bool, device=input_ids.device).tril(seen)
+    x = net.tokens(input_ids) + net.positions.weight[seen : seen + N]  # (B, N, D)
+    for layer, block in enumerate(net.blocks):
+        q, k, v = block.attention.qkv(block.norm1(x)).chunk(3, dim=-1)
+        # (B, H, N, K)
+        q, k, v = (
+            t.unflatten(-1, (block.attention.heads, -1)).transpose(1, 2)
+            for t in (q, k, v)
+        )
+        if seen:
+            # (B, H, seen + N, K)
+            k, v = (
+                torch.cat([cache[layer][0], k], dim=2),
+                torch.cat([cache[layer][1], v], dim=2),
+            )
+        cache[layer : layer + 1] = [(k, v)]
+        y = F.scaled_dot_product_attention(q, k, v, mask)
+        x = x + block.attention.out(y.transpose(1, 2).flatten(2))
+        x = x + block.down(block.gelu(block.up(block.norm2(x))))
+    return model.head(net.norm_out(x[:, -1]))
+
+
+@torch.no_grad()
+def generate(
+    model,
+    input_ids,
+    count,
+    *,
+    temperature=1.0,
+    k=None,
+    p=None,
+    seed=None,
+    stop=None,
+    cached=True,
+):
+    """Write on: (B, T) ids -> (B, T + count) or fewer, if every row has come to the id
+    `stop`.
+
+    seed: of the draws; None takes torch's global generator. A row that has stopped is
+        filled with `stop`.
+    cached=False reads the whole text for each token; it gives the same ids and takes
+    any model with `.logits`. Raises ValueError if the text would outgrow the model.
+    """
+    most = getattr(model.config, "max_tokens", None) or getattr(
+        model.config, "n_positions", math.inf
+    )
+    if input_ids.shape[1] + count > most:
+        raise ValueError(
+            f"{input_ids.shape[1]} tokens and {count} new ones are more "
+            f"than the {most} the model reads; "
+            f"ask for {max(most - input_ids.shape[1], 0)} or fewer"
+        )
+    generator = (
+        None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
+    )
+    was, cache, new = model.training, [], input_ids
+    model.eval()  # with dropout on, the same seed would not give the same text
+    stopped = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    for _ in range(count):
+        logits = (
+            cached_logits(model, new, cache)
+            if cached
+            else model(input_ids).logits[:, -1]
+        )
+        new = sample_token(logits, temperature, k, p, generator)[:, None]  # (B, 1)
+        if stop is not None:
+            new = new.masked_fill(stopped[:, None], stop)
+            stopped = stopped | (new[:, 0] == stop)
+        input_ids = torch.cat([input_ids, new], dim=1)
+        if stop is not None and bool(stopped.all()):
+            break
+    model.train(was)
+    return input_ids
+
+
+@torch.no_grad()
+def document_nll(model, documents, window, stride=None):
+    """(sum of nats, number of tokens asked) over `documents`, lists of ids of any
+    length. Perplexity is exp(sum / number).
+
+    A document longer than `window` is read in windows that start `stride` apart (None:
+    window // 2). Each token but the first of a document is asked once, in the first
+    window that holds it; what overlaps is context. Sums are added, never means: a mean
+    of the documents' means would give the words of short documents more weight.
+    """
+    stride, total, asked = stride or window // 2, 0.0, 0
+    if not 0 < stride < window:
+        raise ValueError(
+            f"stride {stride} leaves gaps between windows of {window} "
+            f"tokens; take 1 to {window - 1}"
+        )
+    was, device = model.training, next(model.parameters()).device
+    model.eval()
+    for ids in documents:
+        done = 1  # nothing stands before the first token
+        for begin in range(0, len(ids), stride):
+            batch = causal_batch(
+                torch.tensor([ids[begin : begin + window]], device=device)
+            )
+            batch["labels"][:, : done - begin] = -100  # asked in a window before
+            total, asked = (
+                total + float(clm_loss(model, batch)),
+                asked + int((batch["labels"] != -100).sum()),
+            )
+            done = begin + window
+            if done >= len(ids):
+                break
+    model.train(was)
+    return total, asked

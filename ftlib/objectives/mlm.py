@@ -1,0 +1,235 @@
+"""Masked language modelling (BERT, Devlin et al. 2019): hide some tokens, ask for them,
+fill them in.
+
+Use it:
+
+    >>> ids = torch.randint(5, 100, (64, 32))
+    >>> masked, labels = mask_tokens(
+    ...     ids,
+    ...     vocab_size=100,
+    ...     mask_id=4,
+    ...     special_ids=[0, 1, 2, 3, 4],
+    ...     seed=0,
+    ...     epoch=0,
+    ...     index=torch.arange(64),
+    ... )
+    >>> # what is not asked is not touched
+    >>> bool((masked[labels == -100] == ids[labels == -100]).all())
+    True
+    >>> 0.13 < float((labels != -100).float().mean()) < 0.17
+    True
+
+`python -m ftlib.objectives.mlm` runs the demo, `python -m ftlib.objectives.mlm --fill
+"this film was [MASK]"` fills your own text.
+
+What it is not: the model (model.py) or the loop (train.py); any model that returns
+`.logits` and takes `where=` fits.
+Needs: torch only (`fill_mask` takes a tokenizer of the `tokenizers` library).
+
+Shapes: B rows, T tokens, V vocabulary, A asked places.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def _noise(seed, epoch, index, tokens):
+    """Three uniform numbers for each place, (3, B, T), that depend on (seed, epoch,
+    index of the row) alone.
+    """
+    generator, draws = torch.Generator(), []
+    # a seed for each row: its neighbours in the batch cannot change its mask
+    for i in index.tolist():
+        # two primes keep apart what could add up to the same number: (seed 0, epoch 1)
+        # and (seed 1, epoch 0)
+        generator.manual_seed(((seed * 1_000_003 + epoch) * 1_000_000_007 + i) % 2**63)
+        draws.append(torch.rand(3, tokens, generator=generator))
+    return torch.stack(draws, dim=1)
+
+
+def mask_tokens(
+    input_ids,
+    vocab_size,
+    mask_id,
+    special_ids,
+    *,
+    seed,
+    epoch,
+    index,
+    mask_prob=0.15,
+    starts_word=None,
+):
+    """Choose `mask_prob` of the tokens as questions and hide them: 80 % become [MASK],
+    10 % a random token, 10 % stay.
+
+    input_ids (B, T). index (B,): the number of each row in the corpus, so that a row's
+    mask is a function of (seed, epoch, index) in whatever batch, worker or process it
+    turns up. special_ids: never asked, never drawn.
+    starts_word: bool (V,) from tokenize.starts_word masks whole words (all pieces of a
+        word or none).
+
+    Returns (masked ids, labels), both (B, T); labels are -100 where nothing is asked.
+    Why not always [MASK]: the model will later read texts without one, so it must
+    expect any token to be the asked one.
+    """
+    # is this place asked, what stands there instead, and which token if it is a random
+    # one: (B, T) each
+    choose, how, which = _noise(seed, epoch, index, input_ids.shape[1])
+    # every piece of a word follows the draw of its first piece
+    if starts_word is not None:
+        places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        # the running maximum carries the place of the latest word start along the row
+        first = torch.where(starts_word[input_ids], places, 0).cummax(dim=1).values
+        choose = choose.gather(1, first)
+    ordinary = torch.ones(vocab_size, dtype=torch.bool)
+    ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False
+    asked = (choose < mask_prob) & ordinary[input_ids]  # (B, T)
+    labels = input_ids.masked_fill(~asked, -100)
+    masked = torch.where(asked & (how < 0.8), mask_id, input_ids)
+    # drawn from the ordinary tokens only: a special one in the middle of a text would
+    # be a giveaway
+    words = ordinary.nonzero().squeeze(1)
+    random_words = words[(which * len(words)).long()]
+    # from 0.8 to 0.9 the token stays as it is
+    masked = torch.where(asked & (how >= 0.9), random_words, masked)
+    return masked, labels
+
+
+def mlm_loss(model, batch):
+    """Summed cross-entropy, in nats, over the asked places of batch["labels"] (B, T);
+    logits are made there only.
+    """
+    asked = batch["labels"] != -100  # (B, T) -> logits (A, V)
+    output = model(
+        batch["input_ids"],
+        batch.get("attention_mask"),
+        batch.get("token_type_ids"),
+        target_mask=asked,
+    )
+    # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
+    return F.cross_entropy(
+        output.logits.float(), batch["labels"][asked], reduction="sum"
+    )
+
+
+def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
+    """BERT's second task: rows [CLS] A [SEP] B [SEP] in which B follows A in its
+    document, or comes from another one.
+
+    documents: lists of ids without special tokens, each of at least `length` ids. index
+        (B,): which documents to take.
+    A fair coin per row, a function of (seed, epoch, index) like the masks, decides
+    between the two.
+
+    Returns {"input_ids", "token_type_ids" (B, T), "next_sentence_label" (B,)}; 0
+    follows, 1 does not, as in transformers.
+    """
+    if len(documents) < 2:
+        raise ValueError(
+            f"{len(documents)} document cannot give a foreign sentence; "
+            "at least 2 are needed"
+        )
+    half, generator, rows, labels = (length - 3) // 2, torch.Generator(), [], []
+    for i in index.tolist():
+        # + 2**31: with the masks' own numbers, whether place 2 is asked would give the
+        # answer away
+        generator.manual_seed(
+            ((seed * 1_000_003 + epoch) * 1_000_000_007 + i + 2**31) % 2**63
+        )
+        here, there, coin, other = torch.rand(4, generator=generator).tolist()
+        # anywhere, as long as both halves fit
+        start = int(here * (len(documents[i]) - 2 * half + 1))
+        first, second = (
+            documents[i][start : start + half],
+            documents[i][start + half : start + 2 * half],
+        )
+        if coin < 0.5:
+            # never document i
+            foreign = documents[
+                (i + 1 + int(other * (len(documents) - 1))) % len(documents)
+            ]
+            start = int(there * (len(foreign) - half + 1))
+            second = foreign[start : start + half]
+        # both halves have one length in either case, or the length would say which case
+        # it is
+        rows.append([cls_id, *first, sep_id, *second, sep_id])
+        labels.append(int(coin < 0.5))
+    ids = torch.tensor(rows)
+    segment = torch.zeros_like(ids)
+    segment[:, half + 2 :] = 1  # [CLS] and the first [SEP] belong to A
+    return {
+        "input_ids": ids,
+        "token_type_ids": segment,
+        "next_sentence_label": torch.tensor(labels),
+    }
+
+
+def pretraining_loss(model, batch):
+    """The joint loss of BERT as two sums: masked tokens and next sentence. train.steps
+    divides each by its own count.
+
+    Adding the sums and dividing once would weigh one pair like one token, and there are
+    about 20 tokens a pair.
+    """
+    asked = batch["labels"] != -100
+    output = model(
+        batch["input_ids"],
+        batch.get("attention_mask"),
+        batch.get("token_type_ids"),
+        target_mask=asked,
+    )
+    words = F.cross_entropy(
+        output.logits.float(), batch["labels"][asked], reduction="sum"
+    )
+    pairs = F.cross_entropy(
+        output.next_sentence_logits.float(),
+        batch["next_sentence_label"],
+        reduction="sum",
+    )
+    return {"labels": words, "next_sentence_label": pairs}
+
+
+@torch.no_grad()
+def fill_mask(model, tokenizer, text, k=5):
+    """The k likeliest pieces for each [MASK] in `text`: one list of (piece,
+    probability) per mask, best first.
+
+    Raises ValueError if the text has no [MASK].
+    """
+    ids = torch.tensor([tokenizer.encode(text).ids])
+    asked = ids == tokenizer.token_to_id("[MASK]")
+    if not asked.any():
+        raise ValueError(
+            f"{text!r} has no [MASK]; write [MASK] where the model shall guess"
+        )
+    was = model.training
+    # with dropout on, the same text would be filled differently every time
+    model.eval()
+    device = next(model.parameters()).device
+    # (A, V)
+    probabilities = (
+        model(ids.to(device), target_mask=asked.to(device))
+        .logits.float()
+        .softmax(dim=-1)
+    )
+    model.train(was)
+    best = probabilities.topk(k)
+    return [
+        [(tokenizer.id_to_token(i), p) for i, p in zip(row.tolist(), ps.tolist())]
+        for row, ps in zip(best.indices, best.values)
+    ]
+
+
+if __name__ == "__main__":
+    # The demo uses data, model and loop, and this file imports none of them, so that it
+    # can be copied alone
+    import runpy
+    from pathlib import Path
+
+    demo = Path(__file__).resolve().parents[2] / "recipes" / "demo_mlm.py"
+    if not demo.is_file():
+        raise SystemExit(
+            f"{demo} is not there; the demo needs a clone of the "
+            "repository, not this file alone"
+        )
+    runpy.run_path(str(demo), run_name="__main__")

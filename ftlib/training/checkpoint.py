@@ -1,0 +1,440 @@
+"""Checkpoints: one safetensors file that holds everything a training run needs to
+continue.
+
+What it is: model weights, optimizer state, step number and random states in a file that
+is complete or not there. A run that was killed or interrupted continues from the newest
+valid file, to the same bits. How to use it in your own script:
+
+>>> import tempfile, torch, checkpoint
+>>> folder, model = tempfile.mkdtemp(), torch.nn.Linear(2, 1)
+>>> optimizer = torch.optim.AdamW(model.parameters())
+>>> path = checkpoint.newest(folder)
+>>> start = checkpoint.load(path, model, optimizer)["step"] if path else 0
+>>> for step in range(start + 1, 4):
+...     model(torch.ones(1, 2)).sum().backward()
+...     optimizer.step()
+...     path = checkpoint.save_numbered(folder, model, optimizer, step=step)
+>>> checkpoint.newest(folder).name
+'step-3.safetensors'
+
+Under torchrun every process calls `save` and `load`, with the unwrapped model: process
+0 writes the whole, the others hand it their random states and their shares of sharded
+weights (FSDP2). Any number of processes can go on from the file. What it is not: a
+format for publishing a model, or a seal against forgery (the digest finds damage,
+not intent; but no file can run code, there is no pickle in it). What it needs: torch
+and safetensors, and memory for the whole file.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import random
+import re
+import shutil
+import sys
+import warnings
+
+import safetensors.torch
+import torch
+import torch.distributed as dist
+
+FORMAT = 1  # raise it when today's `load` would misread the new file
+# where the digest stands, and what stands there while it is computed
+MARK, BLANK = b'"sha256":"', b"0" * 64
+# state with the shape of its weight
+SIZED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")
+
+
+def save(path, model, optimizer, *, step, meta=None, hook=None):
+    """Write all that is needed to continue after `step` optimizer steps to the file
+    `path`, completely or not at all.
+
+    meta: plain values (configuration, hashes of data and vocabulary) for `load` to
+        compare. hook: called with a word
+    before each operation on the disk. Raises FloatingPointError for weights that are
+    not finite, ValueError for an optimizer with weights from outside the model,
+    OSError with the bytes needed and free.
+    """
+    tensors = {
+        f"model.{name}": tensor
+        for name, tensor in model.state_dict(keep_vars=True).items()
+    }
+    info = dict(
+        format=FORMAT,
+        step=int(step),
+        meta=meta or {},
+        random=_random_states(),
+        weights=None,
+        groups=None,
+        plain=None,
+    )
+    if optimizer is not None:
+        state = optimizer.state_dict()
+        slots = {
+            f"optimizer.{i}.{key}": value
+            for i, slot in state["state"].items()
+            for key, value in slot.items()
+        }
+        tensors |= {
+            name: slots.pop(name)
+            for name in [*slots]
+            if isinstance(slots[name], torch.Tensor)
+        }
+        info.update(
+            weights=_trained(model, optimizer),
+            groups=state["param_groups"],
+            plain=slots,
+        )
+    # all put a sharded one (a DTensor) together, in one order: a file has none
+    for name, tensor in sorted(tensors.items()):
+        whole = (
+            tensor.detach().full_tensor()
+            if hasattr(tensor, "full_tensor")
+            else tensor.detach()
+        )
+        # a buffer may: a mask, say
+        if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(whole).all():
+            raise FloatingPointError(
+                f"{name[6:]} is not finite at step {step}; go "
+                "back to an older checkpoint"
+            )
+        # copies, because the library refuses tensors that share their memory, as tied
+        # weights do
+        tensors[name] = (
+            whole.to("cpu", copy=True).contiguous() if _place()[0] == 0 else None
+        )
+    if _place()[0] == 0:
+        metadata = {"checkpoint": json.dumps(info), "sha256": BLANK.decode()}
+        _write(
+            pathlib.Path(path),
+            safetensors.torch.save(tensors, metadata),
+            hook or (lambda operation: None),
+        )
+    if _place()[1] > 1:
+        # no process may count on a checkpoint that is not on the disk yet
+        dist.barrier()
+
+
+def load(path, model, optimizer=None, expect=None):
+    """Put the file `path` into `model`, `optimizer` and the random generators; return
+    its meta dict, with "step" in it.
+
+    Without an optimizer it leaves the random generators alone. expect: fields of meta
+    that must be equal. Raises ValueError, with model and optimizer unchanged, for a
+    damaged file, a missing part or a difference.
+    """
+    info, tensors = _read(path)
+    # tuples become lists, as they did in the file
+    for field, value in json.loads(json.dumps(expect or {})).items():
+        _demand(path, field, info["meta"].get(field, "nothing"), value)
+    weights, own = (
+        {k[6:]: tensor for k, tensor in tensors.items() if k.startswith("model.")},
+        model.state_dict(),
+    )
+    _demand(
+        path,
+        "model",
+        *(
+            {k: f"{tuple(t.shape)} {t.dtype}" for k, t in side.items()}
+            for side in (weights, own)
+        ),
+    )
+    if optimizer is not None:
+        if info["groups"] is None:
+            raise ValueError(
+                f"{path} holds no optimizer; it can give weights, but a "
+                "run cannot continue from it"
+            )
+        _demand(path, "optimizer", info["weights"], _trained(model, optimizer))
+        # a process that the file does not know keeps its own seed
+        if _place()[0] < len(info["random"]):
+            _restore_random(path, info["random"][_place()[0]])
+        optimizer.load_state_dict(_optimizer_state(path, info, tensors, optimizer))
+    model.load_state_dict(
+        {name: _share(tensor, own[name]) for name, tensor in weights.items()}
+    )
+    return info["meta"]
+
+
+def newest(folder, pattern="*.safetensors"):
+    """The valid file of `folder` with the highest number in its name (1000 after 999)
+    or None; warns of broken ones.
+    """
+    for path in sorted(pathlib.Path(folder).glob(pattern), key=_number, reverse=True):
+        try:
+            return _read(path) and path
+        except (ValueError, OSError) as error:
+            warnings.warn(f"passed over a checkpoint: {error}", stacklevel=2)
+
+
+def save_numbered(
+    folder, model, optimizer, *, step, meta=None, keep=2, best=None, hook=None
+):
+    """Write `folder/step-<step>.safetensors`, then remove old ones; return the new
+    path.
+
+    What stays: the newest `keep` valid files (at least 2), the new one, that of step
+    `best`; broken ones do not count.
+    """
+    path = pathlib.Path(folder) / f"step-{int(step)}.safetensors"
+    save(path, model, optimizer, step=step, meta=meta, hook=hook)
+    kept, files = (
+        0,
+        [
+            p
+            for p in path.parent.glob("step-*.safetensors")
+            if p.stem[5:].isdigit() and _place()[0] == 0
+        ],
+    )
+    for old in sorted(files, key=_number, reverse=True):
+        if kept < max(2, keep):
+            kept += old == path or newest(folder, old.name) is not None
+        elif old != path and _number(old) != best:
+            old.unlink(missing_ok=True)
+    return path
+
+
+def _write(path, data, hook):
+    """Temporary file, fsync, replace, fsync of the folder: a reader finds the old file
+    or the new one, never a part.
+    """
+    at, digest = _digest(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{platform.node()}.tmp")
+    try:
+        hook("open")
+        # x: never through a link that is already there; the umask is followed
+        with open(temporary, "xb") as file:
+            for part in (
+                memoryview(data)[:at],
+                digest,
+                memoryview(data)[at + len(digest) :],
+            ):
+                hook("write")
+                file.write(part)
+                file.flush()
+            hook("fsync")
+            # or a power cut could leave the new name on an empty file
+            os.fsync(file.fileno())
+        hook("replace")
+        os.replace(temporary, path)
+        hook("fsync folder")
+        if os.name != "nt":  # Windows cannot open a folder
+            handle = os.open(path.parent, os.O_RDONLY)
+            os.fsync(handle)  # the new name is data of the folder
+            os.close(handle)
+    except BaseException as error:
+        # after an interrupt, too, no temporary file may stay
+        temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        space = (
+            f"it needs {len(data)} bytes, {shutil.disk_usage(path.parent).free} are "
+            "free"
+        )
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {space} ({error.strerror}); make room there",
+        ) from error
+
+
+def _sweep(folder):
+    """Remove what processes of this machine left behind when they died, or were
+    interrupted, while writing.
+    """
+    for file in folder.glob(f".*@{platform.node()}.tmp"):
+        # another process may be sweeping as well
+        with contextlib.suppress(OSError, ValueError, OverflowError):
+            owner = int(file.name.rpartition("@")[0].rpartition(".")[2])
+            # Windows keeps an open file, and has no harmless kill
+            if owner != os.getpid() and os.name != "nt":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(owner, 0)
+                    continue  # it lives, and may be writing
+            file.unlink()
+
+
+def _digest(data):
+    """-> (place, SHA-256) of the whole file: names, types, shapes, bytes, metadata, and
+    zeros where the digest goes.
+    """
+    at = data.find(MARK) + len(MARK)
+    return at, hashlib.sha256(
+        data[:at] + BLANK + data[at + len(BLANK) :]
+    ).hexdigest().encode()
+
+
+def _read(path):
+    """File -> (info, tensors by name). The digest comes first: what is damaged is not
+    even parsed.
+    """
+    data = pathlib.Path(path).read_bytes()
+    at, digest = _digest(data)
+    if data[at : at + len(digest)] != digest:
+        raise ValueError(
+            f"{path} is damaged or no checkpoint: the SHA-256 of its "
+            f"{len(data)} bytes differs"
+        )
+    try:
+        info = json.loads(
+            json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])[
+                "__metadata__"
+            ]["checkpoint"]
+        )
+        _demand(path, "format", info["format"], FORMAT)
+        info = {
+            part: info[part]
+            for part in ("step", "meta", "random", "weights", "groups", "plain")
+        }
+        info["meta"] = {**info["meta"], "step": int(info["step"])}
+        return info, safetensors.torch.load(data)
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise ValueError(
+            f"{path} lacks a part that this reader needs ({error!r}); use another file"
+        ) from error
+
+
+def _number(path):
+    return int((re.findall(r"\d+", path.stem) or [-1])[-1])
+
+
+def _demand(path, field, found, wanted):
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in wanted | found:
+            _demand(
+                path,
+                f"{field} {key}",
+                found.get(key, "nothing"),
+                wanted.get(key, "nothing"),
+            )
+    elif found != wanted:
+        raise ValueError(
+            f"{path}: {field} is {found!r} in the file, {wanted!r} here; "
+            "use its settings or a new folder"
+        )
+
+
+def _trained(model, optimizer):
+    """{number: name} of the weights that the optimizer trains: its own state knows them
+    by number only.
+    """
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if not all(id(weight) in names for weight in weights):
+        raise ValueError(
+            "the optimizer trains a weight that is not in the model and "
+            "would be lost; put it in"
+        )
+    return {str(number): names[id(weight)] for number, weight in enumerate(weights)}
+
+
+def _optimizer_state(path, info, tensors, optimizer):
+    """The file's parts -> the optimizer's state_dict. Shapes are compared here, because
+    fused kernels do not look.
+    """
+    trained, slots, state = (
+        [w for group in optimizer.param_groups for w in group["params"]],
+        tensors | info["plain"],
+        {},
+    )
+    for name in filter(re.compile(r"optimizer\.\d+\.").match, slots):
+        number, key = name.split(".", 2)[1:]
+        weight = trained[int(number)]
+        if key in SIZED or (key == "step" and name in tensors):
+            _demand(
+                path,
+                f"shape of {name}",
+                [*slots[name].shape],
+                [] if key == "step" else [*weight.shape],
+            )
+        state.setdefault(int(number), {})[key] = (
+            _share(slots[name], weight) if key in SIZED else slots[name]
+        )
+    # its numbers, not the file's
+    for group, own in zip(
+        info["groups"], optimizer.state_dict()["param_groups"], strict=True
+    ):
+        # JSON has no tuples
+        group |= {
+            "params": own["params"],
+            **{k: tuple(v) for k, v in group.items() if k == "betas"},
+        }
+    return {"state": state, "param_groups": info["groups"]}
+
+
+def _share(whole, own):
+    """Of a whole tensor the part that this process has of `own`, or all of it; each has
+    read the file, so nothing is sent.
+    """
+    if not hasattr(own, "full_tensor"):
+        return whole
+    return dist.tensor.distribute_tensor(
+        whole, own.device_mesh, own.placements, src_data_rank=None
+    )
+
+
+def _place():
+    return (
+        (dist.get_rank(), dist.get_world_size())
+        if dist.is_available() and dist.is_initialized()
+        else (0, 1)
+    )
+
+
+def _random_states():
+    """The states of torch's, CUDA's, python's and numpy's generators, for each
+    process.
+    """
+    state = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+        "numpy": sys.modules["numpy"].random.get_state()
+        if "numpy" in sys.modules
+        else None,
+    }
+    text = json.dumps(state, default=lambda array: array.tolist())
+    if _place()[1] == 1:
+        return [json.loads(text)]
+    # as text of a fixed length in a tensor, because torch's own exchange of objects is
+    # made of pickles
+    device = "cuda" if "nccl" in dist.get_backend() else "cpu"
+    mine = torch.tensor(
+        [*text.encode().ljust(1 << 16)], dtype=torch.uint8, device=device
+    )
+    everyone = [torch.empty_like(mine) for _ in range(_place()[1])]
+    dist.all_gather(everyone, mine)
+    return [json.loads(bytes(state.tolist())) for state in everyone]
+
+
+def _restore_random(path, state):
+    try:
+        random.setstate(
+            tuple(
+                tuple(part) if isinstance(part, list) else part
+                for part in state["python"]
+            )
+        )
+        torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8))
+        if state["numpy"] and "numpy" in sys.modules:
+            name, words, place, *rest = state["numpy"]
+            # numpy checks no bounds
+            sys.modules["numpy"].random.set_state(
+                (name, words, range(625)[place], *rest)
+            )
+    except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} holds no valid random state ({error!r}); use another file"
+        ) from error

@@ -1,0 +1,323 @@
+"""The training loop as a generator: what you do between steps is ordinary code in your
+own `for` body.
+
+Use it:
+
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Linear(3, 2)
+    >>> rows = [
+    ...     {"x": torch.randn(4, 3), "labels": torch.tensor([0, 1, 1, -100])}
+    ...     for _ in range(6)
+    ... ]
+    >>> # the SUM over what is asked, never a mean
+    >>> def loss_fn(model, batch):
+    ...     return torch.nn.functional.cross_entropy(
+    ...         model(batch["x"]), batch["labels"], reduction="sum"
+    ...     )
+    >>> optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    >>> [
+    ...     (step.number, step.targets)
+    ...     for step in steps(model, rows, loss_fn, optimizer, accumulate=4)
+    ... ]
+    [(0, 12), (1, 6)]
+
+The same loop runs on one core, one GPU, and many under torchrun: if torch.distributed
+is initialised, counts and losses are summed over all processes (see launch.py).
+Logging, evaluating, saving and `break` belong to your loop body.
+
+What it is not: a Trainer. No callbacks, no config. Needs: torch; tqdm for `progress`.
+
+Words: a *micro-batch* is one forward and backward; a *step* is one optimizer step over
+`accumulate` micro-batches.
+"""
+
+import contextlib
+import itertools
+import sys
+import time
+import warnings
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+
+class Step(NamedTuple):
+    """What one optimizer step did, the same on every process."""
+
+    number: int  # counted from 0
+    loss: float  # mean over all targets of the step, nats
+    targets: int  # how many were asked, over all micro-batches and processes
+    lr: float  # of the first parameter group
+    grad_norm: float  # before clipping
+    tokens: int  # real tokens read, over all processes
+    skipped: bool  # True if nothing was updated: not finite, or nothing asked
+
+
+def order(rows, seed, epoch):
+    """A permutation of range(rows), LongTensor (rows,), that depends on (seed, epoch)
+    and nothing else.
+    """
+    # a generator of its own: whatever else draws random numbers, a dropout layer say,
+    # cannot move the order
+    return torch.randperm(
+        rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    )
+
+
+def sample_rows(rows, size, seed=0, rank=0, world_size=1, start=0, epochs=None):
+    """Yield (epoch, row numbers) for this process's micro-batches, endlessly or for
+    `epochs`, from micro-batch `start`.
+
+    All processes walk through the same order and each takes its share, so one process
+    with 16 rows and two with 8 see the same rows between two updates. The last
+    micro-batch of an epoch may be short; no row is lost or repeated. Nothing is
+    remembered: `start` is all a resumed run needs. Raises ValueError if a process would
+        get no row.
+    """
+    if rows < world_size:
+        raise ValueError(
+            f"{rows} rows for {world_size} processes leave some without a "
+            "row; use fewer processes or more data"
+        )
+    # a block holds one micro-batch for every process
+    cuts = list(range(0, rows, size * world_size))
+    # too few left over for every process: join them to the block before
+    if rows - cuts[-1] < world_size:
+        cuts.pop()
+    blocks = list(zip(cuts, cuts[1:] + [rows]))
+    # the micro-batch number says the epoch and the place in it, so a resumed run reads
+    # nothing twice
+    for epoch in (
+        itertools.count(start // len(blocks))
+        if epochs is None
+        else range(start // len(blocks), epochs)
+    ):
+        shuffled = order(rows, seed, epoch).tolist()
+        first = start % len(blocks) if epoch == start // len(blocks) else 0
+        for a, b in blocks[first:]:
+            yield epoch, shuffled[a:b][rank::world_size]  # dealt out like cards
+
+
+def _total(values, device):
+    """Sum a list of numbers over all processes."""
+    # float64, because float32 counts exactly only up to 16.7 million; MPS has no
+    # float64
+    t = torch.tensor(
+        values, dtype=torch.float64, device=device if device.type != "mps" else "cpu"
+    )
+    if dist.is_initialized():
+        dist.all_reduce(t)
+    return t.tolist()
+
+
+def _label_columns(batch):
+    return [k for k in batch if k == "labels" or k.endswith("_label")]
+
+
+def _groups(batches, size):
+    """Lists of `size` micro-batches; the last may be shorter."""
+    batches = iter(batches)
+    while group := list(itertools.islice(batches, size)):
+        yield group
+
+
+def _gradients(model, group, counts, loss_fn, dtype, world):
+    """Backward through every micro-batch of one step. Returns the summed loss of each
+    label column, this process only.
+    """
+    sums = dict.fromkeys(counts, 0.0)
+    for i, batch in enumerate(group):
+        # Gradients travel between processes once per step, in the last backward; FSDP2
+        # has no no_sync here and sends them in every backward, because keeping whole
+        # ones until the last would need the memory that sharding saves
+        hold = i + 1 < len(group) and hasattr(model, "no_sync")
+        with model.no_sync() if hold else contextlib.nullcontext():
+            device = batch["labels"].device.type
+            with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
+                loss = loss_fn(model, batch)
+            # one form for both kinds of loss function from here on
+            loss = loss if isinstance(loss, dict) else {"labels": loss}
+            # DDP averages gradients over processes; we want the sum, so multiply by
+            # their number
+            sum(
+                value * (world / max(counts[k], 1)) for k, value in loss.items()
+            ).backward()
+        # detached, or the graphs of all micro-batches would stay in memory
+        for k, value in loss.items():
+            sums[k] += value.detach().double()
+    return {k: float(v) for k, v in sums.items()}
+
+
+def _rows(group):
+    rows = [i for batch in group if "index" in batch for i in batch["index"].tolist()]
+    return (
+        f"rows {rows[:8]}{' ...' if len(rows) > 8 else ''}"
+        if rows
+        else "rows unknown (batches carry no `index`)"
+    )
+
+
+def steps(
+    model,
+    batches,
+    loss_fn,
+    optimizer,
+    *,
+    accumulate=1,
+    schedule=None,
+    clip=1.0,
+    dtype=None,
+    first=0,
+    patience=3,
+):
+    """Train, yielding a Step after each optimizer step.
+
+    batches: iterable of micro-batches, dicts of tensors with "labels" (any shape, -100
+        where nothing is asked); a
+        column "index" (B,) with row numbers makes warnings exact. Tensors are moved to
+        the model's device.
+    loss_fn(model, batch): the sum over batch["labels"] != -100 as a scalar tensor, or
+    {label column: sum} for a joint
+        loss (label columns are `labels` and those ending in `_label`). The step's loss
+        divides each sum by the number of targets in the *whole* step over all
+        micro-batches and processes; a mean of means weighs short batches too much.
+    schedule(number): factor on each group's "initial_lr". clip: largest gradient norm,
+    or None.
+    dtype: torch.bfloat16 for mixed precision (weights stay float32), None for none.
+        first: number of the first step.
+
+    A step with a non-finite loss or gradient leaves weights and optimizer untouched and
+    warns; after `patience` such steps in a row it raises FloatingPointError. A step
+    with nothing asked changes nothing.
+    """
+    device = next(model.parameters()).device
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    params = [p for g in optimizer.param_groups for p in g["params"]]
+    for g in optimizer.param_groups:
+        # the schedule multiplies this, never its own last result
+        g.setdefault("initial_lr", g["lr"])
+    bad = 0
+    for number, group in enumerate(_groups(batches, accumulate), start=first):
+        # the whole step at once: its targets must be counted before the first backward
+        group = [
+            {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+            for batch in group
+        ]
+        model.train()  # the reader's loop body may have evaluated
+        factor = schedule(number) if schedule else 1.0
+        for g in optimizer.param_groups:
+            g["lr"] = g["initial_lr"] * factor
+        columns = _label_columns(group[0])
+        counted = [sum(int((b[k] != -100).sum()) for b in group) for k in columns]
+        tokens = sum(
+            int(b["attention_mask"].sum())
+            if "attention_mask" in b
+            else b["labels"].numel()
+            for b in group
+        )
+        *counted, tokens = _total([*counted, tokens], device)
+        counts = dict(zip(columns, counted))
+        sums = _gradients(model, group, counts, loss_fn, dtype, world)
+        # an infinite limit clips nothing and still returns the norm
+        norm = torch.nn.utils.clip_grad_norm_(params, clip or float("inf"))
+        # of sharded weights it is a DTensor: each process knows the norm of its share
+        # until they are put together
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        loss = sum(
+            s / max(c, 1)
+            for s, c in zip(_total([sums[k] for k in columns], device), counted)
+        )
+        lr = optimizer.param_groups[0]["lr"]
+        finite = norm < float("inf") and abs(loss) < float("inf")  # NaN compares false
+        # the norm and the loss are those of all processes, so all decide alike
+        if finite and sum(counted):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # frees the memory as well
+        bad = 0 if finite else bad + 1
+        if not finite:
+            said = (
+                f"step {number}: loss {loss}, gradient norm {norm}, learning rate "
+                f"{lr:.3g}, {_rows(group)}; nothing was updated"
+            )
+            if bad >= patience:
+                raise FloatingPointError(
+                    f"{said}; {bad} steps in a row were not "
+                    "finite, so lower the rate or look at these "
+                    "rows"
+                )
+            warnings.warn(said, stacklevel=2)
+        yield Step(
+            number,
+            loss,
+            int(sum(counted)),
+            lr,
+            norm,
+            int(tokens),
+            not finite or not sum(counted),
+        )
+
+
+def progress(run, total, every=10.0, file=None):
+    """Pass the Steps of `run` through, showing loss, tokens/s and time left.
+
+    A bar from tqdm where there is a terminal or a notebook, a plain line every `every`
+    seconds where there is neither.
+    """
+    file = file or sys.stderr
+    if file.isatty() or "ipykernel" in sys.modules:
+        yield from _bar(run, total, file)
+        return
+    start = said = time.perf_counter()
+    tokens = done = 0  # counted here, because a resumed run does not start at step 0
+    for step in run:
+        tokens, done, now = tokens + step.tokens, done + 1, time.perf_counter()
+        if now - said > every or step.number + 1 == total:
+            said, left = now, (total - step.number - 1) * (now - start) / done
+            print(
+                f"step {step.number + 1}/{total}  loss {step.loss:.3f}  "
+                f"{tokens / (now - start):,.0f} tokens/s  "
+                f"{left / 60:.1f} min left",
+                file=file,
+                flush=True,
+            )
+        yield step
+
+
+def _bar(run, total, file):
+    from tqdm.auto import tqdm  # only here, so that the file works without tqdm
+
+    start, tokens = time.perf_counter(), 0
+    with tqdm(
+        total=total, file=None if "ipykernel" in sys.modules else file, unit="step"
+    ) as bar:
+        for step in run:
+            tokens += step.tokens
+            bar.n = step.number
+            bar.update()
+            bar.set_postfix_str(
+                f"loss {step.loss:.3f}, "
+                f"{tokens / (time.perf_counter() - start):,.0f} "
+                "tokens/s"
+            )
+            yield step
+
+
+def split_micro_batches(batch, parts):
+    """Cut a batch, a dict of tensors (B, ...), into exactly `parts` micro-batches for
+    one step of `accumulate=parts`.
+
+    batch["labels"] says how many rows there are. A part for which no row is left reads
+    the first one and asks nothing: all its label columns (`labels` and those ending in
+    `_label`) are -100, so that every step has `parts` micro-batches.
+    """
+    for part in range(parts):
+        if part < len(batch["labels"]):
+            # dealt out like cards: at most one row apart
+            yield {key: value[part::parts] for key, value in batch.items()}
+        else:
+            asks = [key for key in batch if key == "labels" or key.endswith("_label")]
+            yield {
+                key: torch.full_like(value[:1], -100) if key in asks else value[:1]
+                for key, value in batch.items()
+            }
