@@ -1,4 +1,6 @@
-"""What the tests share: the tools and the recipes on the path, and small notebooks with one planted fault each."""
+"""What the tests share: the tools and the recipes on the path, and small notebooks with
+one planted fault each.
+"""
 
 import os
 import pathlib
@@ -13,18 +15,24 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "recipes")]
 
 @pytest.fixture
 def counted():
-    """`counted(kind, number=1, **more)` adds to the counts that tools/test.py prints and compares with their floors."""
+    """`counted(kind, number=1, **more)` adds to the counts that tools/test.py prints
+    and compares with their floors.
+    """
     import importlib.util
 
     spec = importlib.util.spec_from_file_location("root_conftest", ROOT / "conftest.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda kind, number=1, **more: module.record(kind=kind, number=number, **more)
+    return lambda kind, number=1, **more: module.record(
+        kind=kind, number=number, **more
+    )
 
 
 @pytest.fixture
 def two_processes(tmp_path_factory):
-    """`two_processes(work)` runs work(rank) in two forked processes that talk over gloo -> [exit status]; 0: it returned a true value."""
+    """`two_processes(work)` runs work(rank) in two forked processes that talk over gloo
+    -> [exit status]; 0: it returned a true value.
+    """
     import signal
 
     import torch
@@ -40,7 +48,9 @@ def two_processes(tmp_path_factory):
                 try:
                     signal.alarm(60)
                     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-                    dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
+                    dist.init_process_group(
+                        "gloo", init_method=f"file://{meet}", rank=rank, world_size=2
+                    )
                     status = 0 if work(rank) else 2
                 finally:
                     os._exit(status)
@@ -52,7 +62,9 @@ def two_processes(tmp_path_factory):
 
 @pytest.fixture
 def validate():
-    """`validate(path, timeout=...)` runs nbval strictly over a notebook, as tools/test.py does."""
+    """`validate(path, timeout=...)` runs nbval strictly over a notebook, as
+    tools/test.py does.
+    """
 
     def run(path, timeout=60):
         command = [
@@ -74,11 +86,19 @@ def validate():
             "conftest",
             str(path),
         ]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)]),
+        }
         for name in ("FTLIB_RECORD", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
             environment.pop(name, None)
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=timeout + 120, cwd=path.parent
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout + 120,
+            cwd=path.parent,
         )
 
     return run

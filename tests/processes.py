@@ -5,7 +5,9 @@ import sys
 
 
 def child(work):
-    """Run `work` in a forked process -> its wait status (0: it returned); an exception is written to stderr and gives 256."""
+    """Run `work` in a forked process -> its wait status (0: it returned); an exception
+    is written to stderr and gives 256.
+    """
     pid = os.fork()
     if pid == 0:
         try:

@@ -1,4 +1,6 @@
-"""The autograd of chapter 02 against torch's and against differences: values, tensors, order, repetition, bad input."""
+"""The autograd of chapter 02 against torch's and against differences: values, tensors,
+order, repetition, bad input.
+"""
 
 import math
 import random
@@ -6,12 +8,22 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
-from ftlib import autograd
-from ftlib.autograd import Tensor, Value, central_differences, softmax_cross_entropy, topological, unbroadcast
+
+from ftlib.models import autograd
+from ftlib.models.autograd import (
+    Tensor,
+    Value,
+    central_differences,
+    softmax_cross_entropy,
+    topological,
+    unbroadcast,
+)
 
 
 def drawn(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(seed), dtype=dtype
+    )
 
 
 def far(a, b):
@@ -22,25 +34,41 @@ def far(a, b):
 
 
 def expression(leaves, seed, steps, lift):
-    """A random expression of `steps` operations over `leaves`; lift(kind, nodes) does one operation."""
+    """A random expression of `steps` operations over `leaves`; lift(kind, nodes) does
+    one operation.
+    """
     draw, nodes = random.Random(seed), list(leaves)
     for _ in range(steps):
-        kind = draw.choice(["+", "*", "-", "tanh", "sigmoid", "**2", "log", "exp", "2*", "5+"])
+        kind = draw.choice(
+            ["+", "*", "-", "tanh", "sigmoid", "**2", "log", "exp", "2*", "5+"]
+        )
         nodes.append(lift(kind, draw.choice(nodes[-8:]), draw.choice(nodes)))
     return nodes[-1] + sum(leaves)
 
 
 def lift(kind, a, b):
-    one = {"tanh": lambda: a.tanh(), "sigmoid": lambda: a.sigmoid(), "**2": lambda: (a * 0.1) ** 2, "2*": lambda: 2 * a,
-           "exp": lambda: a.tanh().exp(), "log": lambda: (a * a + 1).log(), "5+": lambda: 5 + a, "-": lambda: a - b,
-           "+": lambda: a + b, "*": lambda: (a * 0.5) * b.tanh()}  # fmt: skip
+    one = {
+        "tanh": lambda: a.tanh(),
+        "sigmoid": lambda: a.sigmoid(),
+        "**2": lambda: (a * 0.1) ** 2,
+        "2*": lambda: 2 * a,
+        "exp": lambda: a.tanh().exp(),
+        "log": lambda: (a * a + 1).log(),
+        "5+": lambda: 5 + a,
+        "-": lambda: a - b,
+        "+": lambda: a + b,
+        "*": lambda: (a * 0.5) * b.tanh(),
+    }
     return one[kind]()
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_values_equal_torch(seed):
     numbers = [0.7, -1.3, 0.2]
-    ours, theirs = [Value(x) for x in numbers], [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in numbers]
+    ours, theirs = (
+        [Value(x) for x in numbers],
+        [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in numbers],
+    )
     a, b = expression(ours, seed, 60, lift), expression(theirs, seed, 60, lift)
     a.backward(), b.backward()
     assert math.isclose(a.data, b.item(), rel_tol=1e-12)
@@ -57,9 +85,13 @@ def test_a_value_used_twice_gets_both_gradients():
     assert y.grad == 3.0
 
 
-@pytest.mark.parametrize("leaf", [lambda: Value(3.0), lambda: Tensor(torch.tensor(3.0))])
+@pytest.mark.parametrize(
+    "leaf", [lambda: Value(3.0), lambda: Tensor(torch.tensor(3.0))]
+)
 def test_calls_add_up_in_leaves_alone(leaf):
-    """micrograd gives 18 here: what a computed node kept from the first call is passed on by the second."""
+    """micrograd gives 18 here: what a computed node kept from the first call is passed
+    on by the second.
+    """
     x = leaf()
     middle = x * x
     result = middle * 1.0
@@ -100,7 +132,15 @@ def test_forty_diamonds_and_a_long_chain():
 # --- Tensor
 
 
-SHAPES = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (3, 4)), ((3, 4), ()), ((1,), (3, 4)), ((2, 1, 4), (3, 1)), ((0, 2), (2,))]
+SHAPES = [
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (3, 4)),
+    ((3, 4), ()),
+    ((1,), (3, 4)),
+    ((2, 1, 4), (3, 1)),
+    ((0, 2), (2,)),
+]
 
 
 @pytest.mark.parametrize("left, right", SHAPES)
@@ -126,24 +166,38 @@ def test_unbroadcast_sums_what_was_repeated():
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("dtype, within", [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+@pytest.mark.parametrize(
+    "dtype, within", [(torch.float64, 1e-12), (torch.float32, 1e-4)]
+)
 def test_a_net_equals_torch(name, dtype, within):
-    start = [drawn(7, 5, dtype=dtype), drawn(5, seed=1, dtype=dtype), drawn(5, 3, seed=2, dtype=dtype)]
+    start = [
+        drawn(7, 5, dtype=dtype),
+        drawn(5, seed=1, dtype=dtype),
+        drawn(5, 3, seed=2, dtype=dtype),
+    ]
     x, labels = drawn(11, 7, seed=3, dtype=dtype), torch.arange(11) % 3
     W, b, U = ours = [Tensor(p) for p in start]
     loss = softmax_cross_entropy(getattr(Tensor(x) @ W + b, name)() @ U, labels) * 0.25
     loss.backward()
     w, c, u = theirs = [p.clone().requires_grad_() for p in start]
-    expected = F.cross_entropy(getattr(torch, name)(x @ w + c) @ u, labels, reduction="sum") * 0.25
+    expected = (
+        F.cross_entropy(getattr(torch, name)(x @ w + c) @ u, labels, reduction="sum")
+        * 0.25
+    )
     expected.backward()
     assert far(loss.data, expected.detach()) < within
-    assert all(mine.grad.dtype == dtype and far(mine.grad, leaf.grad) < within for mine, leaf in zip(ours, theirs))
+    assert all(
+        mine.grad.dtype == dtype and far(mine.grad, leaf.grad) < within
+        for mine, leaf in zip(ours, theirs)
+    )
 
 
 def test_a_tensor_used_twice():
     x, start = drawn(4, 4), drawn(4, 4, seed=1)
     W, w = Tensor(start), start.clone().requires_grad_()
-    loss = softmax_cross_entropy((Tensor(x) @ W).tanh() @ W + Tensor(x), torch.arange(4))
+    loss = softmax_cross_entropy(
+        (Tensor(x) @ W).tanh() @ W + Tensor(x), torch.arange(4)
+    )
     loss.backward()
     F.cross_entropy((x @ w).tanh() @ w + x, torch.arange(4), reduction="sum").backward()
     assert far(W.grad, w.grad) < 1e-12
@@ -160,7 +214,12 @@ def test_what_is_given_is_not_changed():
     given = torch.zeros(2, 2, requires_grad=True)
     x = Tensor(given)
     softmax_cross_entropy(x * 3.0, torch.tensor([0, 1])).backward()
-    assert given.grad is None and not given.detach().any() and x.grad.any() and not x.data.requires_grad
+    assert (
+        given.grad is None
+        and not given.detach().any()
+        and x.grad.any()
+        and not x.data.requires_grad
+    )
 
 
 def test_errors_name_value_limit_and_remedy():
@@ -178,7 +237,9 @@ def test_differences_find_a_gradient_and_a_wrong_one():
     logits, labels = drawn(5, 4), torch.tensor([0, 3, 1, 1, 2])
     ours = Tensor(logits)
     softmax_cross_entropy(ours, labels).backward()
-    measured = central_differences(lambda v: softmax_cross_entropy(Tensor(v), labels).data, logits)
+    measured = central_differences(
+        lambda v: softmax_cross_entropy(Tensor(v), labels).data, logits
+    )
     assert measured.shape == (5, 4) and far(measured, ours.grad) < 1e-9
     assert far(measured, -ours.grad) > 1e-2
     assert logits.equal(drawn(5, 4))  # not changed

@@ -1,4 +1,7 @@
-"""The measurements can be repeated: each benchmark runs at a tiny size, and the page of tables is the one its records give."""
+"""The measurements can be repeated: each benchmark runs at a tiny size, and the page of
+tables is the one its records give.
+"""
+
 import importlib.util
 import os
 import pathlib
@@ -22,14 +25,33 @@ def test_the_page_is_made_from_the_records(monkeypatch, counted):
     assert render.page() == page
     # the control: other numbers give another page
     read = render.read
-    monkeypatch.setattr(render, "read", lambda name: {**read(name), "machine": "another machine"})
+    monkeypatch.setattr(
+        render, "read", lambda name: {**read(name), "machine": "another machine"}
+    )
     assert render.page() != page
     counted("fault")
 
 
-@pytest.mark.parametrize("name, words", [("mlm_step", "Trainer"), ("loop", "steps"), ("pipeline", "mask"), ("changes", "everywhere")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("mlm_step", "Trainer"),
+        ("loop", "steps"),
+        ("pipeline", "mask"),
+        ("changes", "everywhere"),
+    ],
+)
 def test_a_benchmark_runs(name, words):
     root = str(FOLDER.parent)
-    ended = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--quick"], capture_output=True, text=True, timeout=300, cwd=root,
-                           env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])})
+    ended = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", "--quick"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=root,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+        },
+    )
     assert ended.returncode == 0 and words in ended.stdout, ended.stderr[-2000:]

@@ -1,4 +1,7 @@
-"""Checkpoint files: whole or not there, damage is found, the right ones are kept. RELIABILITY 6, 8, 10, 11, 12 and 13."""
+"""Checkpoint files: whole or not there, damage is found, the right ones are kept.
+RELIABILITY 6, 8, 10, 11, 12 and 13.
+"""
+
 import itertools
 import json
 import os
@@ -15,19 +18,23 @@ import safetensors.torch
 import torch
 from processes import child  # beside this file
 
-from ftlib import checkpoint
+from ftlib.training import checkpoint
 
 META = {"config": {"width": 8, "layers": [1, 2]}, "data": "aaaa", "vocabulary": "bbbb"}
 
 
 def build(seed=0):
     torch.manual_seed(seed)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)
+    )
     return model, torch.optim.AdamW(model.parameters(), lr=0.1, betas=(0.9, 0.98))
 
 
 def train(folder, last=4, hook=None, done=None):
-    """The resume of checkpoint.py's docstring around a loop with dropout -> final state. `done` is told of each save."""
+    """The resume of checkpoint.py's docstring around a loop with dropout -> final
+    state. `done` is told of each save.
+    """
     model, optimizer = build()
     path = checkpoint.newest(folder)
     start = checkpoint.load(path, model, optimizer)["step"] if path else 0
@@ -35,7 +42,9 @@ def train(folder, last=4, hook=None, done=None):
         model(torch.full((3, 4), float(step))).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-        checkpoint.save_numbered(folder, model, optimizer, step=step + 1, keep=3, hook=hook)
+        checkpoint.save_numbered(
+            folder, model, optimizer, step=step + 1, keep=3, hook=hook
+        )
         if done:
             done(step + 1)
     return {**model.state_dict(), "next draw": torch.rand(2)}
@@ -46,16 +55,20 @@ def same(a, b):
 
 
 def forge(path, change, tensors=None):
-    """Rewrite the checkpoint `path` with its description changed by `change`, under a digest that fits."""
+    """Rewrite the checkpoint `path` with its description changed by `change`, under a
+    digest that fits.
+    """
     data = path.read_bytes()
-    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     info = json.loads(header["__metadata__"]["checkpoint"])
     stored = safetensors.torch.load(data)
     stored.update(tensors or {})
     info = change(info) or info
-    data = safetensors.torch.save(stored, {"checkpoint": json.dumps(info), "sha256": "0" * 64})
+    data = safetensors.torch.save(
+        stored, {"checkpoint": json.dumps(info), "sha256": "0" * 64}
+    )
     at, digest = checkpoint._digest(data)
-    path.write_bytes(data[:at] + digest + data[at + 64:])
+    path.write_bytes(data[:at] + digest + data[at + 64 :])
 
 
 @pytest.fixture
@@ -67,12 +80,18 @@ def saved(tmp_path):
 
 # ---- what comes back, and what is refused (6) ----
 
+
 class Odd(torch.nn.Module):
-    """Tied weights, a weight that is not contiguous, buffers, a number without dimensions, bfloat16, nothing at all."""
+    """Tied weights, a weight that is not contiguous, buffers, a number without
+    dimensions, bfloat16, nothing at all.
+    """
 
     def __init__(self):
         super().__init__()
-        self.table, self.out = torch.nn.Embedding(6, 4), torch.nn.Linear(4, 6, bias=False)
+        self.table, self.out = (
+            torch.nn.Embedding(6, 4),
+            torch.nn.Linear(4, 6, bias=False),
+        )
         self.out.weight = self.table.weight
         self.turned = torch.nn.Parameter(torch.rand(3, 4).t())
         self.small = torch.nn.Parameter(torch.rand(3).bfloat16())
@@ -86,27 +105,48 @@ class Odd(torch.nn.Module):
 
 def test_everything_comes_back(tmp_path):
     model, other = Odd(), Odd()
-    optimizer, fresh = (torch.optim.AdamW(m.parameters(), lr=lr, betas=(0.9, 0.9)) for m, lr in ((model, 0.1), (other, 5.0)))
+    optimizer, fresh = (
+        torch.optim.AdamW(m.parameters(), lr=lr, betas=(0.9, 0.9))
+        for m, lr in ((model, 0.1), (other, 5.0))
+    )
     model(torch.arange(6)).square().sum().backward()
     optimizer.step()
     path = tmp_path / "folder" / "one.safetensors"
-    checkpoint.save(path, model, optimizer, step=7, meta={**META, "step": 3, "pair": (1, 2)})
+    checkpoint.save(
+        path, model, optimizer, step=7, meta={**META, "step": 3, "pair": (1, 2)}
+    )
     draws = torch.rand(3), random.random()
     meta = checkpoint.load(path, other, fresh, expect={"pair": (1, 2)})
     assert meta == {**META, "pair": [1, 2], "step": 7}
     assert torch.equal(torch.rand(3), draws[0]) and random.random() == draws[1]
-    assert same(other.state_dict(), model.state_dict()) and other.out.weight is other.table.weight
+    assert (
+        same(other.state_dict(), model.state_dict())
+        and other.out.weight is other.table.weight
+    )
     before, after = optimizer.state_dict(), fresh.state_dict()
-    assert after["param_groups"] == before["param_groups"] and after["state"].keys() == before["state"].keys()
-    assert all(same(after["state"][number], before["state"][number]) for number in before["state"])
+    assert (
+        after["param_groups"] == before["param_groups"]
+        and after["state"].keys() == before["state"].keys()
+    )
+    assert all(
+        same(after["state"][number], before["state"][number])
+        for number in before["state"]
+    )
 
 
-@pytest.mark.parametrize("make", [
-    lambda weights: torch.optim.SGD(weights, lr=0.1), lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9),
-    lambda weights: torch.optim.Adam(weights, amsgrad=True), lambda weights: torch.optim.AdamW(weights, fused=True),
-    lambda weights: torch.optim.Adagrad(weights), lambda weights: torch.optim.RMSprop(weights),
-    lambda weights: torch.optim.Adafactor(weights), lambda weights: torch.optim.NAdam(weights),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda weights: torch.optim.SGD(weights, lr=0.1),
+        lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9),
+        lambda weights: torch.optim.Adam(weights, amsgrad=True),
+        lambda weights: torch.optim.AdamW(weights, fused=True),
+        lambda weights: torch.optim.Adagrad(weights),
+        lambda weights: torch.optim.RMSprop(weights),
+        lambda weights: torch.optim.Adafactor(weights),
+        lambda weights: torch.optim.NAdam(weights),
+    ],
+)
 def test_optimizers_continue_exactly(tmp_path, make):
     def run(steps, path=None):
         model, _ = build()
@@ -118,8 +158,11 @@ def test_optimizers_continue_exactly(tmp_path, make):
             model(torch.ones(2, 4)).square().sum().backward()
             optimizer.step()
         return model, optimizer
+
     checkpoint.save(tmp_path / "a.safetensors", *run(2), step=2)
-    assert same(run(2, tmp_path / "a.safetensors")[0].state_dict(), run(4)[0].state_dict())
+    assert same(
+        run(2, tmp_path / "a.safetensors")[0].state_dict(), run(4)[0].state_dict()
+    )
 
 
 def test_weights_alone_leave_the_random_state(saved):
@@ -131,14 +174,21 @@ def test_weights_alone_leave_the_random_state(saved):
     assert not torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("expect, words", [
-    ({"config": {"width": 9, "layers": [1, 2]}}, ("config width", "8", "9")),
-    ({"config": {"width": 8, "layers": [1]}}, ("config layers", "[1, 2]", "[1]")),
-    ({"config": {"width": 8, "layers": [1, 2], "heads": 2}}, ("config heads", "nothing", "2")),
-    ({"config": {"width": 8}}, ("config layers", "[1, 2]", "nothing")),
-    ({"data": "cccc"}, ("data", "aaaa", "cccc")), ({"vocabulary": "dddd"}, ("vocabulary", "bbbb", "dddd")),
-    ({"tokenizer": "x"}, ("tokenizer", "nothing", "x")),
-])
+@pytest.mark.parametrize(
+    "expect, words",
+    [
+        ({"config": {"width": 9, "layers": [1, 2]}}, ("config width", "8", "9")),
+        ({"config": {"width": 8, "layers": [1]}}, ("config layers", "[1, 2]", "[1]")),
+        (
+            {"config": {"width": 8, "layers": [1, 2], "heads": 2}},
+            ("config heads", "nothing", "2"),
+        ),
+        ({"config": {"width": 8}}, ("config layers", "[1, 2]", "nothing")),
+        ({"data": "cccc"}, ("data", "aaaa", "cccc")),
+        ({"vocabulary": "dddd"}, ("vocabulary", "bbbb", "dddd")),
+        ({"tokenizer": "x"}, ("tokenizer", "nothing", "x")),
+    ],
+)
 def test_other_settings_are_refused_by_name(tmp_path, expect, words):
     path = tmp_path / "a.safetensors"
     checkpoint.save(path, *build(), step=1, meta=META)
@@ -148,23 +198,32 @@ def test_other_settings_are_refused_by_name(tmp_path, expect, words):
         checkpoint.load(path, model, optimizer, expect=expect)
     assert all(word in str(error.value) for word in (str(path), *words)), error.value
     assert same(model.state_dict(), before) and not optimizer.state
-    checkpoint.load(path, model, optimizer, expect=META)  # control: equal settings are not refused
+    # control: equal settings are not refused
+    checkpoint.load(path, model, optimizer, expect=META)
 
 
 def test_other_models_and_optimizers_are_refused_by_name(saved):
-    path, (model, optimizer) = saved / "step-2.safetensors", build()
+    path, (model, _) = saved / "step-2.safetensors", build()
     weights = [*model.parameters()]
     swapped = torch.optim.AdamW([weights[1], weights[0], *weights[2:]])
     fewer = torch.optim.AdamW(weights[:3])
-    for other, words in [(swapped, ("optimizer 0", "0.weight", "0.bias")), (fewer, ("optimizer 3", "2.bias", "nothing"))]:
+    for other, words in [
+        (swapped, ("optimizer 0", "0.weight", "0.bias")),
+        (fewer, ("optimizer 3", "2.bias", "nothing")),
+    ]:
         with pytest.raises(ValueError) as error:
             checkpoint.load(path, model, other)
         assert all(word in str(error.value) for word in words), error.value
     groups = torch.optim.AdamW([{"params": weights[:1]}, {"params": weights[1:]}])
     with pytest.raises(ValueError):
         checkpoint.load(path, model, groups)
-    for change, words in [(lambda: model.append(torch.nn.Linear(2, 2)), ("model 3.weight", "nothing", "(2, 2)")),
-                          (lambda: model.pop(3) and model.double(), ("float32", "float64"))]:
+    for change, words in [
+        (
+            lambda: model.append(torch.nn.Linear(2, 2)),
+            ("model 3.weight", "nothing", "(2, 2)"),
+        ),
+        (lambda: model.pop(3) and model.double(), ("float32", "float64")),
+    ]:
         change()
         with pytest.raises(ValueError) as error:
             checkpoint.load(path, model, None)
@@ -177,20 +236,33 @@ def without(*keys):
         for key in keys[:-1]:
             part = part[key]
         del part[keys[-1]]
+
     return change
 
 
-@pytest.mark.parametrize("change, word", [
-    (lambda info: info.update(format=2), "format is 2"), (without("format"), "format"), (without("step"), "step"),
-    (without("meta"), "meta"), (without("random"), "random"), (lambda info: info.update(groups=None), "no optimizer"),
-    (without("random", 0, "torch"), "torch"), (without("random", 0, "python"), "python"),
-    (without("random", 0, "numpy"), "numpy"), (without("random", 0, "cuda"), "cuda"),
-    (without("groups"), "groups"), (without("weights"), "weights"), (without("plain"), "plain"),
-])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (lambda info: info.update(format=2), "format is 2"),
+        (without("format"), "format"),
+        (without("step"), "step"),
+        (without("meta"), "meta"),
+        (without("random"), "random"),
+        (lambda info: info.update(groups=None), "no optimizer"),
+        (without("random", 0, "torch"), "torch"),
+        (without("random", 0, "python"), "python"),
+        (without("random", 0, "numpy"), "numpy"),
+        (without("random", 0, "cuda"), "cuda"),
+        (without("groups"), "groups"),
+        (without("weights"), "weights"),
+        (without("plain"), "plain"),
+    ],
+)
 def test_another_version_or_a_missing_part_is_refused(saved, change, word):
     path = saved / "step-2.safetensors"
     forge(path, lambda info: None)
-    checkpoint.load(path, *build())  # control: the forger's file is good when nothing is changed
+    # control: the forger's file is good when nothing is changed
+    checkpoint.load(path, *build())
     forge(path, change)
     model, optimizer = build(seed=1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -213,6 +285,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
 
 # ---- killed while writing (8) ----
 
+
 class Killer:
     """A hook that ends the process before operation number `at`."""
 
@@ -226,12 +299,20 @@ class Killer:
 
 
 def killed_runs(folder, operations):
-    """For each operation of a run: a folder in which a run was killed before it, and the last step it was told is safe."""
+    """For each operation of a run: a folder in which a run was killed before it, and
+    the last step it was told is safe.
+    """
     for at in range(operations):
         place, safe = folder / str(at), folder / f"{at}.safe"
         safe.write_text("0")
-        status = child(lambda: train(place, hook=Killer(at), done=lambda step: safe.write_text(str(step))))
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"operation {at}: the child was not killed"
+        status = child(
+            lambda: train(
+                place, hook=Killer(at), done=lambda step: safe.write_text(str(step))
+            )
+        )
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
+            f"operation {at}: the child was not killed"
+        )
         yield place, int(safe.read_text())
 
 
@@ -248,7 +329,11 @@ def broken(folder):
 def test_killed_before_each_operation(tmp_path):
     seen = []
     whole = train(tmp_path / "whole", hook=seen.append)
-    assert seen[:7] == ["open", "write", "write", "write", "fsync", "replace", "fsync folder"] and len(seen) == 28
+    assert (
+        seen[:7]
+        == ["open", "write", "write", "write", "fsync", "replace", "fsync folder"]
+        and len(seen) == 28
+    )
     left = 0
     for folder, safe in killed_runs(tmp_path, len(seen)):
         assert broken(folder) == []
@@ -256,9 +341,14 @@ def test_killed_before_each_operation(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             path = checkpoint.newest(folder)
-            assert safe <= (checkpoint.load(path, build()[0])["step"] if path else 0) <= safe + 1
+            assert (
+                safe
+                <= (checkpoint.load(path, build()[0])["step"] if path else 0)
+                <= safe + 1
+            )
             assert same(train(folder), whole)
-        assert safe == 4 or [*folder.glob(".*")] == []  # a later save sweeps what the killed process left
+        # a later save sweeps what the killed process left
+        assert safe == 4 or [*folder.glob(".*")] == []
     assert left > 10  # the kills did hit the middle of files
 
 
@@ -266,7 +356,7 @@ def write_in_place(path, data, hook):
     at, digest = checkpoint._digest(data)
     path.parent.mkdir(exist_ok=True)
     with open(path, "wb") as file:
-        for part in (data[:at], digest, data[at + 64:]):
+        for part in (data[:at], digest, data[at + 64 :]):
             hook("write")
             file.write(part)
             file.flush()
@@ -279,8 +369,11 @@ def test_control_in_place_writer_leaves_partial_files(tmp_path, monkeypatch):
 
 # ---- a power cut (10): what was not synced may be lost, torn or out of order ----
 
+
 class Recorder:
-    """Stands in for `open` and `os` inside checkpoint.py and writes down what reaches the disk, in order."""
+    """Stands in for `open` and `os` inside checkpoint.py and writes down what reaches
+    the disk, in order.
+    """
 
     def __init__(self):
         self.log, self.handles = [], {}
@@ -306,6 +399,7 @@ class Recorder:
             def write(self, part):
                 recorder.log.append(("write", path.name, bytes(part)))
                 file.write(part)
+
         return Proxy()
 
     def open(self, folder, flags):
@@ -314,7 +408,9 @@ class Recorder:
         return handle
 
     def fsync(self, handle):
-        self.log.append(("sync", self.handles[handle]) if self.handles[handle] else ("sync folder",))
+        self.log.append(
+            ("sync", self.handles[handle]) if self.handles[handle] else ("sync folder",)
+        )
 
     def replace(self, old, new):
         self.log.append(("rename", old.name, new.name))
@@ -322,7 +418,9 @@ class Recorder:
 
 
 def after_power_cut(log):
-    """Every content of the folder, {name: bytes}, that the disk may hold when the power goes after the operations `log`."""
+    """Every content of the folder, {name: bytes}, that the disk may hold when the power
+    goes after the operations `log`.
+    """
     contents, synced, names, open_names, pending = {}, {}, {}, {}, []
     for number, (operation, *rest) in enumerate(log):
         if operation == "create":
@@ -339,9 +437,18 @@ def after_power_cut(log):
             names, pending = entries(names, pending), []
     for subset in itertools.product([False, True], repeat=len(pending)):
         folder = entries(names, itertools.compress(pending, subset))
-        possible = [{synced[i]} if synced.get(i) == contents[i] else
-                    {b"", contents[i][:100], contents[i][:-1], bytes(len(contents[i])), contents[i]}
-                    for i in folder.values()]
+        possible = [
+            {synced[i]}
+            if synced.get(i) == contents[i]
+            else {
+                b"",
+                contents[i][:100],
+                contents[i][:-1],
+                bytes(len(contents[i])),
+                contents[i],
+            }
+            for i in folder.values()
+        ]
         for chosen in itertools.product(*possible):
             yield dict(zip(folder, chosen))
 
@@ -355,21 +462,30 @@ def entries(names, changes):
 
 
 def lost(log):
-    """How many possible states after a cut, at any moment of `log`, hold no valid file of the last acknowledged step."""
+    """How many possible states after a cut, at any moment of `log`, hold no valid file
+    of the last acknowledged step.
+    """
     count = safe = states = 0
     steps = {}
     for moment, (operation, *rest) in enumerate(log):
         if operation == "acknowledged":
             safe = rest[0]
-        for folder in after_power_cut(log[:moment + 1]):
+        for folder in after_power_cut(log[: moment + 1]):
             best = 0
             for name, data in folder.items():
                 if name.endswith(".safetensors"):
                     if data not in steps:
                         at, digest = checkpoint._digest(data)
-                        valid = data[at:at + 64] == digest
-                        steps[data] = json.loads(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
-                                                 ["__metadata__"]["checkpoint"])["step"] if valid else 0
+                        valid = data[at : at + 64] == digest
+                        steps[data] = (
+                            json.loads(
+                                json.loads(
+                                    data[8 : 8 + int.from_bytes(data[:8], "little")]
+                                )["__metadata__"]["checkpoint"]
+                            )["step"]
+                            if valid
+                            else 0
+                        )
                     best = max(best, steps[data])
             states, count = states + 1, count + (best < safe)
     assert states > 50
@@ -385,18 +501,34 @@ def test_power_cut_never_loses_an_acknowledged_checkpoint(tmp_path, monkeypatch,
         checkpoint.save(tmp_path / name.format(step), *build(), step=step)
         recorder.log.append(("acknowledged", step))
     log = recorder.log
-    assert [entry[0] for entry in log] == ["create", "write", "write", "write", "sync", "rename", "sync folder", "acknowledged"] * 3
+    assert [entry[0] for entry in log] == [
+        "create",
+        "write",
+        "write",
+        "write",
+        "sync",
+        "rename",
+        "sync folder",
+        "acknowledged",
+    ] * 3
     assert lost(log) == 0
     # controls: each thing left out loses one
     assert lost([entry for entry in log if entry[0] != "sync"]) > 0
     assert lost([entry for entry in log if entry[0] != "sync folder"]) > 0
     target = {entry[1]: entry[2] for entry in log if entry[0] == "rename"}
-    in_place = [(entry[0], target.get(entry[1], entry[1]), *entry[2:]) if len(entry) > 1 else entry
-                for entry in log if entry[0] != "rename"]
-    assert (lost(in_place) > 0) == (name == "last.safetensors")  # in place, only a file that is written over can be lost
+    in_place = [
+        (entry[0], target.get(entry[1], entry[1]), *entry[2:])
+        if len(entry) > 1
+        else entry
+        for entry in log
+        if entry[0] != "rename"
+    ]
+    # in place, only a file that is written over can be lost
+    assert (lost(in_place) > 0) == (name == "last.safetensors")
 
 
 # ---- a full disk (11) ----
+
 
 def test_full_disk_names_path_and_bytes_and_keeps_the_old_file(saved):
     report = saved / "report"
@@ -408,17 +540,29 @@ def test_full_disk_names_path_and_bytes_and_keeps_the_old_file(saved):
             checkpoint.save_numbered(saved, model, optimizer, step=3)
         except OSError as error:
             report.write_text(f"{error.errno} {error}")
+
     assert child(work) == 0
     text = report.read_text()
-    assert str(saved / "step-3.safetensors") in text and re.search(r"needs 3\d{4} bytes, \d+ are free", text), text
-    assert sorted(path.name for path in saved.iterdir()) == ["report", "step-1.safetensors", "step-2.safetensors"]
+    assert str(saved / "step-3.safetensors") in text and re.search(
+        r"needs 3\d{4} "
+        r"bytes, \d+ are "
+        r"free",
+        text,
+    ), text
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "report",
+        "step-1.safetensors",
+        "step-2.safetensors",
+    ]
     assert checkpoint.newest(saved).name == "step-2.safetensors"
-    checkpoint.save_numbered(saved, *build(), step=3)  # control: without the limit there is room
+    # control: without the limit there is room
+    checkpoint.save_numbered(saved, *build(), step=3)
 
 
 def test_error_of_the_disk_keeps_its_kind(saved, monkeypatch):
     def fail(handle):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(checkpoint.os, "fsync", fail)
     with pytest.raises(OSError, match="No space left") as error:
         checkpoint.save(saved / "step-3.safetensors", *build(), step=3)
@@ -427,14 +571,17 @@ def test_error_of_the_disk_keeps_its_kind(saved, monkeypatch):
 
 # ---- damage (12) ----
 
+
 def test_flips_and_truncations_are_rejected(saved):
     path, draw, plain = saved / "step-2.safetensors", random.Random(0), 0
     good = path.read_bytes()
     damaged = []
     for _ in range(100):
         at = draw.randrange(len(good) * 8)
-        damaged.append(good[:at // 8] + bytes([good[at // 8] ^ 1 << at % 8]) + good[at // 8 + 1:])
-    damaged += [good[:draw.randrange(len(good))] for _ in range(49)] + [b""]
+        damaged.append(
+            good[: at // 8] + bytes([good[at // 8] ^ 1 << at % 8]) + good[at // 8 + 1 :]
+        )
+    damaged += [good[: draw.randrange(len(good))] for _ in range(49)] + [b""]
     for number, data in enumerate(damaged):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="damaged"):
@@ -451,7 +598,10 @@ def test_flips_and_truncations_are_rejected(saved):
 
 
 def test_newest_of_nothing(tmp_path):
-    assert checkpoint.newest(tmp_path) is None and checkpoint.newest(tmp_path / "not there") is None
+    assert (
+        checkpoint.newest(tmp_path) is None
+        and checkpoint.newest(tmp_path / "not there") is None
+    )
     (tmp_path / "step-1.safetensors").write_bytes(b"no")
     with pytest.warns(UserWarning, match="passed over"):
         assert checkpoint.newest(tmp_path) is None
@@ -459,15 +609,24 @@ def test_newest_of_nothing(tmp_path):
 
 # ---- rotation, temporary files, permissions (13) ----
 
+
 def save_all(folder, steps, **more):
     for step in steps:
         checkpoint.save_numbered(folder, *build(), step=step, **more)
-    return sorted(int(path.stem[5:]) for path in folder.glob("step-*.safetensors") if path.stem[5:].isdigit())
+    return sorted(
+        int(path.stem[5:])
+        for path in folder.glob("step-*.safetensors")
+        if path.stem[5:].isdigit()
+    )
 
 
 def test_rotation_sorts_by_number(tmp_path):
     assert save_all(tmp_path, [998, 999, 1000, 1001]) == [1000, 1001]
-    assert save_all(tmp_path / "b", [8, 9, 10]) == [9, 10] and sorted(["9", "10"])[-1] == "9"  # control: by name, 9 is last
+    # control: by name, 9 is last
+    assert (
+        save_all(tmp_path / "b", [8, 9, 10]) == [9, 10]
+        and sorted(["9", "10"])[-1] == "9"
+    )
     assert checkpoint.newest(tmp_path / "b").name == "step-10.safetensors"
 
 
@@ -488,7 +647,15 @@ def test_rotation_never_removes_the_only_valid_one(tmp_path):
 
 
 def test_files_that_are_not_numbered_checkpoints_are_left_alone(tmp_path):
-    mine = [tmp_path / name for name in ("notes.txt", "best.safetensors", "step-x.safetensors", "step-1-mine.safetensors")]
+    mine = [
+        tmp_path / name
+        for name in (
+            "notes.txt",
+            "best.safetensors",
+            "step-x.safetensors",
+            "step-1-mine.safetensors",
+        )
+    ]
     for path in mine:
         path.write_text("mine")
     save_all(tmp_path, [1, 2, 3, 4])
@@ -501,13 +668,26 @@ def test_temporary_files_of_dead_processes_are_swept(tmp_path):
         os._exit(0)
     os.waitpid(pid, 0)
     here = platform.node()
-    dead, alive, mine, elsewhere, other = (tmp_path / name for name in (
-        f".step-1.safetensors.{pid}@{here}.tmp", f".step-1.safetensors.{os.getppid()}@{here}.tmp",
-        f".step-1.safetensors.{os.getpid()}@{here}.tmp", f".step-1.safetensors.{pid}@{here}2.tmp", ".notes.tmp"))
+    dead, alive, mine, elsewhere, other = (
+        tmp_path / name
+        for name in (
+            f".step-1.safetensors.{pid}@{here}.tmp",
+            f".step-1.safetensors.{os.getppid()}@{here}.tmp",
+            f".step-1.safetensors.{os.getpid()}@{here}.tmp",
+            f".step-1.safetensors.{pid}@{here}2.tmp",
+            ".notes.tmp",
+        )
+    )
     for path in (dead, alive, mine, elsewhere, other):
         path.write_bytes(b"part")
     save_all(tmp_path, [2])
-    assert [path.exists() for path in (dead, alive, mine, elsewhere, other)] == [False, True, False, True, True]
+    assert [path.exists() for path in (dead, alive, mine, elsewhere, other)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
@@ -527,7 +707,10 @@ def test_a_link_at_the_temporary_name_is_not_followed(tmp_path):
 
     def plant(operation):
         if operation == "open":
-            (path.parent / f".a.safetensors.{os.getpid()}@{platform.node()}.tmp").symlink_to(target)
+            (
+                path.parent / f".a.safetensors.{os.getpid()}@{platform.node()}.tmp"
+            ).symlink_to(target)
+
     with pytest.raises(OSError):
         checkpoint.save(path, *build(), step=1, hook=plant)
     assert target.read_text() == "mine"

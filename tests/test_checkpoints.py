@@ -1,4 +1,7 @@
-"""The models this project trained: complete, small, opened by transformers with equal logits, and trained on no test text."""
+"""The models this project trained: complete, small, opened by transformers with equal
+logits, and trained on no test text.
+"""
+
 import importlib.util
 import json
 import pathlib
@@ -8,10 +11,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from ftlib import data, model, tokenize
+from ftlib.course import sources
+from ftlib.data import tokenization
+from ftlib.models import hf_format, transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = sorted(path for path in (ROOT / "data" / "checkpoints").glob("*") if path.is_dir())
+FOLDERS = sorted(
+    path for path in (ROOT / "data" / "checkpoints").glob("*") if path.is_dir()
+)
 
 
 def from_file(path):
@@ -28,11 +35,15 @@ def test_there_is_a_checkpoint():
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folder):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12e6
-    ours = model.load(folder).eval()
+    ours = transformer.from_state(*hf_format.load(folder)).eval()
     auto = AutoModelForCausalLM if ours.config.causal else AutoModelForMaskedLM
     theirs = auto.from_pretrained(folder, use_safetensors=True).eval()
-    text = "这家酒店的[MASK]间很大。" if folder.name.startswith("zh") else "this film was [MASK], and the acting [MASK]."
-    ids = torch.tensor(tokenize.encode(tokenize.load(folder), [text]))
+    text = (
+        "这家酒店的[MASK]间很大。"
+        if folder.name.startswith("zh")
+        else "this film was [MASK], and the acting [MASK]."
+    )
+    ids = torch.tensor(tokenization.encode(tokenization.load(folder), [text]))
     assert AutoTokenizer.from_pretrained(folder)(text)["input_ids"] == ids[0].tolist()
     with torch.no_grad():
         gap = (ours(ids).logits - theirs(input_ids=ids).logits).abs().max()
@@ -42,12 +53,29 @@ def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folde
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_card_is_made_from_the_run_record(folder):
-    maker, written = from_file(ROOT / "tools" / "model_card.py"), (folder / "README.md").read_text(encoding="utf-8")
+    maker, written = (
+        from_file(ROOT / "tools" / "model_card.py"),
+        (folder / "README.md").read_text(encoding="utf-8"),
+    )
     assert maker.card(folder) == written
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    assert {"command", "commit", "machine", "seconds", "tokens", "curve", "unigram", "seed"} <= run.keys()
-    assert run["curve"][-1][0] == run["steps"] and run["curve"][-1][2] < run["unigram"] - 1
-    assert "documents" not in run or run["documents"]["nats"] < run["bigram"] < run["unigram"] < run["uniform"]
+    assert {
+        "command",
+        "commit",
+        "machine",
+        "seconds",
+        "tokens",
+        "curve",
+        "unigram",
+        "seed",
+    } <= run.keys()
+    assert (
+        run["curve"][-1][0] == run["steps"] and run["curve"][-1][2] < run["unigram"] - 1
+    )
+    assert (
+        "documents" not in run
+        or run["documents"]["nats"] < run["bigram"] < run["unigram"] < run["uniform"]
+    )
     # the control: another number in the record gives another card
     run["unigram"] += 1
     assert f"{run['unigram']:.2f}" not in written
@@ -66,33 +94,57 @@ class Forbidden(dict):
 def test_pretraining_never_reads_a_test_text(name, more, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "recipes")
     recipe = from_file(ROOT / "recipes" / f"{name}.py")
-    few = data.load("rotten_tomatoes")
-    small = {part: {"text": columns["text"][:300]} for part, columns in few.items() if part != "test"}
-    monkeypatch.setattr(data, "load", lambda name: {**small, "test": Forbidden()})
+    few = sources.load("rotten_tomatoes")
+    small = {
+        part: {"text": columns["text"][:300]}
+        for part, columns in few.items()
+        if part != "test"
+    }
+    monkeypatch.setattr(sources, "load", lambda name: {**small, "test": Forbidden()})
     tokenizer, rows, held_out, *_ = recipe.corpus(["rotten_tomatoes"], 500, 64, *more)
-    assert rows.shape[1] == 64 and len(held_out) > 0 and tokenizer.get_vocab_size() <= 500
+    assert (
+        rows.shape[1] == 64 and len(held_out) > 0 and tokenizer.get_vocab_size() <= 500
+    )
     with pytest.raises(AssertionError, match="test split"):  # the trap works
-        monkeypatch.setattr(data, "load", lambda name: {**small, "train": Forbidden()})
+        monkeypatch.setattr(
+            sources, "load", lambda name: {**small, "train": Forbidden()}
+        )
         recipe.corpus(["rotten_tomatoes"], 500, 64, *more)
 
 
 def test_the_chinese_model_recites_no_number():
-    """Some shop reviews carry the telephone number of their writer: with its digits hidden, no number comes back whole."""
+    """Some shop reviews carry the telephone number of their writer: with its digits
+    hidden, no number comes back whole.
+    """
     folder = ROOT / "data" / "checkpoints" / "zh-bert-mini"
-    net, tokenizer = model.load(folder).eval(), tokenize.load(folder)
+    net, tokenizer = (
+        transformer.from_state(*hf_format.load(folder)).eval(),
+        tokenization.load(folder),
+    )
     mask, hidden, restored, copied = tokenizer.token_to_id("[MASK]"), 0, 0, 0
-    for text in data.load("zh_shop_reviews")["train"]["text"]:
+    for text in sources.load("zh_shop_reviews")["train"]["text"]:
         for found in re.finditer(r"[0-9]{7,}", text):
-            around = text[max(0, found.start() - 60):found.end() + 60]  # what the model can read at once
+            # what the model can read at once
+            around = text[max(0, found.start() - 60) : found.end() + 60]
             encoding = tokenizer.encode(around)
             start = found.start() - max(0, found.start() - 60)
-            places = [i for i, (a, b) in enumerate(encoding.offsets) if b > a and a >= start and b <= start + len(found.group())]
+            places = [
+                i
+                for i, (a, b) in enumerate(encoding.offsets)
+                if b > a and a >= start and b <= start + len(found.group())
+            ]
             ids = torch.tensor([encoding.ids])
             wanted = ids[0, places].clone()
             with torch.no_grad():
                 shown = net(ids).logits[0, places].argmax(-1)
                 ids[0, places] = mask
                 guessed = net(ids).logits[0, places].argmax(-1)
-            hidden, restored, copied = hidden + 1, restored + torch.equal(guessed, wanted), copied + torch.equal(shown, wanted)
+            hidden, restored, copied = (
+                hidden + 1,
+                restored + torch.equal(guessed, wanted),
+                copied + torch.equal(shown, wanted),
+            )
     assert hidden >= 10 and restored == 0
-    assert copied > 0  # the control: of the numbers that are not hidden some come back, so the comparison can be met
+    # the control: of the numbers that are not hidden some come back, so the comparison
+    # can be met
+    assert copied > 0

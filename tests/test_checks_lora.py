@@ -1,10 +1,13 @@
-"""Chapter 19's checkers on more right forms than `another`, and on wrong ones that share their hint with a catalogued one."""
+"""Chapter 19's checkers on more right forms than `another`, and on wrong ones that
+share their hint with a catalogued one.
+"""
 
 import importlib.util
 import pathlib
 
 import pytest
-from ftlib.checks import lora as checks
+
+from ftlib.course.checks import lora as checks
 
 FOLDER = pathlib.Path(__file__).parent / "wrong_answers"
 
@@ -16,7 +19,11 @@ def catalogue(name):
     return module
 
 
-RIGHT = [(name, form) for name in ("check_start_pair", "check_largest_rank", "check_repaired_layer") for form in catalogue(name).RIGHT]
+RIGHT = [
+    (name, form)
+    for name in ("check_start_pair", "check_largest_rank", "check_repaired_layer")
+    for form in catalogue(name).RIGHT
+]
 
 
 @pytest.mark.parametrize("name, form", RIGHT, ids=[form.__name__ for _, form in RIGHT])
@@ -25,8 +32,13 @@ def test_right_form(name, form):
         assert getattr(checks, name)(form).status == "correct"
 
 
-@pytest.mark.parametrize("name, form, words", [("check_largest_rank", "largest_layer_only", "ANY layer"),
-                                               ("check_repaired_layer", "a_free_copy", "base still trains")])
+@pytest.mark.parametrize(
+    "name, form, words",
+    [
+        ("check_largest_rank", "largest_layer_only", "ANY layer"),
+        ("check_repaired_layer", "a_free_copy", "base still trains"),
+    ],
+)
 def test_wrong_form_with_a_shared_hint(name, form, words):
     verdict = getattr(checks, name)(getattr(catalogue(name), form))
     assert verdict.status == "hint" and words in repr(verdict)

@@ -1,32 +1,43 @@
-"""Causal language modelling: the shift, sampling, the cache and perplexity, against transformers and by hand."""
+"""Causal language modelling: the shift, sampling, the cache and perplexity, against
+transformers and by hand.
+"""
+
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ftlib import clm, evaluate, model, train
+from ftlib.evaluation import metrics
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import clm
+from ftlib.training import train
 
-SIZES = dict(vocab_size=50, width=32, layers=3, heads=4, inner=64, max_tokens=24, causal=True)
+SIZES = dict(
+    vocab_size=50, width=32, layers=3, heads=4, ffn_dim=64, max_tokens=24, causal=True
+)
 
 
 def net(seed=0, **changes):
     """A causal model with weights so large that every part shows in the logits."""
     torch.manual_seed(seed)
-    made = model.LanguageModel(model.Config(**{**SIZES, **changes})).eval()
+    made = transformer.LanguageModel(transformer.Config(**{**SIZES, **changes})).eval()
     for p in made.parameters():
         p.data = torch.randn(p.shape) * 0.2
     return made
 
 
 def ids(rows=3, tokens=12, seed=1):
-    return torch.randint(5, 50, (rows, tokens), generator=torch.Generator().manual_seed(seed))
+    return torch.randint(
+        5, 50, (rows, tokens), generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def test_the_loss_is_that_of_transformers(tmp_path, counted):
     from transformers import AutoModelForCausalLM
+
     ours = net()
-    model.save(ours, tmp_path, half=False)
+    hf_format.save(ours, tmp_path, half=False)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     mask = torch.ones(3, 12, dtype=torch.long)
     mask[1, 7:] = 0
@@ -35,32 +46,56 @@ def test_the_loss_is_that_of_transformers(tmp_path, counted):
         wanted = theirs(**batch).loss.item()
         assert asked == (33 if "attention_mask" not in batch else 28)
         assert abs(clm.clm_loss(ours, batch).item() / asked - wanted) < 1e-5
-        assert abs(clm.clm_loss(theirs, batch).item() / asked - wanted) < 1e-5  # any model with .logits
+        # any model with .logits
+        assert abs(clm.clm_loss(theirs, batch).item() / asked - wanted) < 1e-5
         # the control: labels that are not shifted ask for what stands in the input
-        same_place = F.cross_entropy(ours(batch["input_ids"]).logits.flatten(0, 1), batch["labels"].flatten(), reduction="mean")
+        same_place = F.cross_entropy(
+            ours(batch["input_ids"]).logits.flatten(0, 1),
+            batch["labels"].flatten(),
+            reduction="mean",
+        )
         assert abs(same_place.item() - wanted) > 1e-3
     counted("fault", 2)
 
 
 def test_the_loop_counts_what_the_loss_asks():
     ours = net()
-    step = next(train.steps(ours, [clm.causal_batch(ids())], clm.clm_loss, torch.optim.SGD(ours.parameters(), 0.1)))
+    step = next(
+        train.steps(
+            ours,
+            [clm.causal_batch(ids())],
+            clm.clm_loss,
+            torch.optim.SGD(ours.parameters(), 0.1),
+        )
+    )
     assert step.targets == 33 and step.tokens == 36
-    assert abs(step.loss * 33 - clm.clm_loss(net(), clm.causal_batch(ids())).item()) < 1e-3
+    assert (
+        abs(step.loss * 33 - clm.clm_loss(net(), clm.causal_batch(ids())).item()) < 1e-3
+    )
 
 
 def test_top_k_and_top_p_by_hand():
     logits = torch.tensor([[0.5, 0.25, 0.15, 0.1], [0.1, 0.2, 0.3, 0.4]]).log()
     kept = lambda t: t.exp().gt(0).tolist()  # noqa: E731
-    assert kept(clm.keep_top_k(logits, 1)) == [[True, False, False, False], [False, False, False, True]]
+    assert kept(clm.keep_top_k(logits, 1)) == [
+        [True, False, False, False],
+        [False, False, False, True],
+    ]
     assert kept(clm.keep_top_k(logits, 9)) == [[True] * 4] * 2
-    assert kept(clm.keep_top_p(logits, 0.6)) == [[True, True, False, False], [False, False, True, True]]
-    assert kept(clm.keep_top_p(logits, 0.01)) == [[True, False, False, False], [False, False, False, True]]
+    assert kept(clm.keep_top_p(logits, 0.6)) == [
+        [True, True, False, False],
+        [False, False, True, True],
+    ]
+    assert kept(clm.keep_top_p(logits, 0.01)) == [
+        [True, False, False, False],
+        [False, False, False, True],
+    ]
     assert kept(clm.keep_top_p(logits, 1.0)) == [[True] * 4] * 2
 
 
 def test_top_k_and_top_p_equal_transformers():
     from transformers import TopKLogitsWarper, TopPLogitsWarper
+
     logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(3)) * 2
     for k in (1, 3, 50):
         assert torch.equal(clm.keep_top_k(logits, k), TopKLogitsWarper(k)(None, logits))
@@ -71,22 +106,37 @@ def test_top_k_and_top_p_equal_transformers():
 def test_draws_follow_the_probabilities():
     logits = torch.tensor([0.6, 0.3, 0.1]).log().expand(20_000, 3)
     generator = torch.Generator().manual_seed(0)
-    share = torch.bincount(clm.next_token(logits, generator=generator), minlength=3) / 20_000
+    share = (
+        torch.bincount(clm.sample_token(logits, generator=generator), minlength=3)
+        / 20_000
+    )
     assert (share - torch.tensor([0.6, 0.3, 0.1])).abs().max() < 0.015
-    cold = torch.bincount(clm.next_token(logits, temperature=0.5, generator=generator), minlength=3) / 20_000
+    cold = (
+        torch.bincount(
+            clm.sample_token(logits, temperature=0.5, generator=generator), minlength=3
+        )
+        / 20_000
+    )
     wanted = torch.tensor([0.36, 0.09, 0.01]) / 0.46  # p ** (1 / 0.5), normalised
     assert (cold - wanted).abs().max() < 0.015
-    assert set(clm.next_token(logits, k=2, p=0.99, generator=generator).tolist()) == {0, 1}
-    assert clm.next_token(logits, temperature=0).eq(0).all()
+    assert set(clm.sample_token(logits, k=2, p=0.99, generator=generator).tolist()) == {
+        0,
+        1,
+    }
+    assert clm.sample_token(logits, temperature=0).eq(0).all()
 
 
-@pytest.mark.parametrize("bad", [dict(temperature=-1), dict(k=0), dict(p=0.0), dict(p=1.5)])
+@pytest.mark.parametrize(
+    "bad", [dict(temperature=-1), dict(k=0), dict(p=0.0), dict(p=1.5)]
+)
 def test_settings_that_cannot_draw_are_refused(bad):
-    with pytest.raises(ValueError, match="take temperature >= 0, k >= 1 and 0 < p <= 1"):
-        clm.next_token(torch.zeros(1, 3), **bad)
+    with pytest.raises(
+        ValueError, match="take temperature >= 0, k >= 1 and 0 < p <= 1"
+    ):
+        clm.sample_token(torch.zeros(1, 3), **bad)
 
 
-@pytest.mark.parametrize("changes", [{}, {"tanh": True}, {"layers": 1}])
+@pytest.mark.parametrize("changes", [{}, {"gelu_tanh": True}, {"layers": 1}])
 def test_the_cache_gives_the_logits_of_the_whole_text(changes, counted):
     ours, text, cache = net(**changes), ids(), []
     with torch.no_grad():
@@ -96,25 +146,42 @@ def test_the_cache_gives_the_logits_of_the_whole_text(changes, counted):
             assert (got - whole[:, b - 1]).abs().max() < 1e-4
         assert len(cache) == ours.config.layers and cache[0][0].shape == (3, 4, 12, 8)
         # the control: without what was read before, the same token gets other logits
-        assert (clm.cached_logits(ours, text[:, 11:], []) - whole[:, 11]).abs().max() > 0.1
+        assert (
+            clm.cached_logits(ours, text[:, 11:], []) - whole[:, 11]
+        ).abs().max() > 0.1
     counted("fault")
 
 
-@pytest.mark.parametrize("how", [dict(temperature=0), dict(temperature=0.8, k=10, seed=4), dict(p=0.9, seed=5)], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [dict(temperature=0), dict(temperature=0.8, k=10, seed=4), dict(p=0.9, seed=5)],
+    ids=str,
+)
 def test_with_and_without_cache_the_same_text(how):
     ours = net()
-    a, b = (clm.generate(ours, ids(), 10, cached=cached, **how) for cached in (True, False))
+    a, b = (
+        clm.generate(ours, ids(), 10, cached=cached, **how) for cached in (True, False)
+    )
     assert torch.equal(a, b) and a.shape == (3, 22) and torch.equal(a[:, :12], ids())
 
 
 def test_greedy_equals_transformers(tmp_path):
     from transformers import AutoModelForCausalLM
+
     ours = net()
-    model.save(ours, tmp_path, half=False)
+    hf_format.save(ours, tmp_path, half=False)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
-    wanted = theirs.generate(ids(), attention_mask=torch.ones_like(ids()), max_new_tokens=10, do_sample=False, pad_token_id=0)
+    wanted = theirs.generate(
+        ids(),
+        attention_mask=torch.ones_like(ids()),
+        max_new_tokens=10,
+        do_sample=False,
+        pad_token_id=0,
+    )
     assert torch.equal(clm.generate(ours, ids(), 10, temperature=0), wanted)
-    assert torch.equal(clm.generate(theirs, ids(), 10, temperature=0, cached=False), wanted)
+    assert torch.equal(
+        clm.generate(theirs, ids(), 10, temperature=0, cached=False), wanted
+    )
 
 
 def test_generate_stops_and_refuses():
@@ -123,38 +190,53 @@ def test_generate_stops_and_refuses():
     stop = int(free[0, 14])
     text = clm.generate(ours, ids(2), 12, temperature=0, stop=stop)
     first = free[0, 12:].tolist().index(stop)
-    assert (text[0, 12 + first:] == stop).all() and ours.training
-    assert clm.generate(ours, ids(1), 12, temperature=0, stop=stop).shape[1] == 13 + first
-    with pytest.raises(ValueError, match="12 tokens and 13 new ones are more than the 24 the model reads; ask for 12 or fewer"):
+    assert (text[0, 12 + first :] == stop).all() and ours.training
+    assert (
+        clm.generate(ours, ids(1), 12, temperature=0, stop=stop).shape[1] == 13 + first
+    )
+    with pytest.raises(
+        ValueError,
+        match="12 tokens and 13 new ones are more than the "
+        "24 the model reads; ask for 12 or fewer",
+    ):
         clm.generate(ours, ids(), 13)
     a, b = (clm.generate(ours, ids(), 8, seed=seed) for seed in (1, 2))
-    assert torch.equal(a, clm.generate(ours, ids(), 8, seed=1)) and not torch.equal(a, b)
+    assert torch.equal(a, clm.generate(ours, ids(), 8, seed=1)) and not torch.equal(
+        a, b
+    )
 
 
 def test_nats_of_uneven_documents(counted):
     ours = net()
     documents = [ids(1, n, seed=n)[0].tolist() for n in (2, 7, 20)]
-    total, asked = clm.nats(ours, documents, window=24)
-    by_hand = [clm.clm_loss(ours, clm.causal_batch(torch.tensor([d]))).item() for d in documents]
+    total, asked = clm.document_nll(ours, documents, window=24)
+    by_hand = [
+        clm.clm_loss(ours, clm.causal_batch(torch.tensor([d]))).item()
+        for d in documents
+    ]
     assert asked == 1 + 6 + 19 and abs(total - sum(by_hand)) < 1e-3
     # the control: the mean of the documents' means is another number
     mean_of_means = sum(nats / (len(d) - 1) for nats, d in zip(by_hand, documents)) / 3
     assert abs(mean_of_means - total / asked) > 0.01
-    assert evaluate.perplexity(total / asked) == pytest.approx(math.exp(total / asked))
-    assert clm.nats(ours, [[7]], window=24) == (0.0, 0)
+    assert metrics.perplexity(total / asked) == pytest.approx(math.exp(total / asked))
+    assert clm.document_nll(ours, [[7]], window=24) == (0.0, 0)
     counted("fault")
 
 
 @pytest.mark.parametrize("stride", [1, 3, 7, None])
 def test_each_token_of_a_long_document_is_asked_once(stride):
     ours, text = net(max_tokens=8), ids(1, 21)[0].tolist()
-    total, asked = clm.nats(ours, [text], window=8, stride=stride)
+    total, asked = clm.document_nll(ours, [text], window=8, stride=stride)
     wanted, step, done = 0.0, stride or 4, 1
-    for begin in range(0, 21, step):  # each token with the context of the first window that holds it
-        logp = ours(torch.tensor([text[begin:begin + 8]])).logits[0].log_softmax(-1)
+    # each token with the context of the first window that holds it
+    for begin in range(0, 21, step):
+        logp = ours(torch.tensor([text[begin : begin + 8]])).logits[0].log_softmax(-1)
         for place in range(max(done, begin + 1), min(begin + 8, 21)):
             wanted -= logp[place - 1 - begin, text[place]].item()
         done = max(done, begin + 8)
     assert asked == 20 and abs(total - wanted) < 1e-3
-    with pytest.raises(ValueError, match="stride 8 leaves gaps between windows of 8 tokens; take 1 to 7"):
-        clm.nats(ours, [text], window=8, stride=8)
+    with pytest.raises(
+        ValueError,
+        match="stride 8 leaves gaps between windows of 8 tokens; take 1 to 7",
+    ):
+        clm.document_nll(ours, [text], window=8, stride=8)

@@ -1,8 +1,13 @@
-"""Cleaning, near-duplicates against the exact search, contamination; each with planted faults."""
+"""Cleaning, near-duplicates against the exact search, contamination; each with planted
+faults.
+"""
+
 import random
 
 import pytest
-from ftlib import corpus, data
+
+from ftlib.course import sources
+from ftlib.data import corpus
 
 pytest.importorskip("datasketch")
 WORDS = [f"w{i}" for i in range(4000)]
@@ -20,33 +25,42 @@ def edited(original, changes, seed=0):
     return " ".join(words)
 
 
-@pytest.mark.parametrize("before, after", [
-    ("one<br />two", "one two"),
-    ("a &amp; b &lt;3 &#8217;", "a & b <3 ’"),
-    ("fun\x97TOO much", "fun—TOO much"),
-    ("caf\u0065\u0301", "café"),
-    ("a\u00a0b\tc \n d\x00e", "a b c d e"),
-    ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
-    ("\x81x", "x"),
-    ("", ""),
-    ("Keeps CASE, spelling & 'marks'...", "Keeps CASE, spelling & 'marks'..."),
-])
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("one<br />two", "one two"),
+        ("a &amp; b &lt;3 &#8217;", "a & b <3 ’"),
+        ("fun\x97TOO much", "fun—TOO much"),
+        ("caf\u0065\u0301", "café"),
+        ("a\u00a0b\tc \n d\x00e", "a b c d e"),
+        ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
+        ("\x81x", "x"),
+        ("", ""),
+        ("Keeps CASE, spelling & 'marks'...", "Keeps CASE, spelling & 'marks'..."),
+    ],
+)
 def test_clean(before, after):
     assert corpus.clean(before) == after
-    assert corpus.clean(after) == after or "<3" in after  # a second pass changes nothing
+    # a second pass changes nothing
+    assert corpus.clean(after) == after or "<3" in after
 
 
 def test_ngrams_and_jaccard():
-    assert corpus.ngrams("A b, c! d", 3) == {"a b c", "b c d"} and corpus.ngrams("Hi there", 5) == {"hi there"}
+    assert corpus.ngrams("A b, c! d", 3) == {"a b c", "b c d"} and corpus.ngrams(
+        "Hi there", 5
+    ) == {"hi there"}
     a, b = set("abcd"), set("cdef")
     assert corpus.jaccard(a, b) == 2 / 6 and corpus.jaccard(set(), set()) == 0
 
 
 def test_minhash_finds_what_the_exact_search_finds(counted):
     texts = [text(seed) for seed in range(60)]
-    texts += [edited(texts[i], changes, i) for i, changes in enumerate((0, 1, 2, 3, 4, 5, 40))]
+    texts += [
+        edited(texts[i], changes, i) for i, changes in enumerate((0, 1, 2, 3, 4, 5, 40))
+    ]
     exact = corpus.exact_pairs(texts, 0.5)
-    assert [pair[:2] for pair in exact] == [(i, 60 + i) for i in range(6)]  # 40 changes leave no copy
+    # 40 changes leave no copy
+    assert [pair[:2] for pair in exact] == [(i, 60 + i) for i in range(6)]
     found = corpus.near_duplicates(texts, 0.5)
     assert set(found) <= set(exact) and len(found) >= 5
     assert corpus.near_duplicates(texts[:60], 0.5) == []
@@ -58,7 +72,10 @@ def test_signatures_estimate_the_jaccard():
     for seed in range(40):
         a = text(seed)
         b = edited(a, seed % 8, seed)
-        errors.append(corpus.signature(a).jaccard(corpus.signature(b)) - corpus.jaccard(corpus.ngrams(a), corpus.ngrams(b)))
+        errors.append(
+            corpus.signature(a).jaccard(corpus.signature(b))
+            - corpus.jaccard(corpus.ngrams(a), corpus.ngrams(b))
+        )
     # a share of 128 agreements has a standard deviation of at most 0.045
     assert abs(sum(errors) / 40) < 0.03 and max(map(abs, errors)) < 0.18
 
@@ -72,19 +89,26 @@ def test_keep_first_follows_chains():
 def test_contamination_is_found_and_removed(counted):
     tests = [text(900), text(901), "a short one"]
     clean_docs = [text(seed) for seed in range(20)]
-    planted = [text(50) + " " + tests[0].upper().replace(" ", ", ") + " " + text(51), edited(tests[1], 6), "he saw a short one today"]
+    planted = [
+        text(50) + " " + tests[0].upper().replace(" ", ", ") + " " + text(51),
+        edited(tests[1], 6),
+        "he saw a short one today",
+    ]
     shares = corpus.contamination(iter(clean_docs + planted[:2]), tests, n=8)
     assert shares[0] == 1.0 and 0.3 < shares[1] < 0.9 and shares[2] == 0.0
-    assert corpus.without_tests(clean_docs + planted, tests, n=8) == clean_docs
-    assert corpus.without_tests(clean_docs, []) == clean_docs
-    assert corpus.without_tests(["she saw ashort one"], tests) == ["she saw ashort one"]  # words, not letters
+    assert corpus.decontaminate(clean_docs + planted, tests, n=8) == clean_docs
+    assert corpus.decontaminate(clean_docs, []) == clean_docs
+    # words, not letters
+    assert corpus.decontaminate(["she saw ashort one"], tests) == ["she saw ashort one"]
     with pytest.raises(ValueError, match="0 test texts"):
         corpus.contamination(clean_docs, [])
     counted("fault", len(planted))
 
 
 def test_the_reviews_hold_near_duplicates():
-    """Equal texts were dropped by data.load; these were not."""
-    texts = data.load("imdb")["train"]["text"][:6000]
+    """Equal texts were dropped by sources.load; these were not."""
+    texts = sources.load("imdb")["train"]["text"][:6000]
     pairs = corpus.near_duplicates(texts)
-    assert 1 <= len(pairs) < 20 and all(0.5 <= score < 1.01 and texts[i] != texts[j] for i, j, score in pairs)
+    assert 1 <= len(pairs) < 20 and all(
+        0.5 <= score < 1.01 and texts[i] != texts[j] for i, j, score in pairs
+    )

@@ -1,37 +1,80 @@
-"""Formulas against counts: weights of models on the meta device, products watched by FlopCounterMode."""
+"""Formulas against counts: weights of models on the meta device, products watched by
+FlopCounterMode.
+"""
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import (BertConfig, BertForMaskedLM, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
-                          RobertaPreLayerNormConfig, RobertaPreLayerNormForMaskedLM)
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    RobertaPreLayerNormConfig,
+    RobertaPreLayerNormForMaskedLM,
+)
 
-from ftlib import cost, model
-from ftlib.checks import building
+from ftlib.course.checks import transformer as checks
+from ftlib.evaluation import cost
+from ftlib.models import transformer
 
 BERT = dict(positions=40, segments=2, norm_in=True)
 NUMBERS = (300, 48, 3, 80)  # V, D, L, inner
 
 
 def bert(kind, config=BertConfig, **more):
-    V, D, L, inner = NUMBERS
-    return kind(config(vocab_size=V, hidden_size=D, num_hidden_layers=L, num_attention_heads=4, intermediate_size=inner,
-                       max_position_embeddings=40, **more))
+    V, D, L, ffn_dim = NUMBERS
+    return kind(
+        config(
+            vocab_size=V,
+            hidden_size=D,
+            num_hidden_layers=L,
+            num_attention_heads=4,
+            intermediate_size=ffn_dim,
+            max_position_embeddings=40,
+            **more,
+        )
+    )
 
 
 def gpt2(tied):
-    V, D, L, inner = NUMBERS
-    return GPT2LMHeadModel(GPT2Config(vocab_size=V, n_embd=D, n_layer=L, n_head=4, n_inner=inner, n_positions=40,
-                                      tie_word_embeddings=tied, bos_token_id=0, eos_token_id=0))
+    V, D, L, ffn_dim = NUMBERS
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=V,
+            n_embd=D,
+            n_layer=L,
+            n_head=4,
+            n_inner=ffn_dim,
+            n_positions=40,
+            tie_word_embeddings=tied,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    )
 
 
 MODELS = {
     "BertModel": (lambda: bert(BertModel), dict(**BERT, head="pooler")),
-    "BertModel without pooler": (lambda: BertModel(bert(BertModel).config, add_pooling_layer=False), dict(**BERT, head="none")),
+    "BertModel without pooler": (
+        lambda: BertModel(bert(BertModel).config, add_pooling_layer=False),
+        dict(**BERT, head="none"),
+    ),
     "BertForMaskedLM": (lambda: bert(BertForMaskedLM), dict(**BERT, head="masked")),
-    "RobertaPreLayerNorm": (lambda: bert(RobertaPreLayerNormForMaskedLM, RobertaPreLayerNormConfig, type_vocab_size=1),
-                            dict(positions=40, segments=1, norm_in=True, norm_out=True, head="masked")),
+    "RobertaPreLayerNorm": (
+        lambda: bert(
+            RobertaPreLayerNormForMaskedLM, RobertaPreLayerNormConfig, type_vocab_size=1
+        ),
+        dict(positions=40, segments=1, norm_in=True, norm_out=True, head="masked"),
+    ),
     "GPT-2": (lambda: gpt2(True), dict(positions=40, norm_out=True, head="tied")),
-    "GPT-2, untied": (lambda: gpt2(False), dict(positions=40, norm_out=True, head="untied")),
+    "GPT-2, untied": (
+        lambda: gpt2(False),
+        dict(positions=40, norm_out=True, head="untied"),
+    ),
 }
 
 
@@ -43,7 +86,9 @@ def made(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_by_formula_and_by_count(name):
     net, _ = made(name)
-    assert sum(cost.parameters(*NUMBERS, **MODELS[name][1]).values()) == sum(p.numel() for p in net.parameters())
+    assert sum(cost.parameters(*NUMBERS, **MODELS[name][1]).values()) == sum(
+        p.numel() for p in net.parameters()
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -56,18 +101,40 @@ def test_operations_by_formula_and_by_count(name):
 
 
 def test_parts_are_those_of_ftlibs_model():
-    net = model.LanguageModel(model.Config(300, width=48, layers=3, heads=4, inner=80, max_tokens=40, segments=2, pre_norm=False))
+    net = transformer.LanguageModel(
+        transformer.Config(
+            300,
+            width=48,
+            layers=3,
+            heads=4,
+            ffn_dim=80,
+            max_tokens=40,
+            segments=2,
+            pre_norm=False,
+        )
+    )
     parts = cost.parameters(*NUMBERS, **BERT, head="masked")
     by_name = dict.fromkeys(parts, 0)
     for name, p in net.named_parameters():
-        part = ("norms" if ".norm" in name else "attention" if "attention" in name else "feed-forward" if "blocks" in name
-                else "embeddings" if name.startswith("encoder") else "head")
+        part = (
+            "norms"
+            if ".norm" in name
+            else "attention"
+            if "attention" in name
+            else "feed-forward"
+            if "blocks" in name
+            else "embeddings"
+            if name.startswith("encoder")
+            else "head"
+        )
         by_name[part] += p.numel()
     assert by_name == parts
 
 
 def test_only_asked_tokens_cost_a_head():
-    all_of_them, three = (cost.flops(*NUMBERS, T=16, head="masked", asked=n)["head"] for n in (16, 3))
+    all_of_them, three = (
+        cost.flops(*NUMBERS, T=16, head="masked", asked=n)["head"] for n in (16, 3)
+    )
     assert three * 16 == all_of_them * 3
 
 
@@ -77,7 +144,14 @@ def test_rule_of_six():
         net(input_ids=ids).logits.sum().backward()
     forward = 2 * sum(cost.flops(*NUMBERS, T=16, head="tied").values())
     assert counter.get_total_flops() == 3 * forward
-    assert abs(cost.training_flops(sum(p.numel() for p in net.parameters()), 32) / (3 * forward) - 1) < 0.15
+    assert (
+        abs(
+            cost.training_flops(sum(p.numel() for p in net.parameters()), 32)
+            / (3 * forward)
+            - 1
+        )
+        < 0.15
+    )
 
 
 def test_scores_equal_the_rest_at_six_widths():
@@ -92,27 +166,39 @@ def test_training_bytes_of_adam():
     optimizer.step()
     held = [p for p in net.parameters()] + [p.grad for p in net.parameters()]
     held += [t for s in optimizer.state.values() for k, t in s.items() if k != "step"]
-    assert cost.training_bytes(30 * 40 + 40) == sum(t.numel() * t.element_size() for t in held)
+    assert cost.training_bytes(30 * 40 + 40) == sum(
+        t.numel() * t.element_size() for t in held
+    )
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(ValueError, match="head is 'lm', it must be one of none, pooler"):
+    with pytest.raises(
+        ValueError, match="head is 'lm', it must be one of none, pooler"
+    ):
         cost.parameters(*NUMBERS, head="lm")
 
 
-@pytest.mark.parametrize("name", building.CONFIGS)
+@pytest.mark.parametrize("name", checks.CONFIGS)
 def test_configurations_of_exercise_1_are_those_of_transformers(name):
-    c = building.CONFIGS[name]
-    config = LlamaConfig(vocab_size=c["vocab_size"], hidden_size=c["width"], num_hidden_layers=c["layers"],
-                         num_attention_heads=c["heads"], num_key_value_heads=c["kv_heads"], intermediate_size=c["inner"],
-                         tie_word_embeddings=c["tied"])
+    c = checks.CONFIGS[name]
+    config = LlamaConfig(
+        vocab_size=c["vocab_size"],
+        hidden_size=c["width"],
+        num_hidden_layers=c["layers"],
+        num_attention_heads=c["heads"],
+        num_key_value_heads=c["kv_heads"],
+        intermediate_size=c["ffn_dim"],
+        tie_word_embeddings=c["tied"],
+    )
     with torch.device("meta"):
         net = LlamaForCausalLM(config)
-    assert building.llama_params(c) == sum(p.numel() for p in net.parameters())
+    assert checks.llama_params(c) == sum(p.numel() for p in net.parameters())
 
 
 def test_distinct_mistakes_give_distinct_counts():
-    c = building.CONFIGS["tiny"]
-    wrong = [count for count, _ in building._mistakes(c)] + [building.llama_params(c, tables=1)]
+    c = checks.CONFIGS["tiny"]
+    wrong = [count for count, _ in checks._mistakes(c)] + [
+        checks.llama_params(c, tables=1)
+    ]
     assert len(set(wrong)) == len(wrong)
-    assert building.llama_params(c) not in wrong
+    assert checks.llama_params(c) not in wrong

@@ -1,76 +1,136 @@
 """Metrics against scikit-learn, slow loops and known coverage."""
+
 import math
 from collections import Counter
 
 import pytest
 import torch
 
-from ftlib import evaluate
+from ftlib.evaluation import intervals, metrics
 
 
 def some(n=300, classes=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, classes, generator=generator) * 2, torch.randint(0, classes, (n,), generator=generator)
+    return torch.randn(n, classes, generator=generator) * 2, torch.randint(
+        0, classes, (n,), generator=generator
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_accuracy_f1_and_confusion_equal_scikit_learn(classes):
-    from sklearn import metrics
+    from sklearn import metrics as theirs_of
+
     logits, labels = some(classes=classes)
     predicted = logits.argmax(1)
     for given in (logits, predicted):
-        assert evaluate.accuracy(given, labels) == metrics.accuracy_score(labels, predicted)
-        assert evaluate.confusion(given, labels, classes).tolist() == metrics.confusion_matrix(labels, predicted).tolist()
-        assert abs(evaluate.macro_f1(given, labels, classes) - metrics.f1_score(labels, predicted, average="macro")) < 1e-12
+        assert metrics.accuracy(given, labels) == theirs_of.accuracy_score(
+            labels, predicted
+        )
+        assert (
+            metrics.confusion(given, labels, classes).tolist()
+            == theirs_of.confusion_matrix(labels, predicted).tolist()
+        )
+        assert (
+            abs(
+                metrics.macro_f1(given, labels, classes)
+                - theirs_of.f1_score(labels, predicted, average="macro")
+            )
+            < 1e-12
+        )
 
 
 def test_f1_with_a_class_that_never_occurs():
-    from sklearn import metrics
+    from sklearn import metrics as theirs_of
+
     predicted, labels = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1])
-    theirs = metrics.f1_score(labels, predicted, average="macro", labels=[0, 1, 2], zero_division=0)
-    assert abs(evaluate.macro_f1(predicted, labels, 3) - theirs) < 1e-12
-    assert evaluate.confusion(predicted, labels, 3).tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    theirs = theirs_of.f1_score(
+        labels, predicted, average="macro", labels=[0, 1, 2], zero_division=0
+    )
+    assert abs(metrics.macro_f1(predicted, labels, 3) - theirs) < 1e-12
+    assert metrics.confusion(predicted, labels, 3).tolist() == [
+        [2, 1, 0],
+        [0, 1, 0],
+        [0, 0, 0],
+    ]
     with pytest.raises(ValueError, match="accuracy of 0 texts"):
-        evaluate.accuracy([], [])
+        metrics.accuracy([], [])
 
 
 def test_f1_per_class_equals_scikit_learn():
-    from sklearn import metrics
+    from sklearn import metrics as theirs_of
+
     logits, labels = some(classes=3)
-    theirs = metrics.f1_score(labels, logits.argmax(1), average=None)
-    assert torch.allclose(evaluate.f1_per_class(logits, labels, 3), torch.tensor(theirs), atol=1e-12)
-    assert evaluate.f1_per_class([0, 0], [0, 0], 3).tolist() == [1, 0, 0]
+    theirs = theirs_of.f1_score(labels, logits.argmax(1), average=None)
+    assert torch.allclose(
+        metrics.f1_per_class(logits, labels, 3), torch.tensor(theirs), atol=1e-12
+    )
+    assert metrics.f1_per_class([0, 0], [0, 0], 3).tolist() == [1, 0, 0]
 
 
 def test_f1_interval_equals_a_slow_loop_and_covers():
-    """The same draws through scikit-learn give the same interval; wider with few texts; runs that differ widen it."""
-    from sklearn import metrics
+    """The same draws through scikit-learn give the same interval; wider with few texts;
+    runs that differ widen it.
+    """
+    from sklearn import metrics as theirs_of
+
     generator = torch.Generator().manual_seed(3)
     labels = torch.randint(3, (60,), generator=generator)
-    runs = torch.where(torch.rand(4, 60, generator=generator) < 0.7, labels, torch.randint(3, (4, 60), generator=generator))
-    mean, low, high = evaluate.f1_interval(runs, labels, 3, samples=200, seed=5)
+    runs = torch.where(
+        torch.rand(4, 60, generator=generator) < 0.7,
+        labels,
+        torch.randint(3, (4, 60), generator=generator),
+    )
+    mean, low, high = metrics.f1_interval(runs, labels, 3, samples=200, seed=5)
     generator, drawn = torch.Generator().manual_seed(5), []
     for _ in range(200):
         rows = torch.randint(60, (60,), generator=generator)
         picked = torch.randint(4, (4,), generator=generator)
-        scores = [metrics.f1_score(labels[rows], runs[r][rows], average=None, labels=[0, 1, 2]) for r in picked]
+        scores = [
+            theirs_of.f1_score(
+                labels[rows], runs[r][rows], average=None, labels=[0, 1, 2]
+            )
+            for r in picked
+        ]
         drawn.append(torch.stack([torch.from_numpy(score) for score in scores]).mean(0))
-    edges = torch.quantile(torch.stack(drawn), torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0)
-    assert torch.allclose(low, edges[0]) and torch.allclose(high, edges[1]) and ((low < mean) & (mean < high)).all()
-    one, many = (evaluate.f1_interval(runs[:1].repeat(1, k), labels.repeat(k), 3, samples=300) for k in (1, 10))
-    assert torch.allclose(one[0], many[0]) and ((many[2] - many[1]) < 0.5 * (one[2] - one[1])).all()
-    apart = evaluate.f1_interval(torch.stack([labels, (labels + 1) % 3]).repeat(1, 20), labels.repeat(20), 3, samples=300)
-    assert apart[1].max() < 0.1 and apart[2].min() > 0.9  # two runs that differ in everything: the texts' share of the luck is not all
+    edges = torch.quantile(
+        torch.stack(drawn), torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0
+    )
+    assert (
+        torch.allclose(low, edges[0])
+        and torch.allclose(high, edges[1])
+        and ((low < mean) & (mean < high)).all()
+    )
+    one, many = (
+        metrics.f1_interval(runs[:1].repeat(1, k), labels.repeat(k), 3, samples=300)
+        for k in (1, 10)
+    )
+    assert (
+        torch.allclose(one[0], many[0])
+        and ((many[2] - many[1]) < 0.5 * (one[2] - one[1])).all()
+    )
+    apart = metrics.f1_interval(
+        torch.stack([labels, (labels + 1) % 3]).repeat(1, 20),
+        labels.repeat(20),
+        3,
+        samples=300,
+    )
+    # two runs that differ in everything: the texts' share of the luck is not all
+    assert apart[1].max() < 0.1 and apart[2].min() > 0.9
 
 
 def test_f1_interval_holds_the_true_value():
-    """150 test sets drawn from one population: about 95 of 100 intervals hold its F1."""
+    """150 test sets drawn from one population: about 95 of 100 intervals hold
+    its F1.
+    """
     generator, inside = torch.Generator().manual_seed(0), 0
-    p = 0.8  # right with 0.8, else the next class: with balanced classes F1 is 0.8 for each
+    # right with 0.8, else the next class: with balanced classes F1 is 0.8 for each
+    p = 0.8
     for number in range(150):
         labels = torch.randint(3, (150,), generator=generator)
-        said = torch.where(torch.rand(150, generator=generator) < p, labels, (labels + 1) % 3)
-        _, low, high = evaluate.f1_interval(said, labels, 3, samples=200, seed=number)
+        said = torch.where(
+            torch.rand(150, generator=generator) < p, labels, (labels + 1) % 3
+        )
+        _, low, high = metrics.f1_interval(said, labels, 3, samples=200, seed=number)
         inside += int(low[0] <= p <= high[0])
     assert 0.88 < inside / 150 < 0.99
 
@@ -85,8 +145,15 @@ def test_calibration_error_equals_a_slow_loop():
             if b / 10 < p.max().item() <= (b + 1) / 10:
                 rows.append((p.max().item(), p.argmax().item() == y))
         if rows:
-            total += len(rows) / 500 * abs(sum(c for c, _ in rows) / len(rows) - sum(r for _, r in rows) / len(rows))
-    assert abs(evaluate.calibration_error(logits, labels) - total) < 1e-12
+            total += (
+                len(rows)
+                / 500
+                * abs(
+                    sum(c for c, _ in rows) / len(rows)
+                    - sum(r for _, r in rows) / len(rows)
+                )
+            )
+    assert abs(metrics.calibration_error(logits, labels) - total) < 1e-12
 
 
 def test_calibration_error_of_honest_and_boastful_answers():
@@ -94,59 +161,93 @@ def test_calibration_error_of_honest_and_boastful_answers():
     p = torch.rand(20_000, generator=generator)
     labels = (torch.rand(20_000, generator=generator) < p).long()
     honest = torch.stack([torch.zeros_like(p), (p / (1 - p)).log()], 1)
-    assert evaluate.calibration_error(honest, labels) < 0.02 < 0.1 < evaluate.calibration_error(5 * honest, labels)
+    assert (
+        metrics.calibration_error(honest, labels)
+        < 0.02
+        < 0.1
+        < metrics.calibration_error(5 * honest, labels)
+    )
 
 
 def test_bootstrap_interval_covers_the_mean():
-    """Of 200 samples of 60 numbers, about 95 % of the intervals hold the true mean; of 50 % intervals, about half."""
+    """Of 200 samples of 60 numbers, about 95 % of the intervals hold the true mean; of
+    50 % intervals, about half.
+    """
     generator = torch.Generator().manual_seed(0)
     for level, low, high in ((0.95, 0.88, 0.99), (0.5, 0.38, 0.60)):
         covered = 0
         for _ in range(200):
-            a, b = evaluate.bootstrap_interval(torch.randn(60, generator=generator) + 3, level=level, samples=400)
+            a, b = intervals.bootstrap_interval(
+                torch.randn(60, generator=generator) + 3, level=level, samples=400
+            )
             covered += a <= 3 <= b
         assert low < covered / 200 < high
 
 
 def test_bootstrap_interval_is_the_textbooks_width():
     right = torch.tensor([1.0] * 80 + [0.0] * 20)
-    low, high = evaluate.bootstrap_interval(right)
-    assert abs((high - low) - 2 * 1.96 * math.sqrt(0.8 * 0.2 / 100)) < 0.02 and low < 0.8 < high
-    assert (low, high) == evaluate.bootstrap_interval(right) != evaluate.bootstrap_interval(right, seed=1)
-    wide = evaluate.bootstrap_interval(torch.rand(9000, generator=torch.Generator().manual_seed(0)), samples=1000)  # in several chunks
+    low, high = intervals.bootstrap_interval(right)
+    assert (
+        abs((high - low) - 2 * 1.96 * math.sqrt(0.8 * 0.2 / 100)) < 0.02
+        and low < 0.8 < high
+    )
+    assert (
+        (low, high)
+        == intervals.bootstrap_interval(right)
+        != intervals.bootstrap_interval(right, seed=1)
+    )
+    # in several chunks
+    wide = intervals.bootstrap_interval(
+        torch.rand(9000, generator=torch.Generator().manual_seed(0)), samples=1000
+    )
     assert 0.48 < wide[0] < wide[1] < 0.52
     with pytest.raises(ValueError, match="1 value gives no interval"):
-        evaluate.bootstrap_interval([0.5])
+        intervals.bootstrap_interval([0.5])
 
 
 def test_precision_and_recall_equal_scikit_learn():
     from sklearn.metrics import precision_recall_fscore_support as theirs
+
     logits, labels = some(classes=3)
     for given in (logits, logits.argmax(1)):
         for positive in range(3):
-            wanted = theirs(labels, logits.argmax(1), labels=[positive], average="macro")[:3]
-            assert evaluate.precision_recall(given, labels, positive) == pytest.approx(wanted, abs=1e-12)
-    assert evaluate.precision_recall([0, 0], [0, 1]) == (0.0, 0.0, 0.0)  # nothing called positive: 0 / 0 is 0
-    assert evaluate.precision_recall([1, 0], [0, 0]) == (0.0, 0.0, 0.0)
-    swapped = evaluate.precision_recall(labels, logits.argmax(1), 1)  # control: what is said and what is true differ
-    assert abs(swapped[0] - evaluate.precision_recall(logits, labels, 1)[0]) > 1e-3
+            wanted = theirs(
+                labels, logits.argmax(1), labels=[positive], average="macro"
+            )[:3]
+            assert metrics.precision_recall(given, labels, positive) == pytest.approx(
+                wanted, abs=1e-12
+            )
+    # nothing called positive: 0 / 0 is 0
+    assert metrics.precision_recall([0, 0], [0, 1]) == (0.0, 0.0, 0.0)
+    assert metrics.precision_recall([1, 0], [0, 0]) == (0.0, 0.0, 0.0)
+    # control: what is said and what is true differ
+    swapped = metrics.precision_recall(labels, logits.argmax(1), 1)
+    assert abs(swapped[0] - metrics.precision_recall(logits, labels, 1)[0]) > 1e-3
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
 def test_wilson_equals_scipy_and_covers(level):
     from scipy.stats import binomtest
+
     for right, n in ((0, 1), (3, 3), (0, 30), (17, 20), (850, 1000)):
         theirs = binomtest(right, n).proportion_ci(level, method="wilson")
-        assert evaluate.wilson_interval(right, n, level) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
-    # exact coverage, from the binomial weights: near the promise already for 10 texts, where the bootstrap is far from it
+        assert intervals.wilson_interval(right, n, level) == pytest.approx(
+            (theirs.low, theirs.high), abs=1e-9
+        )
+    # exact coverage, from the binomial weights: near the promise already for 10 texts,
+    # where the bootstrap is far from it
     for n, p in ((10, 0.8), (30, 0.9), (100, 0.5)):
         weight = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
-        low_high = [evaluate.wilson_interval(k, n, 0.95) for k in range(n + 1)]
-        assert 0.92 < sum(w for w, (low, high) in zip(weight, low_high) if low <= p <= high) < 0.99
+        low_high = [intervals.wilson_interval(k, n, 0.95) for k in range(n + 1)]
+        assert (
+            0.92
+            < sum(w for w, (low, high) in zip(weight, low_high) if low <= p <= high)
+            < 0.99
+        )
     with pytest.raises(ValueError, match="4 right of 3"):
-        evaluate.wilson_interval(4, 3)
+        intervals.wilson_interval(4, 3)
     with pytest.raises(ValueError, match="at least 1"):
-        evaluate.wilson_interval(0, 0)
+        intervals.wilson_interval(0, 0)
 
 
 def pairs(n=40, gap=0.3, seed=0):
@@ -159,52 +260,88 @@ def pairs(n=40, gap=0.3, seed=0):
 
 def test_paired_bootstrap_equals_scipy():
     from scipy.stats import bootstrap
+
     a, b = pairs()
-    difference, low, high = evaluate.paired_bootstrap(a, b)
-    theirs = bootstrap((a.numpy(), b.numpy()), lambda x, y, axis: (y - x).mean(axis), paired=True, vectorized=True,
-                       method="percentile", rng=0).confidence_interval
+    difference, low, high = intervals.paired_bootstrap(a, b)
+    theirs = bootstrap(
+        (a.numpy(), b.numpy()),
+        lambda x, y, axis: (y - x).mean(axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
     assert abs(difference - float((b - a).mean())) < 1e-12
     assert abs(low - theirs.low) < 0.03 and abs(high - theirs.high) < 0.03
-    assert [round(-x, 9) for x in evaluate.paired_bootstrap(b, a)][0] == round(difference, 9)
-    # control: without the pairs the same numbers give an interval that is several times as wide
-    unpaired = torch.tensor(evaluate.bootstrap_interval(b)).diff() + torch.tensor(evaluate.bootstrap_interval(a)).diff()
+    assert [round(-x, 9) for x in intervals.paired_bootstrap(b, a)][0] == round(
+        difference, 9
+    )
+    # control: without the pairs the same numbers give an interval that is several times
+    # as wide
+    unpaired = (
+        torch.tensor(intervals.bootstrap_interval(b)).diff()
+        + torch.tensor(intervals.bootstrap_interval(a)).diff()
+    )
     assert unpaired > 3 * (high - low)
     with pytest.raises(ValueError, match="a has 40 values and b 39"):
-        evaluate.paired_bootstrap(a, b[1:])
+        intervals.paired_bootstrap(a, b[1:])
 
 
 def test_paired_bootstrap_rarely_raises_a_false_alarm():
-    """Two columns without a gap: of 200 intervals about 5 % leave 0 out; with a gap of two deviations nearly all do."""
+    """Two columns without a gap: of 200 intervals about 5 % leave 0 out; with a gap of
+    two deviations nearly all do.
+    """
     for gap, low, high in ((0.0, 0.01, 0.12), (2.0, 0.99, 1.01)):
         outside = 0
         for seed in range(200):
-            _, a, b = evaluate.paired_bootstrap(*pairs(gap=gap, seed=seed), samples=400)
+            _, a, b = intervals.paired_bootstrap(
+                *pairs(gap=gap, seed=seed), samples=400
+            )
             outside += not a <= 0 <= b
         assert low < outside / 200 < high
 
 
 def test_sign_flip_test_equals_scipy_and_all_signs():
     from scipy.stats import permutation_test
+
     a, b = pairs(10, gap=0.5)
-    exact = permutation_test((a.numpy(), b.numpy()), lambda x, y, axis: (y - x).mean(axis), permutation_type="samples",
-                             vectorized=True).pvalue  # 2**10 ways to sign ten differences, all of them
-    assert abs(evaluate.sign_flip_test(a, b) - exact) < 0.02
-    assert evaluate.sign_flip_test(a, a) == 1.0 and evaluate.sign_flip_test(a, a + 1 + 0.1 * b) > 1 / 10_001
-    assert evaluate.sign_flip_test(*pairs(40, gap=3.0)) < 0.001 < 0.05 < evaluate.sign_flip_test(*pairs(40, gap=0.0))
-    assert abs(evaluate.sign_flip_test(a, b) - evaluate.sign_flip_test(b, a)) < 1e-12
+    exact = permutation_test(
+        (a.numpy(), b.numpy()),
+        lambda x, y, axis: (y - x).mean(axis),
+        permutation_type="samples",
+        # 2**10 ways to sign ten differences, all of them
+        vectorized=True,
+    ).pvalue
+    assert abs(intervals.sign_flip_test(a, b) - exact) < 0.02
+    assert (
+        intervals.sign_flip_test(a, a) == 1.0
+        and intervals.sign_flip_test(a, a + 1 + 0.1 * b) > 1 / 10_001
+    )
+    assert (
+        intervals.sign_flip_test(*pairs(40, gap=3.0))
+        < 0.001
+        < 0.05
+        < intervals.sign_flip_test(*pairs(40, gap=0.0))
+    )
+    assert abs(intervals.sign_flip_test(a, b) - intervals.sign_flip_test(b, a)) < 1e-12
 
 
 # ---- the lines to beat ----
 
-ROWS = torch.randint(0, 7, (40, 9), generator=torch.Generator().manual_seed(0)) ** 2 % 11
+ROWS = (
+    torch.randint(0, 7, (40, 9), generator=torch.Generator().manual_seed(0)) ** 2 % 11
+)
 TEST = torch.randint(0, 11, (12, 9), generator=torch.Generator().manual_seed(1))
 
 
 def test_unigram_equals_a_slow_loop():
     counts = Counter(ROWS.flatten().tolist())
     n = ROWS.numel() + 11
-    wanted = -sum(math.log((counts[i] + 1) / n) for i in TEST.flatten().tolist()) / TEST.numel()
-    assert abs(evaluate.unigram_loss(ROWS, TEST, 11) - wanted) < 1e-12
+    wanted = (
+        -sum(math.log((counts[i] + 1) / n) for i in TEST.flatten().tolist())
+        / TEST.numel()
+    )
+    assert abs(metrics.unigram_loss(ROWS, TEST, 11) - wanted) < 1e-12
 
 
 @pytest.mark.parametrize("some_places", [False, True])
@@ -212,15 +349,22 @@ def test_bigram_equals_a_slow_loop(some_places, counted):
     strength, single, n = 5.0, Counter(ROWS.flatten().tolist()), ROWS.numel() + 11
     pairs = Counter((a, b) for row in ROWS.tolist() for a, b in zip(row, row[1:]))
     before = Counter(a for row in ROWS.tolist() for a in row[:-1])
-    places = torch.rand(TEST.shape, generator=torch.Generator().manual_seed(2)) < 0.4 if some_places else torch.ones_like(TEST, dtype=torch.bool)
+    places = (
+        torch.rand(TEST.shape, generator=torch.Generator().manual_seed(2)) < 0.4
+        if some_places
+        else torch.ones_like(TEST, dtype=torch.bool)
+    )
     losses = []
     for row, asked in zip(TEST.tolist(), places.tolist()):
         for a, b, ask in zip(row, row[1:], asked[1:]):
             p = (single[b] + 1) / n
-            losses += [-math.log((pairs[a, b] + strength * p) / (before[a] + strength))] * ask
-    got = evaluate.bigram_loss(ROWS, TEST, 11, strength, places if some_places else None)
+            losses += [
+                -math.log((pairs[a, b] + strength * p) / (before[a] + strength))
+            ] * ask
+    got = metrics.bigram_loss(ROWS, TEST, 11, strength, places if some_places else None)
     assert abs(got - sum(losses) / len(losses)) < 1e-12
-    assert abs(evaluate.bigram_loss(ROWS.flip(1), TEST, 11, strength) - got) > 1e-3  # control: the order of a pair matters
+    # control: the order of a pair matters
+    assert abs(metrics.bigram_loss(ROWS.flip(1), TEST, 11, strength) - got) > 1e-3
     counted("fault")
 
 
@@ -228,26 +372,44 @@ def test_bigram_is_a_distribution_and_tends_to_the_unigram():
     """Over all possible next tokens the probabilities add up to 1."""
     for a in range(11):
         rows = torch.stack([torch.full((11,), a), torch.arange(11)], 1)
-        p = [math.exp(-evaluate.bigram_loss(ROWS, row[None], 11)) for row in rows]
+        p = [math.exp(-metrics.bigram_loss(ROWS, row[None], 11)) for row in rows]
         assert abs(sum(p) - 1) < 1e-9
-    far = evaluate.bigram_loss(ROWS, TEST, 11, strength=1e12)
-    assert abs(far - evaluate.unigram_loss(ROWS, TEST[:, 1:], 11)) < 1e-6
+    far = metrics.bigram_loss(ROWS, TEST, 11, strength=1e12)
+    assert abs(far - metrics.unigram_loss(ROWS, TEST[:, 1:], 11)) < 1e-6
     chain = torch.arange(90).remainder(9).view(10, 9)
-    assert evaluate.bigram_loss(chain, chain, 9, strength=0.01) < 0.01 < evaluate.unigram_loss(chain, chain, 9)
+    assert (
+        metrics.bigram_loss(chain, chain, 9, strength=0.01)
+        < 0.01
+        < metrics.unigram_loss(chain, chain, 9)
+    )
 
 
 def test_mean_loss_divides_once():
     class Net(torch.nn.Linear):
         pass
+
     net = Net(3, 2).train()
-    batches = [{"x": torch.randn(n, 3), "labels": torch.tensor(([0, 1, -100, 1] * n)[:n])} for n in (1, 4, 7)]
+    batches = [
+        {"x": torch.randn(n, 3), "labels": torch.tensor(([0, 1, -100, 1] * n)[:n])}
+        for n in (1, 4, 7)
+    ]
 
     def loss_fn(model, batch):
         assert not model.training and not torch.is_grad_enabled()
-        return torch.nn.functional.cross_entropy(model(batch["x"]), batch["labels"], reduction="sum")
-    x, labels = torch.cat([b["x"] for b in batches]), torch.cat([b["labels"] for b in batches])
+        return torch.nn.functional.cross_entropy(
+            model(batch["x"]), batch["labels"], reduction="sum"
+        )
+
+    x, labels = (
+        torch.cat([b["x"] for b in batches]),
+        torch.cat([b["labels"] for b in batches]),
+    )
     wanted = torch.nn.functional.cross_entropy(net(x), labels).item()
-    assert abs(evaluate.mean_loss(net, batches, loss_fn) - wanted) < 1e-6 and net.training
+    assert (
+        abs(metrics.mean_loss(net, batches, loss_fn) - wanted) < 1e-6 and net.training
+    )
     with pytest.raises(ValueError, match="0 targets were asked"):
-        evaluate.mean_loss(net, [{**batches[0], "labels": torch.tensor([-100])}], loss_fn)
-    assert abs(evaluate.perplexity(math.log(8000)) - 8000) < 1e-6
+        metrics.mean_loss(
+            net, [{**batches[0], "labels": torch.tensor([-100])}], loss_fn
+        )
+    assert abs(metrics.perplexity(math.log(8000)) - 8000) < 1e-6

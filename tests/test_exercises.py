@@ -1,6 +1,8 @@
-"""Every exercise of every chapter: the blank is "not yet", the folded solution and another right form are "correct",
-and each catalogued wrong answer (tests/wrong_answers/check_NAME.py) gets a hint of its own that names the
-misunderstanding."""
+"""Every exercise of every chapter: the blank is "not yet", the folded solution and
+another right form are "correct", and each catalogued wrong answer
+(tests/wrong_answers/check_NAME.py) gets a hint of its own that names the
+misunderstanding.
+"""
 
 import importlib
 import importlib.util
@@ -8,29 +10,36 @@ import pathlib
 
 import notebooks
 import pytest
-from ftlib import checks
-from ftlib.checks import Verdict, correct, exercise, expect, hint, not_yet
+
+from ftlib.course import checks
+from ftlib.course.checks import Verdict, correct, exercise, expect, hint, not_yet
 
 WRONG_ANSWERS = pathlib.Path(__file__).parent / "wrong_answers"
 ENOUGH = 3  # wrong answers of one exercise
-ALL = [(path, item) for path in notebooks.chapters() for item in notebooks.exercises(path)]
+ALL = [
+    (path, item) for path in notebooks.chapters() for item in notebooks.exercises(path)
+]
 
 
 def checker(name):
-    """The checker `name` from one of the topic files of ftlib/checks."""
+    """The checker `name` from one of the topic files of ftlib/course/checks."""
     for path in sorted(pathlib.Path(checks.__file__).parent.glob("*.py")):
         if path.stem != "__init__":
-            found = getattr(importlib.import_module(f"ftlib.checks.{path.stem}"), name, None)
+            found = getattr(
+                importlib.import_module(f"ftlib.course.checks.{path.stem}"), name, None
+            )
             if found is not None:
                 return found
-    raise LookupError(f"no file of ftlib/checks has {name}")
+    raise LookupError(f"no file of ftlib/course/checks has {name}")
 
 
 def wrong_answers(name, folder=WRONG_ANSWERS):
     """The module tests/wrong_answers/NAME.py."""
     path = folder / f"{name}.py"
     if not path.exists():
-        raise LookupError(f"{path.parent.name}/{path.name} is missing; it holds `another` and WRONG")
+        raise LookupError(
+            f"{path.parent.name}/{path.name} is missing; it holds `another` and WRONG"
+        )
     spec = importlib.util.spec_from_file_location(f"wrong_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -38,7 +47,9 @@ def wrong_answers(name, folder=WRONG_ANSWERS):
 
 
 def define(text, name, names):
-    """Run `text` (a stub or a solution) as a cell of the chapter would -> the function it defines."""
+    """Run `text` (a stub or a solution) as a cell of the chapter would -> the function
+    it defines.
+    """
     scope = dict(names)
     exec(compile(text, f"<{name}>", "exec"), scope)
     return scope[name]
@@ -54,14 +65,22 @@ def markup(item):
     if not any(title.startswith("Hint") for title in item.folds):
         found.append("the cell after the blank has no folded hint")
     if item.solution is None:
-        found.append("the cell after the blank needs one folded Solution with one ```python block")
+        found.append(
+            "the cell after the blank needs one folded Solution with one "
+            "```python block"
+        )
     if item.outputs and "not yet" not in item.outputs:
-        found.append(f"the notebook stores {item.outputs[:60]!r} beneath the blank, and should store `not yet`")
+        found.append(
+            f"the notebook stores {item.outputs[:60]!r} beneath the blank, "
+            "and should store `not yet`"
+        )
     return found
 
 
 def audit(check, name, stub, solution, answers, names):
-    """What is wrong with an exercise's checker -> ([sentence], number of wrong answers that got their hint)."""
+    """What is wrong with an exercise's checker -> ([sentence], number of wrong answers
+    that got their hint).
+    """
     found, hints = [], {}
 
     def verdict(answer, wanted, what):
@@ -76,22 +95,35 @@ def audit(check, name, stub, solution, answers, names):
     verdict(define(solution, name, names), "correct", "the folded solution")
     verdict(answers.another, "correct", "`another`")
     if len(answers.WRONG) < ENOUGH:
-        found.append(f"{len(answers.WRONG)} wrong answers, at least {ENOUGH} are needed")
+        found.append(
+            f"{len(answers.WRONG)} wrong answers, at least {ENOUGH} are needed"
+        )
     for wrong, words in answers.WRONG:
         result = verdict(wrong, "hint", f"wrong answer {wrong.__name__}")
         if words.lower() not in repr(result).lower():
-            found.append(f"wrong answer {wrong.__name__} gets {result!r}, without {words!r}")
+            found.append(
+                f"wrong answer {wrong.__name__} gets {result!r}, without {words!r}"
+            )
         if repr(result) in hints:
-            found.append(f"{wrong.__name__} and {hints[repr(result)]} get the same hint")
+            found.append(
+                f"{wrong.__name__} and {hints[repr(result)]} get the same hint"
+            )
         hints[repr(result)] = wrong.__name__
     return found, len(answers.WRONG)
 
 
-@pytest.mark.parametrize("path, item", ALL, ids=[f"{path.stem[:2]}-{item.check}" for path, item in ALL])
+@pytest.mark.parametrize(
+    "path, item", ALL, ids=[f"{path.stem[:2]}-{item.check}" for path, item in ALL]
+)
 def test_exercise(path, item, counted):
     assert markup(item) == []
     found, caught = audit(
-        checker(item.check), item.name, item.stub, item.solution, wrong_answers(item.check), notebooks.namespace(path)
+        checker(item.check),
+        item.name,
+        item.stub,
+        item.solution,
+        wrong_answers(item.check),
+        notebooks.namespace(path),
     )
     assert found == []
     counted("exercise")
@@ -125,7 +157,11 @@ class Answers:
     def another(x):
         return x + x
 
-    WRONG = [(lambda x: x + 3, "plus three"), (lambda x: x * x, "square"), (lambda x: abs(2 * x), "sign")]
+    WRONG = [
+        (lambda x: x + 3, "plus three"),
+        (lambda x: x * x, "square"),
+        (lambda x: abs(2 * x), "sign"),
+    ]
 
 
 STUB, SOLUTION = "def double(x):\n    return None", "def double(x):\n    return 2 * x"
@@ -136,25 +172,49 @@ def with_wrong(*wrong):
 
 
 FAULTY = {
-    "accepts everything": ((exercise(lambda answer: correct("fine")), STUB, SOLUTION, Answers), "the blank gets"),
+    "accepts everything": (
+        (exercise(lambda answer: correct("fine")), STUB, SOLUTION, Answers),
+        "the blank gets",
+    ),
     "rejects everything": (
         (exercise(lambda answer: (answer(1), hint("no"))[1]), STUB, SOLUTION, Answers),
         "the folded solution gets",
     ),
     "accepts one wrong answer": (
-        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: 2 * x, "x"))),
+        (
+            check_double,
+            STUB,
+            SOLUTION,
+            with_wrong(*Answers.WRONG, (lambda x: 2 * x, "x")),
+        ),
         "gets correct",
     ),
     "hint without the words": (
-        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2], (lambda x: abs(2 * x), "tripled"))),
+        (
+            check_double,
+            STUB,
+            SOLUTION,
+            with_wrong(*Answers.WRONG[:2], (lambda x: abs(2 * x), "tripled")),
+        ),
         "without",
     ),
     "the same hint twice": (
-        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG, (lambda x: x * x + 0, "square"))),
+        (
+            check_double,
+            STUB,
+            SOLUTION,
+            with_wrong(*Answers.WRONG, (lambda x: x * x + 0, "square")),
+        ),
         "the same hint",
     ),
-    "too few wrong answers": ((check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2])), "at least"),
-    "the blank is solved": ((check_double, SOLUTION, SOLUTION, Answers), "the blank gets"),
+    "too few wrong answers": (
+        (check_double, STUB, SOLUTION, with_wrong(*Answers.WRONG[:2])),
+        "at least",
+    ),
+    "the blank is solved": (
+        (check_double, SOLUTION, SOLUTION, Answers),
+        "the blank gets",
+    ),
     "the solution is wrong": (
         (check_double, STUB, "def double(x):\n    return x + 3", Answers),
         "the folded solution gets",
@@ -186,21 +246,42 @@ def test_markup_of_a_chapter_is_read(tmp_path):
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
     fold = (
-        "<details><summary>Hint 1</summary>\n\nTwice.\n</details>\n<details><summary>Solution</summary>\n\n```python\n"
+        "<details><summary>Hint "
+        "1</summary>\n\nTwice.\n</details>\n<details><summary>Solution</summary>\n\n```python\n"
         f"{SOLUTION}\n```\n</details>"
     )
     cells = [
-        new_code_cell("import math\nLIMIT = 5\ndef helper(x):\n    return x\nmodel = helper(3)"),
-        new_markdown_cell("### Exercise 1.1 - Double\n\n> **Difficulty** 1 of 5 · **Time** 3 min\n\nDouble it."),
-        new_code_cell(f"{STUB}\n\ncheck_double(double)", metadata={"tags": ["exercise"]}),
+        new_code_cell(
+            "import math\nLIMIT = 5\ndef helper(x):\n    return x\nmodel = helper(3)"
+        ),
+        new_markdown_cell(
+            "### Exercise 1.1 - Double\n\n> **Difficulty** 1 of 5 · "
+            "**Time** 3 min\n\nDouble it."
+        ),
+        new_code_cell(
+            f"{STUB}\n\ncheck_double(double)", metadata={"tags": ["exercise"]}
+        ),
         new_markdown_cell(fold),
     ]
     path = tmp_path / "01_sample.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     (item,) = notebooks.exercises(path)
-    assert (item.name, item.check, item.solution.strip()) == ("double", "check_double", SOLUTION) and markup(item) == []
-    assert {"math", "LIMIT", "helper"} <= set(notebooks.namespace(path)) and "model" not in notebooks.namespace(path)
-    assert audit(check_double, item.name, item.stub, item.solution, Answers, notebooks.namespace(path)) == ([], 3)
+    assert (item.name, item.check, item.solution.strip()) == (
+        "double",
+        "check_double",
+        SOLUTION,
+    ) and markup(item) == []
+    assert {"math", "LIMIT", "helper"} <= set(
+        notebooks.namespace(path)
+    ) and "model" not in notebooks.namespace(path)
+    assert audit(
+        check_double,
+        item.name,
+        item.stub,
+        item.solution,
+        Answers,
+        notebooks.namespace(path),
+    ) == ([], 3)
     cells[1].source, cells[3].source = "Double it.", "No fold."
     nbformat.write(new_notebook(cells=cells), path)
     assert len(markup(notebooks.exercises(path)[0])) == 4
@@ -227,19 +308,26 @@ def test_exceptions_become_hints_with_their_line():
     line = index.__code__.co_firstlineno + 2
     assert (
         verdict.status == "hint"
-        and f"IndexError (list index out of range) on line {line}: `return values[5]`" in repr(verdict)
+        and f"IndexError (list index out of range) on line {line}: `return values[5]`"
+        in repr(verdict)
     )
     assert "how many arguments" in repr(check_double(lambda: 4))
     assert "SystemExit" in repr(check_double(lambda x: exit()))
 
 
 def test_none_on_a_later_call_is_a_hint():
-    assert "every path needs a return" in repr(check_double(lambda x: 4 if x == 2 else None))
+    assert "every path needs a return" in repr(
+        check_double(lambda x: 4 if x == 2 else None)
+    )
 
 
 def test_results_that_the_check_cannot_read_become_a_hint():
-    check = exercise(lambda answer: correct("fine") if answer(1).shape == () else hint("shape"))
-    assert check(lambda x: 3).status == "hint" and "AttributeError" in repr(check(lambda x: 3))
+    check = exercise(
+        lambda answer: correct("fine") if answer(1).shape == () else hint("shape")
+    )
+    assert check(lambda x: 3).status == "hint" and "AttributeError" in repr(
+        check(lambda x: 3)
+    )
 
 
 def test_a_check_without_verdict_is_an_error():
@@ -260,8 +348,19 @@ def test_random_state_is_the_same_after_a_check():
     import numpy
     import torch
 
-    check = exercise(lambda answer: correct(f"{answer(random.random())} {numpy.random.rand()} {torch.rand(1)}"))
-    before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state()
+    check = exercise(
+        lambda answer: correct(
+            f"{answer(random.random())} {numpy.random.rand()} {torch.rand(1)}"
+        )
+    )
+    before = (
+        random.getstate(),
+        numpy.random.get_state()[1].tolist(),
+        torch.get_rng_state(),
+    )
     check(lambda x: x)
-    assert random.getstate() == before[0] and numpy.random.get_state()[1].tolist() == before[1]
+    assert (
+        random.getstate() == before[0]
+        and numpy.random.get_state()[1].tolist() == before[1]
+    )
     assert torch.equal(torch.get_rng_state(), before[2])

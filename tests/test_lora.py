@@ -1,30 +1,51 @@
-"""Low-rank parts against peft (outputs, gradients, files) and against the formula of Hu et al. 2021, on small random models."""
+"""Low-rank parts against peft (outputs, gradients, files) and against the formula of Hu
+et al. 2021, on small random models.
+"""
 
 import json
 
 import pytest
 import torch
-from ftlib import lora, model
 from torch import nn
+
+from ftlib.models import lora, transformer
 
 
 def bert(seed=0):
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(seed)
-    return BertModel(BertConfig(vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-                                max_position_embeddings=12, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
-                     add_pooling_layer=False).eval()
+    return BertModel(
+        BertConfig(
+            vocab_size=60,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=12,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        add_pooling_layer=False,
+    ).eval()
 
 
 def own(seed=0):
     torch.manual_seed(seed)
-    return model.Transformer(model.Config(vocab_size=60, width=16, layers=2, heads=2, inner=32, max_tokens=12)).eval()
+    return transformer.Transformer(
+        transformer.Config(
+            vocab_size=60, width=16, layers=2, heads=2, ffn_dim=32, max_tokens=12
+        )
+    ).eval()
 
 
 IDS = torch.randint(3, 60, (3, 7), generator=torch.Generator().manual_seed(1))
-MODELS = {"transformers": (bert, ["query", "value"]), "transformers, all": (bert, ["query", "key", "value", "dense"]),
-          "ftlib": (own, ["qkv"]), "ftlib, all": (own, ["qkv", "out", "up", "down"])}
+MODELS = {
+    "transformers": (bert, ["query", "value"]),
+    "transformers, all": (bert, ["query", "key", "value", "dense"]),
+    "ftlib": (own, ["qkv"]),
+    "ftlib, all": (own, ["qkv", "out", "up", "down"]),
+}
 
 
 def fill(net, seed=3, size=0.3):
@@ -59,14 +80,16 @@ def test_merged_equals_part_and_removed_equals_base(name):
     before, kinds = hidden(net), [type(m) for m in net.modules()]
     lora.add(net, targets, rank=2, alpha=3)
     fill(net)
-    with_part, held = hidden(net), lora.state(net)
-    lora.remove(net)
+    with_part, held = hidden(net), lora.adapter_state_dict(net)
+    lora.unload(net)
     assert torch.equal(hidden(net), before)
     lora.add(net, targets, rank=2, alpha=3)
     lora.load_state(net, held)
     assert torch.equal(hidden(net), with_part)
     lora.merge(net)
-    assert (hidden(net) - with_part).abs().max() < 1e-5 and [type(m) for m in net.modules()] == kinds
+    assert (hidden(net) - with_part).abs().max() < 1e-5 and [
+        type(m) for m in net.modules()
+    ] == kinds
     assert not torch.equal(hidden(net), before)
 
 
@@ -77,7 +100,9 @@ def test_one_layer_is_the_formula():
     with torch.no_grad():
         part.B.normal_()
     wanted = x @ (base.weight + 12 / 3 * part.B @ part.A).T + base.bias
-    assert (part(x) - wanted).abs().max() < 1e-12 and (part.product() - 4 * part.B @ part.A).abs().max() < 1e-12
+    assert (part(x) - wanted).abs().max() < 1e-12 and (
+        part.delta_weight() - 4 * part.B @ part.A
+    ).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -87,7 +112,11 @@ def test_count_by_formula_is_what_trains(name, rank):
     net = build()
     said = lora.count(net, targets, rank)
     lora.add(net, targets, rank)
-    assert said == lora.trainable(net) == sum(t.numel() for t in lora.state(net).values())
+    assert (
+        said
+        == lora.trainable(net)
+        == sum(t.numel() for t in lora.adapter_state_dict(net).values())
+    )
 
 
 def test_the_base_gets_no_gradient_and_at_the_start_a_gets_zero():
@@ -95,7 +124,9 @@ def test_the_base_gets_no_gradient_and_at_the_start_a_gets_zero():
     lora.add(net, ["query", "value"], 2)
     net(IDS).last_hidden_state[..., 0].square().sum().backward()
     with_grad = {name for name, p in net.named_parameters() if p.grad is not None}
-    assert with_grad == {name for name, _ in net.named_parameters() if name.endswith((".A", ".B"))}
+    assert with_grad == {
+        name for name, _ in net.named_parameters() if name.endswith((".A", ".B"))
+    }
     parts = [m for m in net.modules() if isinstance(m, lora.LoRALinear)]
     assert all(not part.A.grad.any() and part.B.grad.any() for part in parts)
 
@@ -113,7 +144,9 @@ def test_half_precision_base_keeps_float32_parts():
     net = bert().to(torch.bfloat16)
     lora.add(net, ["query", "value"], 2)
     fill(net)
-    assert {p.dtype for p in net.parameters() if p.requires_grad} == {torch.float32} and hidden(net).dtype == torch.bfloat16
+    assert {p.dtype for p in net.parameters() if p.requires_grad} == {
+        torch.float32
+    } and hidden(net).dtype == torch.bfloat16
     lora.merge(net)
     assert {p.dtype for p in net.parameters()} == {torch.bfloat16}
 
@@ -127,7 +160,10 @@ def test_saved_opens_in_peft_and_back(tmp_path, half):
     fill(net)
     ours = hidden(net)
     lora.save(net, tmp_path / "ours", base="somewhere", half=half)
-    assert sorted(p.name for p in (tmp_path / "ours").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "ours").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     opened = peft.PeftModel.from_pretrained(bert(), tmp_path / "ours").eval()
     assert (hidden(opened) - ours).abs().max() < (1e-6 if not half else 5e-3)
     assert opened.peft_config["default"].base_model_name_or_path == "somewhere"
@@ -138,30 +174,61 @@ def test_saved_opens_in_peft_and_back(tmp_path, half):
 
 
 def test_same_start_gives_pefts_training():
-    """Equal A and B at the start: losses of 12 AdamW steps agree, and so do the tensors at the end."""
+    """Equal A and B at the start: losses of 12 AdamW steps agree, and so do the tensors
+    at the end.
+    """
     import peft
 
-    ours, theirs = bert(), peft.get_peft_model(bert(), peft.LoraConfig(r=2, lora_alpha=6, target_modules=["query", "value"]))
+    ours, theirs = (
+        bert(),
+        peft.get_peft_model(
+            bert(),
+            peft.LoraConfig(r=2, lora_alpha=6, target_modules=["query", "value"]),
+        ),
+    )
     lora.add(ours, ["query", "value"], 2, 6)
-    start = {name.removeprefix("base_model.model."): t for name, t in peft.get_peft_model_state_dict(theirs).items()}
+    start = {
+        name.removeprefix("base_model.model."): t
+        for name, t in peft.get_peft_model_state_dict(theirs).items()
+    }
     lora.load_state(ours, start)
     losses = []
     for net in (ours, theirs):
-        optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-2)
+        optimizer = torch.optim.AdamW(
+            [p for p in net.parameters() if p.requires_grad], lr=1e-2
+        )
         for _ in range(12):
             loss = (net(IDS).last_hidden_state[..., :4] - 1).square().mean()
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())
-    assert losses[0] == pytest.approx(losses[12], abs=1e-6) and losses[11] < 0.9 * losses[0]
+    assert (
+        losses[0] == pytest.approx(losses[12], abs=1e-6)
+        and losses[11] < 0.9 * losses[0]
+    )
     assert max(abs(a - b) for a, b in zip(losses[:12], losses[12:])) < 1e-5
-    end = {name.removeprefix("base_model.model."): t for name, t in peft.get_peft_model_state_dict(theirs).items()}
-    assert all((end[name] - t).abs().max() < 1e-4 for name, t in lora.state(ours).items())
+    end = {
+        name.removeprefix("base_model.model."): t
+        for name, t in peft.get_peft_model_state_dict(theirs).items()
+    }
+    assert all(
+        (end[name] - t).abs().max() < 1e-4
+        for name, t in lora.adapter_state_dict(ours).items()
+    )
 
 
-@pytest.mark.parametrize("key, value", [("use_dora", True), ("use_rslora", True), ("bias", "all"), ("peft_type", "IA3"),
-                                        ("rank_pattern", {"query": 4}), ("modules_to_save", ["classifier"])])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("use_dora", True),
+        ("use_rslora", True),
+        ("bias", "all"),
+        ("peft_type", "IA3"),
+        ("rank_pattern", {"query": 4}),
+        ("modules_to_save", ["classifier"]),
+    ],
+)
 def test_other_kinds_are_refused(tmp_path, key, value, counted):
     net = bert()
     lora.add(net, ["query"], 2)
@@ -175,13 +242,17 @@ def test_other_kinds_are_refused(tmp_path, key, value, counted):
 
 def test_errors_say_what_is_there(counted):
     net = bert()
-    with pytest.raises(ValueError, match="no linear layer is named qkv; the model has dense, key, query, value"):
+    with pytest.raises(
+        ValueError,
+        match="no linear layer is named qkv; the model has dense, key, query, value",
+    ):
         lora.add(net, ["query", "qkv"])
     with pytest.raises(ValueError, match="no target"):
         lora.add(net, [])
     with pytest.raises(ValueError, match="rank is 17.*1 to 16"):
         lora.add(net, ["query"], rank=17)
-    assert all(p.requires_grad for p in net.parameters())  # nothing was changed by the refused calls
+    # nothing was changed by the refused calls
+    assert all(p.requires_grad for p in net.parameters())
     with pytest.raises(ValueError, match="carries no part"):
         lora.save(net, "unused")
     lora.add(net, ["query"], rank=2)
@@ -189,19 +260,30 @@ def test_errors_say_what_is_there(counted):
         lora.add(net, ["value"])
     other = bert()
     lora.add(other, ["query"], rank=3)
-    before = lora.state(other)
+    before = lora.adapter_state_dict(other)
     with pytest.raises(ValueError, match=r"shape \(2, 16\), the model's \(3, 16\)"):
-        lora.load_state(other, lora.state(net))
-    assert all(torch.equal(before[k], v) for k, v in lora.state(other).items())
+        lora.load_state(other, lora.adapter_state_dict(net))
+    assert all(
+        torch.equal(before[k], v) for k, v in lora.adapter_state_dict(other).items()
+    )
     other = bert()
     lora.add(other, ["value"], rank=2)
     with pytest.raises(ValueError, match="alone"):
-        lora.load_state(other, lora.state(net))
+        lora.load_state(other, lora.adapter_state_dict(net))
     with pytest.raises(ValueError, match="none at all"):
         lora.add(nn.Conv1d(2, 2, 1), ["query"])
     counted("fault", 8)
 
 
 def test_targets_match_whole_words():
-    net = nn.ModuleDict({"key": nn.Linear(4, 4), "monkey": nn.Linear(4, 4), "a": nn.ModuleDict({"key": nn.Linear(4, 4)})})
-    assert lora.matches(net, ["key"]) == ["key", "a.key"] and lora.matches(net, ["a.key"]) == ["a.key"]
+    net = nn.ModuleDict(
+        {
+            "key": nn.Linear(4, 4),
+            "monkey": nn.Linear(4, 4),
+            "a": nn.ModuleDict({"key": nn.Linear(4, 4)}),
+        }
+    )
+    assert lora.target_modules(net, ["key"]) == [
+        "key",
+        "a.key",
+    ] and lora.target_modules(net, ["a.key"]) == ["a.key"]

@@ -1,4 +1,7 @@
-"""Masking against its definition and transformers' loss: shares, purity, whole words, sentence pairs, filling in."""
+"""Masking against its definition and transformers' loss: shares, purity, whole words,
+sentence pairs, filling in.
+"""
+
 import math
 import types
 
@@ -6,7 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ftlib import mlm, model, tokenize
+from ftlib.data import tokenization
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import mlm
 
 V, MASK, SPECIAL = 200, 4, [0, 1, 2, 3, 4]
 BIG = torch.randint(5, V, (4000, 64), generator=torch.Generator().manual_seed(0))
@@ -17,20 +22,35 @@ def masks(ids=BIG, *, function=mlm.mask_tokens, seed=0, epoch=0, index=None, **m
     return function(ids, V, MASK, SPECIAL, seed=seed, epoch=epoch, index=index, **more)
 
 
-def surprises(ids, masked, labels, share=0.15):
-    """Where the masks leave the definition of BERT by more than 4.5 standard deviations -> [name of the share]."""
+def surprises(ids, masked, labels, mask_prob=0.15):
+    """Where the masks leave the definition of BERT by more than 4.5 standard deviations
+    -> [name of the mask_prob].
+    """
     asked = labels != -100
-    n, hidden, stay = int(asked.sum()), masked[asked] == MASK, masked[asked] == ids[asked]
+    n, hidden, stay = (
+        int(asked.sum()),
+        masked[asked] == MASK,
+        masked[asked] == ids[asked],
+    )
     # a random token is the old one by chance once in V - 5 times
     drawn, same = 0.1 * (1 - 1 / (V - len(SPECIAL))), 0.1 + 0.1 / (V - len(SPECIAL))
-    found = {"asked": (n, ids.numel(), share), "mask": (int(hidden.sum()), n, 0.8),
-             "random": (n - int(hidden.sum()) - int(stay.sum()), n, drawn), "stay": (int(stay.sum()), n, same)}
-    return [name for name, (k, of, p) in found.items() if abs(k - of * p) > 4.5 * math.sqrt(of * p * (1 - p))]
+    found = {
+        "asked": (n, ids.numel(), mask_prob),
+        "mask": (int(hidden.sum()), n, 0.8),
+        "random": (n - int(hidden.sum()) - int(stay.sum()), n, drawn),
+        "stay": (int(stay.sum()), n, same),
+    }
+    return [
+        name
+        for name, (k, of, p) in found.items()
+        if abs(k - of * p) > 4.5 * math.sqrt(of * p * (1 - p))
+    ]
 
 
 def planted(old, new):
     """mask_tokens with one piece of its text changed."""
     import inspect
+
     text = inspect.getsource(mlm.mask_tokens)
     code = text.split('"""')[2]
     assert old in code
@@ -39,20 +59,29 @@ def planted(old, new):
     return space["mask_tokens"]
 
 
-@pytest.mark.parametrize("share", [0.15, 0.4])
-def test_shares_are_within_binomial_bounds(share):
-    assert surprises(BIG, *masks(share=share), share) == []
+@pytest.mark.parametrize("mask_prob", [0.15, 0.4])
+def test_shares_are_within_binomial_bounds(mask_prob):
+    assert surprises(BIG, *masks(mask_prob=mask_prob), mask_prob) == []
 
 
-@pytest.mark.parametrize("old, new, seen", [("0.8", "0.9", "mask"), (">= 0.9", ">= 0.8", "random"), ("< share", "< share * 1.1", "asked"),
-                                            ("random_words, masked", "mask_id, masked", "random")])
+@pytest.mark.parametrize(
+    "old, new, seen",
+    [
+        ("0.8", "0.9", "mask"),
+        (">= 0.9", ">= 0.8", "random"),
+        ("< mask_prob", "< mask_prob * 1.1", "asked"),
+        ("random_words, masked", "mask_id, masked", "random"),
+    ],
+)
 def test_planted_faults_are_caught(old, new, seen, counted):
     assert seen in surprises(BIG, *masks(function=planted(old, new)))
     counted("fault")
 
 
 def test_every_place_and_every_word_is_asked_alike():
-    """Rows that follow each other use seeds that follow each other; the generator must not notice."""
+    """Rows that follow each other use seeds that follow each other; the generator must
+    not notice.
+    """
     asked = (masks()[1] != -100).double()
     places, n = asked.mean(0), len(BIG)
     assert (places - 0.15).abs().max() < 4.5 * math.sqrt(0.15 * 0.85 / n)
@@ -68,14 +97,24 @@ def test_every_place_and_every_word_is_asked_alike():
 def test_special_tokens_are_neither_asked_nor_drawn(counted):
     ids = BIG.clone()
     ids[:, ::4] = torch.arange(5).repeat(4)[:16]
-    masked, labels = masks(ids, share=0.5)
+    masked, labels = masks(ids, mask_prob=0.5)
     special = ids < 5
-    assert (labels[special] == -100).all() and torch.equal(masked[special], ids[special])
+    assert (labels[special] == -100).all() and torch.equal(
+        masked[special], ids[special]
+    )
     changed = (masked != ids) & (masked != MASK)
     assert changed.sum() > 3000 and (masked[changed] >= 5).all()
-    masked, labels = masks(ids, share=0.5, function=planted("& ordinary[input_ids]", ""))
+    masked, labels = masks(
+        ids, mask_prob=0.5, function=planted("& ordinary[input_ids]", "")
+    )
     assert (labels[special] != -100).any()
-    masked, labels = masks(ids, share=0.5, function=planted("ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False", "pass"))
+    masked, labels = masks(
+        ids,
+        mask_prob=0.5,
+        function=planted(
+            "ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False", "pass"
+        ),
+    )
     assert (masked[(masked != ids) & (masked != MASK)] < 5).any()
     counted("fault", 2)
 
@@ -92,6 +131,7 @@ def test_a_mask_is_a_function_of_seed_epoch_and_index(counted):
 
     def from_the_global_generator(seed, epoch, index, tokens):
         return torch.rand(3, len(index), tokens)
+
     control = planted("choose, how", "choose, how")
     control.__globals__["_noise"] = from_the_global_generator
     assert not torch.equal(masks(function=control)[0], masks(function=control)[0])
@@ -99,9 +139,13 @@ def test_a_mask_is_a_function_of_seed_epoch_and_index(counted):
 
 
 def test_no_two_rows_of_a_long_run_share_their_seed():
-    """The CPU generator keeps the lowest 32 bits of a seed: 20 epochs of 60,000 rows must stay apart within them."""
-    assert torch.equal(torch.rand(3, generator=torch.Generator().manual_seed(7)),
-                       torch.rand(3, generator=torch.Generator().manual_seed(7 + 2**32)))
+    """The CPU generator keeps the lowest 32 bits of a seed: 20 epochs of 60,000 rows
+    must stay apart within them.
+    """
+    assert torch.equal(
+        torch.rand(3, generator=torch.Generator().manual_seed(7)),
+        torch.rand(3, generator=torch.Generator().manual_seed(7 + 2**32)),
+    )
     seeds = (torch.arange(20)[:, None] * 1_000_000_007 + torch.arange(60_000)) % 2**32
     assert len(seeds.unique()) == seeds.numel()
 
@@ -110,11 +154,12 @@ def test_whole_words_are_masked_as_wholes(counted):
     starts = torch.ones(V, dtype=torch.bool)
     starts[V // 2 :] = False  # the upper half are the inner pieces of words
     masked, labels = masks(starts_word=starts)
-    asked, inner = labels != -100, ~starts[BIG]
+    asked, continued = labels != -100, ~starts[BIG]
     follows = asked[:, 1:] == asked[:, :-1]
-    assert follows[inner[:, 1:]].all()
+    assert follows[continued[:, 1:]].all()
     piecewise = masks()[1] != -100
-    assert not (piecewise[:, 1:] == piecewise[:, :-1])[inner[:, 1:]].all()  # control: without starts_word words are torn
+    # control: without starts_word words are torn
+    assert not (piecewise[:, 1:] == piecewise[:, :-1])[continued[:, 1:]].all()
     assert abs(asked.double().mean() - 0.15) < 0.005
     assert torch.equal(masked[~asked], BIG[~asked])
     counted("fault")
@@ -122,9 +167,14 @@ def test_whole_words_are_masked_as_wholes(counted):
 
 # ---- the losses ----
 
+
 def tiny(**more):
     torch.manual_seed(0)
-    net = model.LanguageModel(model.Config(V, width=32, layers=2, heads=4, inner=64, max_tokens=64, **more))
+    net = transformer.LanguageModel(
+        transformer.Config(
+            V, width=32, layers=2, heads=4, ffn_dim=64, max_tokens=64, **more
+        )
+    )
     for p in net.parameters():
         p.data += torch.randn_like(p) * 0.1
     return net.eval()
@@ -132,8 +182,9 @@ def tiny(**more):
 
 def test_loss_equals_transformers(tmp_path):
     from transformers import AutoModelForMaskedLM
+
     net = tiny()
-    model.save(net, tmp_path, half=False)
+    hf_format.save(net, tmp_path, half=False)
     theirs = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
     ids, labels = masks(BIG[:6])
     mask = torch.ones_like(ids)
@@ -150,7 +201,9 @@ def test_loss_equals_transformers(tmp_path):
 
 def test_nothing_asked_is_a_loss_of_zero_with_a_gradient():
     net = tiny()
-    loss = mlm.mlm_loss(net, {"input_ids": BIG[:2], "labels": torch.full_like(BIG[:2], -100)})
+    loss = mlm.mlm_loss(
+        net, {"input_ids": BIG[:2], "labels": torch.full_like(BIG[:2], -100)}
+    )
     loss.backward()
     assert loss.item() == 0.0
     assert all(p.grad is None or (p.grad == 0).all() for p in net.parameters())
@@ -158,12 +211,17 @@ def test_nothing_asked_is_a_loss_of_zero_with_a_gradient():
 
 def test_pretraining_loss_equals_transformers(tmp_path):
     from transformers import BertForPreTraining
-    net = tiny(pre_norm=False, segments=2, pairs=True)
-    model.save(net, tmp_path, half=False)
+
+    net = tiny(pre_norm=False, segments=2, nsp_head=True)
+    hf_format.save(net, tmp_path, half=False)
     theirs = BertForPreTraining.from_pretrained(tmp_path).eval()
     ids, labels = masks(BIG[:6])
-    batch = {"input_ids": ids, "labels": labels, "token_type_ids": torch.randint(0, 2, ids.shape),
-             "next_sentence_label": torch.tensor([0, 1, 1, 0, 1, 0])}
+    batch = {
+        "input_ids": ids,
+        "labels": labels,
+        "token_type_ids": torch.randint(0, 2, ids.shape),
+        "next_sentence_label": torch.tensor([0, 1, 1, 0, 1, 0]),
+    }
     sums = mlm.pretraining_loss(net, batch)
     mean = sums["labels"] / (labels != -100).sum() + sums["next_sentence_label"] / 6
     assert abs(mean.item() - theirs(**batch).loss.item()) < 1e-5
@@ -171,7 +229,8 @@ def test_pretraining_loss_equals_transformers(tmp_path):
 
 # ---- sentence pairs ----
 
-DOCUMENTS = [[1000 * d + i for i in range(90 + 10 * (d % 3))] for d in range(20)]  # each id tells its document and place
+# each id tells its document and place
+DOCUMENTS = [[1000 * d + i for i in range(90 + 10 * (d % 3))] for d in range(20)]
 CLS, SEP = 30_001, 30_002
 
 
@@ -181,41 +240,69 @@ def pairs(index, function=mlm.sentence_pairs, epoch=0):
 
 def test_sentence_pairs():
     index = torch.arange(20).repeat(60)
-    rows = torch.cat([pairs(index[i : i + 20], epoch=i // 20)["input_ids"] for i in range(0, 1200, 20)])
-    told = torch.cat([pairs(index[i : i + 20], epoch=i // 20)["next_sentence_label"] for i in range(0, 1200, 20)])
+    rows = torch.cat(
+        [
+            pairs(index[i : i + 20], epoch=i // 20)["input_ids"]
+            for i in range(0, 1200, 20)
+        ]
+    )
+    told = torch.cat(
+        [
+            pairs(index[i : i + 20], epoch=i // 20)["next_sentence_label"]
+            for i in range(0, 1200, 20)
+        ]
+    )
     kinds = pairs(index[:1])["token_type_ids"][0]
     assert rows.shape == (1200, 63) and kinds.tolist() == [0] * 32 + [1] * 31
-    assert (rows[:, 0] == CLS).all() and (rows[:, 31] == SEP).all() and (rows[:, 62] == SEP).all()
+    assert (
+        (rows[:, 0] == CLS).all()
+        and (rows[:, 31] == SEP).all()
+        and (rows[:, 62] == SEP).all()
+    )
     first, second = rows[:, 1:31], rows[:, 32:62]
     for half in (first, second):
         assert (half.diff(dim=1) == 1).all()  # each half is one stretch of one document
     assert (first // 1000 == index[:, None]).all()
     follows = second[:, 0] == first[:, -1] + 1
     assert torch.equal(follows, told == 0)
-    assert ((second[:, 0] // 1000 != index) == (told == 1)).all()  # a foreign half is never from the same document
+    # a foreign half is never from the same document
+    assert ((second[:, 0] // 1000 != index) == (told == 1)).all()
     assert abs(told.double().mean() - 0.5) < 4.5 * 0.5 / math.sqrt(1200)
     assert len((second[told == 1][:, 0] // 1000).unique()) == 20
 
 
 def test_sentence_pairs_are_a_function_of_seed_epoch_and_index():
     some = torch.tensor([4, 17, 2])
-    assert torch.equal(pairs(some)["input_ids"], pairs(torch.arange(20))["input_ids"][some])
+    assert torch.equal(
+        pairs(some)["input_ids"], pairs(torch.arange(20))["input_ids"][some]
+    )
     assert not torch.equal(pairs(some, epoch=1)["input_ids"], pairs(some)["input_ids"])
     with pytest.raises(ValueError, match="1 document cannot give a foreign sentence"):
-        mlm.sentence_pairs(DOCUMENTS[:1], torch.tensor([0]), 64, CLS, SEP, seed=0, epoch=0)
+        mlm.sentence_pairs(
+            DOCUMENTS[:1], torch.tensor([0]), 64, CLS, SEP, seed=0, epoch=0
+        )
 
 
 def test_masks_do_not_tell_whether_the_pair_belongs_together(counted):
-    """Masks and pairs are functions of the same (seed, epoch, index): from one stream of numbers, one would betray the other."""
+    """Masks and pairs are functions of the same (seed, epoch, index): from one stream
+    of numbers, one would betray the other.
+    """
     documents, index = [[10 + d % 7] * 70 for d in range(2000)], torch.arange(2000)
 
     def betrayal(function):
         batch = function(documents, index, 64, 2, 3, seed=0, epoch=0)
-        asked = (masks(batch["input_ids"], index=index, share=0.3)[1] != -100).double()
+        asked = (
+            masks(batch["input_ids"], index=index, mask_prob=0.3)[1] != -100
+        ).double()
         label = batch["next_sentence_label"].double()
-        return max(abs(torch.corrcoef(torch.stack([asked[:, place], label]))[0, 1].item()) for place in range(1, 12))
+        return max(
+            abs(torch.corrcoef(torch.stack([asked[:, place], label]))[0, 1].item())
+            for place in range(1, 12)
+        )
+
     assert betrayal(mlm.sentence_pairs) < 4.5 / math.sqrt(2000)
     import inspect
+
     space = dict(vars(mlm))
     exec(inspect.getsource(mlm.sentence_pairs).replace(" + 2**31", ""), space)
     assert betrayal(space["sentence_pairs"]) > 0.3
@@ -224,8 +311,11 @@ def test_masks_do_not_tell_whether_the_pair_belongs_together(counted):
 
 # ---- filling in ----
 
+
 def test_fill_mask():
-    tokenizer = tokenize.train_wordpiece(["the film was good", "the film was bad"] * 3, 60)
+    tokenizer = tokenization.train_wordpiece(
+        ["the film was good", "the film was bad"] * 3, 60
+    )
     good = tokenizer.token_to_id("good")
 
     class Net(torch.nn.Module):
@@ -233,35 +323,66 @@ def test_fill_mask():
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, input_ids, where):
+        def forward(self, input_ids, target_mask):
             assert not self.training
-            logits = F.one_hot(torch.full_like(input_ids, good), tokenizer.get_vocab_size())[where].float() * 3
+            logits = (
+                F.one_hot(torch.full_like(input_ids, good), tokenizer.get_vocab_size())[
+                    target_mask
+                ].float()
+                * 3
+            )
             return types.SimpleNamespace(logits=logits + self.weight)
+
     net = Net().train()
     one, two = mlm.fill_mask(net, tokenizer, "the [MASK] was [MASK]", k=2)
     p = math.exp(3) / (math.exp(3) + tokenizer.get_vocab_size() - 1)
-    assert one[0][0] == two[0][0] == "good" and abs(one[0][1] - p) < 1e-5 and len(one) == 2
+    assert (
+        one[0][0] == two[0][0] == "good" and abs(one[0][1] - p) < 1e-5 and len(one) == 2
+    )
     assert net.training  # left as it was
     with pytest.raises(ValueError, match=r"has no \[MASK\]; write \[MASK\]"):
         mlm.fill_mask(net, tokenizer, "the film was good")
 
 
 def test_a_small_model_learns_to_fill_in():
-    """Eight sentences of three words each, over and over: what is missing is soon known."""
+    """Eight sentences of three words each, over and over: what is missing is soon
+    known.
+    """
     torch.manual_seed(0)
-    net = model.LanguageModel(model.Config(40, width=32, layers=1, heads=2, inner=64, max_tokens=12))
-    rows = torch.arange(12).remainder(3).add(10).repeat(8, 1) + 3 * torch.arange(8)[:, None]
+    net = transformer.LanguageModel(
+        transformer.Config(40, width=32, layers=1, heads=2, ffn_dim=64, max_tokens=12)
+    )
+    rows = (
+        torch.arange(12).remainder(3).add(10).repeat(8, 1)
+        + 3 * torch.arange(8)[:, None]
+    )
     optimizer, losses = torch.optim.AdamW(net.parameters(), lr=1e-2), []
     for step in range(80):
-        ids, labels = mlm.mask_tokens(rows, 40, MASK, SPECIAL, seed=0, epoch=step, index=torch.arange(8), share=0.3)
-        loss = mlm.mlm_loss(net, {"input_ids": ids, "labels": labels}) / (labels != -100).sum()
+        ids, labels = mlm.mask_tokens(
+            rows,
+            40,
+            MASK,
+            SPECIAL,
+            seed=0,
+            epoch=step,
+            index=torch.arange(8),
+            mask_prob=0.3,
+        )
+        loss = (
+            mlm.mlm_loss(net, {"input_ids": ids, "labels": labels})
+            / (labels != -100).sum()
+        )
         loss.backward()
         optimizer.step(), optimizer.zero_grad()
         losses.append(loss.item())
-    assert losses[0] > 3 and sum(losses[-20:]) / 20 < 1  # log 24 = 3.2 nats is what guessing costs
+    # log 24 = 3.2 nats is what guessing costs
+    assert losses[0] > 3 and sum(losses[-20:]) / 20 < 1
 
 
 def test_a_vocabulary_without_special_tokens_can_be_masked_too():
     ids = torch.arange(5, 37).view(2, 16)
-    _, labels = mlm.mask_tokens(ids, 40, 4, [], seed=0, epoch=0, index=torch.arange(2), share=1.0)
-    assert torch.equal(labels, ids)  # with nothing forbidden and a share of 1 every place is asked
+    _, labels = mlm.mask_tokens(
+        ids, 40, 4, [], seed=0, epoch=0, index=torch.arange(2), mask_prob=1.0
+    )
+    # with nothing forbidden and a share of 1 every place is asked
+    assert torch.equal(labels, ids)

@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
-from ftlib import lora, parts
 from torch import nn
+
+from ftlib.deploy import registry
+from ftlib.models import lora
 
 
 def net(seed=0):
@@ -24,13 +26,23 @@ def filled(seed, rank=2, alpha=4):
 
 
 def test_fingerprint_is_of_the_base_alone():
-    one = parts.fingerprint(net())
-    assert len(one) == 64 and one == parts.fingerprint(net()) and one == parts.fingerprint(filled(1)) == parts.fingerprint(filled(2, rank=3))
+    one = registry.fingerprint(net())
+    assert (
+        len(one) == 64
+        and one == registry.fingerprint(net())
+        and one
+        == registry.fingerprint(filled(1))
+        == registry.fingerprint(filled(2, rank=3))
+    )
 
 
 def test_half_precision_file_and_its_copy_are_one_base():
     half = net().half()
-    assert parts.fingerprint(half) == parts.fingerprint(net().half().float()) != parts.fingerprint(net())
+    assert (
+        registry.fingerprint(half)
+        == registry.fingerprint(net().half().float())
+        != registry.fingerprint(net())
+    )
 
 
 def _one_number(model):
@@ -52,36 +64,44 @@ def _merged(model):
 def test_any_change_of_the_base_is_seen(change, counted):
     model = net()
     change(model)
-    assert parts.fingerprint(model) != parts.fingerprint(net())
+    assert registry.fingerprint(model) != registry.fingerprint(net())
     counted("fault")
 
 
 def test_names_and_shapes_count():
     a, b = nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)
     nn.init.ones_(a.weight), nn.init.ones_(b.weight)
-    assert parts.fingerprint(a) != parts.fingerprint(b)
-    assert parts.fingerprint(nn.ModuleDict({"x": a})) != parts.fingerprint(nn.ModuleDict({"y": a}))
+    assert registry.fingerprint(a) != registry.fingerprint(b)
+    assert registry.fingerprint(nn.ModuleDict({"x": a})) != registry.fingerprint(
+        nn.ModuleDict({"y": a})
+    )
 
 
 @pytest.fixture
 def shelf(tmp_path):
-    base = parts.fingerprint(net())
+    base = registry.fingerprint(net())
     for number, name in enumerate(("mood", "topic")):
         lora.save(filled(number), tmp_path / name, base="net")
-        parts.register(tmp_path, name, base, task=name, metric={"accuracy": 0.5 + number / 10})
+        registry.register(
+            tmp_path, name, base, task=name, metric={"accuracy": 0.5 + number / 10}
+        )
     return tmp_path
 
 
 def test_found_parts_load_and_swap(shelf):
     base = net()
-    mark = parts.fingerprint(base)
-    assert list(parts.read(shelf)) == ["mood", "topic"] and parts.read(shelf)["topic"]["metric"] == {"accuracy": 0.6}
+    mark = registry.fingerprint(base)
+    assert list(registry.read(shelf)) == ["mood", "topic"] and registry.read(shelf)[
+        "topic"
+    ]["metric"] == {"accuracy": 0.6}
     x, answers = torch.ones(1, 8), []
     for name in ("mood", "topic", "mood"):
-        lora.load(base, parts.find(shelf, name, mark))
+        lora.load(base, registry.find(shelf, name, mark))
         answers.append(base(x))
-        lora.remove(base)
-    assert torch.equal(answers[0], answers[2]) and not torch.equal(answers[0], answers[1])
+        lora.unload(base)
+    assert torch.equal(answers[0], answers[2]) and not torch.equal(
+        answers[0], answers[1]
+    )
 
 
 def _flip(shelf):
@@ -105,63 +125,77 @@ def _extra(shelf):
 
 
 def _exchange(shelf):
-    (shelf / "mood" / lora.WEIGHTS).write_bytes((shelf / "topic" / lora.WEIGHTS).read_bytes())
+    (shelf / "mood" / lora.WEIGHTS).write_bytes(
+        (shelf / "topic" / lora.WEIGHTS).read_bytes()
+    )
 
 
 @pytest.mark.parametrize("damage", [_flip, _alpha, _remove, _extra, _exchange])
 def test_altered_files_are_refused(shelf, damage, counted):
     damage(shelf)
-    mark = parts.fingerprint(net())
-    with pytest.raises(ValueError, match="of part 'mood' is not the file that was registered"):
-        parts.find(shelf, "mood", mark)
-    assert damage is _exchange or parts.find(shelf, "topic", mark)
+    mark = registry.fingerprint(net())
+    with pytest.raises(
+        ValueError, match="of part 'mood' is not the file that was registered"
+    ):
+        registry.find(shelf, "mood", mark)
+    assert damage is _exchange or registry.find(shelf, "topic", mark)
     counted("fault")
 
 
 def test_wrong_base_and_unknown_name_are_refused_in_one_sentence(shelf, counted):
-    other = parts.fingerprint(net(seed=9))
-    with pytest.raises(ValueError, match="was trained on the base .* load its base") as caught:
-        parts.find(shelf, "mood", other)
+    other = registry.fingerprint(net(seed=9))
+    with pytest.raises(
+        ValueError, match="was trained on the base .* load its base"
+    ) as caught:
+        registry.find(shelf, "mood", other)
     assert "\n" not in str(caught.value) and other[:12] in str(caught.value)
     with pytest.raises(KeyError, match="no part 'mod'.*mood, topic"):
-        parts.find(shelf, "mod", other)
+        registry.find(shelf, "mod", other)
     counted("fault", 2)
 
 
 @pytest.mark.parametrize("name", ["../mood", "a/b", "", ".hidden", "a b"])
 def test_names_stay_in_the_folder(shelf, name, counted):
     with pytest.raises(ValueError, match="rename"):
-        parts.register(shelf, name, "0" * 64, "mood", {})
+        registry.register(shelf, name, "0" * 64, "mood", {})
     counted("fault")
 
 
 def test_a_part_without_files_is_refused(shelf):
     with pytest.raises(FileNotFoundError, match="0 files"):
-        parts.register(shelf, "empty", "0" * 64, "mood", {})
-    assert "empty" not in json.loads((shelf / parts.REGISTER).read_text())["parts"]
+        registry.register(shelf, "empty", "0" * 64, "mood", {})
+    assert "empty" not in json.loads((shelf / registry.REGISTER).read_text())["parts"]
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.25, 0.75), (2.0, -1.0)])
 def test_combined_product_is_the_sum_of_products(weights):
     a, b = filled(1, rank=2, alpha=4), filled(2, rank=3, alpha=6)
-    state = parts.combine([lora.state(a), lora.state(b)], [2 * w for w in weights])
+    state = lora.combine(
+        [lora.adapter_state_dict(a), lora.adapter_state_dict(b)],
+        [2 * w for w in weights],
+    )
     both = net()
     lora.add(both, ["0", "3"], rank=5, alpha=5)
     lora.load_state(both, state)
     for layer in (0, 3):
-        wanted = weights[0] * a[layer].product() + weights[1] * b[layer].product()
-        assert (both[layer].product() - wanted).abs().max() < 1e-5
+        wanted = (
+            weights[0] * a[layer].delta_weight() + weights[1] * b[layer].delta_weight()
+        )
+        assert (both[layer].delta_weight() - wanted).abs().max() < 1e-5
 
 
 def test_combine_refuses_what_does_not_fit():
-    a, b = lora.state(filled(1)), lora.state(filled(2))
+    a, b = lora.adapter_state_dict(filled(1)), lora.adapter_state_dict(filled(2))
     with pytest.raises(ValueError, match="1 parts and 2 weights"):
-        parts.combine([a], [1, 1])
+        lora.combine([a], [1, 1])
     b.pop("3.lora_B.weight")
     with pytest.raises(ValueError, match="3.lora_B.weight is not in all parts"):
-        parts.combine([a, b], [1, 1])
+        lora.combine([a, b], [1, 1])
 
 
 def test_gap_is_zero_for_equal_parts_and_large_for_strangers():
-    a, b = lora.state(filled(1)), lora.state(filled(2))
-    assert max(parts.gap([a, a]).values()) < 1e-6 and min(parts.gap([a, b]).values()) > 0.3
+    a, b = lora.adapter_state_dict(filled(1)), lora.adapter_state_dict(filled(2))
+    assert (
+        max(lora.factor_average_error([a, a]).values()) < 1e-6
+        and min(lora.factor_average_error([a, b]).values()) > 0.3
+    )

@@ -1,8 +1,11 @@
-"""Positions against transformers: waves, rotations in both pairings, places of padded rows, longer tables."""
+"""Positions against transformers: waves, rotations in both pairings, places of padded
+rows, longer tables.
+"""
+
 import pytest
 import torch
 
-from ftlib import positions
+from ftlib.models import positions
 
 
 def drawn(*shape, seed=0):
@@ -18,7 +21,10 @@ def test_waves_are_those_of_transformers():
 
     theirs = create_sinusoidal_positions(300, 64)  # all sines, then all cosines
     ours = positions.sinusoidal(300, 64)
-    assert far(ours[:, 0::2], theirs[:, :32]) < 1e-4 and far(ours[:, 1::2], theirs[:, 32:]) < 1e-4
+    assert (
+        far(ours[:, 0::2], theirs[:, :32]) < 1e-4
+        and far(ours[:, 1::2], theirs[:, 32:]) < 1e-4
+    )
 
 
 def test_products_of_waves_depend_on_the_distance():
@@ -43,18 +49,24 @@ def test_rotation_equals_llama(places, theta):
 
     q, k = drawn(2, 4, 50, 32), drawn(2, 4, 50, 32, seed=1)
     ids = torch.arange(50).expand(2, 50)
-    ids = ids + 100 if places == "shifted" else (ids - torch.tensor([[0], [7]])).clamp(min=0) if places else ids
+    ids = (
+        ids + 100
+        if places == "shifted"
+        else (ids - torch.tensor([[0], [7]])).clamp(min=0)
+        if places
+        else ids
+    )
     expected = apply_rotary_pos_emb(q, k, *llama(theta)(q, ids))
     tables = positions.rotary_tables(200, 32, base=theta)
     given = None if places is None else ids[:, None]  # (B, 1, T)
     for x, theirs in zip((q, k), expected):
-        assert far(positions.rotate(x, *tables, positions=given), theirs) < 1e-4
+        assert far(positions.apply_rotary(x, *tables, positions=given), theirs) < 1e-4
 
 
 def test_scores_depend_on_the_distance_and_lengths_stay():
     q, k = drawn(32), drawn(32, seed=1)
     cos, sin = positions.rotary_tables(300, 32)
-    a, b = (positions.rotate(x.expand(300, 32), cos, sin) for x in (q, k))
+    a, b = (positions.apply_rotary(x.expand(300, 32), cos, sin) for x in (q, k))
     assert all((a @ b.T).diagonal(d).std() < 1e-4 for d in (-100, -1, 0, 3, 250))
     assert far(a.norm(dim=-1), q.norm().expand(300)) < 1e-4
 
@@ -72,37 +84,72 @@ def test_neighbours_to_halves_gives_the_scores_of_gptj(bias):
 
     B, T, D, H = 2, 20, 24, 3
     x, K = drawn(B, T, D), D // H
-    W, b = [drawn(D, D, seed=s) / 5 for s in (1, 2)], [drawn(D, seed=s) if bias else torch.zeros(D) for s in (3, 4)]
+    W, b = (
+        [drawn(D, D, seed=s) / 5 for s in (1, 2)],
+        [drawn(D, seed=s) if bias else torch.zeros(D) for s in (3, 4)],
+    )
     table = create_sinusoidal_positions(T, K)
     sin, cos = table[None, :, : K // 2], table[None, :, K // 2 :]
-    apart = [theirs((x @ w.T + c).view(B, T, H, K), sin, cos).transpose(1, 2) for w, c in zip(W, b)]
-    turned = [(x @ positions.neighbours_to_halves(w, H).T + positions.neighbours_to_halves(c, H)).view(B, T, H, K).transpose(1, 2)
-              for w, c in zip(W, b)]
-    q, k = (positions.rotate(y, *positions.rotary_tables(T, K)) for y in turned)
+    apart = [
+        theirs((x @ w.T + c).view(B, T, H, K), sin, cos).transpose(1, 2)
+        for w, c in zip(W, b)
+    ]
+    turned = [
+        (
+            x @ positions.interleaved_to_half(w, H).T
+            + positions.interleaved_to_half(c, H)
+        )
+        .view(B, T, H, K)
+        .transpose(1, 2)
+        for w, c in zip(W, b)
+    ]
+    q, k = (positions.apply_rotary(y, *positions.rotary_tables(T, K)) for y in turned)
     assert far(q @ k.transpose(-1, -2), apart[0] @ apart[1].transpose(-1, -2)) < 1e-4
     as_it_is = [(x @ w.T + c).view(B, T, H, K).transpose(1, 2) for w, c in zip(W, b)]
-    q, k = (positions.rotate(y, *positions.rotary_tables(T, K)) for y in as_it_is)
-    assert far(q @ k.transpose(-1, -2), apart[0] @ apart[1].transpose(-1, -2)) > 0.1  # the planted fault: not reordered
+    q, k = (positions.apply_rotary(y, *positions.rotary_tables(T, K)) for y in as_it_is)
+    # the planted fault: not reordered
+    assert far(q @ k.transpose(-1, -2), apart[0] @ apart[1].transpose(-1, -2)) > 0.1
 
 
 def test_padding_on_either_side_gives_the_same_rotated_scores():
-    ids = positions.position_ids(torch.tensor([[0, 0, 0, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]))
+    ids = positions.position_ids(
+        torch.tensor([[0, 0, 0, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    )
     assert ids.tolist() == [[0, 0, 0, 0, 1], [0, 1, 0, 0, 0], [0] * 5]
 
 
 def test_stretch_keeps_the_rows_it_passes_and_refuses_to_shrink():
     table = drawn(9, 4)
-    assert far(positions.stretch(table, 17)[::2], table) < 1e-6 and far(positions.stretch(table, 9), table) < 1e-6
-    assert positions.stretch(table.half(), 20).dtype == torch.float16
+    assert (
+        far(positions.interpolate_positions(table, 17)[::2], table) < 1e-6
+        and far(positions.interpolate_positions(table, 9), table) < 1e-6
+    )
+    assert positions.interpolate_positions(table.half(), 20).dtype == torch.float16
     with pytest.raises(ValueError, match="9 rows, more than the 5"):
-        positions.stretch(table, 5)
+        positions.interpolate_positions(table, 5)
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: positions.sinusoidal(5, 7), "width 7 is odd"),
-    (lambda: positions.rotary_tables(5, 7), "head width 7 is odd"),
-    (lambda: positions.rotate(drawn(2, 6, 8), *positions.rotary_tables(5, 8)), "reaches place 6, the tables have 5 rows"),
-    (lambda: positions.rotate(drawn(1, 1, 8), *positions.rotary_tables(5, 8), positions=torch.tensor([9])), "place 10")])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: positions.sinusoidal(5, 7), "width 7 is odd"),
+        (lambda: positions.rotary_tables(5, 7), "head width 7 is odd"),
+        (
+            lambda: positions.apply_rotary(
+                drawn(2, 6, 8), *positions.rotary_tables(5, 8)
+            ),
+            "reaches place 6, the tables have 5 rows",
+        ),
+        (
+            lambda: positions.apply_rotary(
+                drawn(1, 1, 8),
+                *positions.rotary_tables(5, 8),
+                positions=torch.tensor([9]),
+            ),
+            "place 10",
+        ),
+    ],
+)
 def test_errors_name_value_and_remedy(call, words):
     with pytest.raises(ValueError, match=words):
         call()

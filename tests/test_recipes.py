@@ -1,4 +1,7 @@
-"""The recipes as programs: alone, under torchrun and accelerate, interrupted and started again. About two minutes on a busy machine."""
+"""The recipes as programs: alone, under torchrun and accelerate, interrupted and
+started again. About two minutes on a busy machine.
+"""
+
 import argparse
 import contextlib
 import importlib.util
@@ -17,22 +20,50 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ftlib import classify, data, launch, model, streaming, tokenize
+from ftlib.course import sources
+from ftlib.data import streaming, tokenization
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import classify
+from ftlib.training import distributed
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PRETRAIN, FINETUNE, DEMO = (ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm"))
-TINY = ("--data rotten_tomatoes --steps 24 --stages 16:7 32:13 64:4 --length 32 --batch 8 --vocab 400 --width 16 --layers 1 --heads 2 --warmup 2 --lr 1e-2").split()
+PRETRAIN, FINETUNE, DEMO = (
+    ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm")
+)
+TINY = (
+    "--data rotten_tomatoes --steps 24 --stages 16:7 32:13 64:4 --length 32 "
+    "--batch 8 --vocab 400 --width 16 --layers 1 --heads 2 --warmup 2 --lr 1e-2"
+).split()
 
 
 def variables(**more):
     """The environment without what another launcher may have left there."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return {**kept, "OMP_NUM_THREADS": "1", "FTLIB_DEVICE": "cpu", "FTLIB_BF16": "0", "GLOO_SOCKET_IFNAME": "lo", "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **more}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    }
+    return {
+        **kept,
+        "OMP_NUM_THREADS": "1",
+        "FTLIB_DEVICE": "cpu",
+        "FTLIB_BF16": "0",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        **more,
+    }
 
 
 def run(*command, timeout=240):
-    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=timeout, env=variables(), cwd=ROOT)
+    ended = subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=variables(),
+        cwd=ROOT,
+    )
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
 
@@ -45,8 +76,14 @@ def module(path):
 
 
 def torchrun(processes=2):
-    return [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1",
-            f"--master_port={31500 + os.getpid() % 2000}"]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc_per_node={processes}",
+        "--master_addr=127.0.0.1",
+        f"--master_port={31500 + os.getpid() % 2000}",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -69,44 +106,107 @@ def distance(a, b):
 
 def test_pretraining_writes_a_folder_that_transformers_opens(pretrained):
     from transformers import AutoModelForMaskedLM, AutoTokenizer
-    tokenizer, net = AutoTokenizer.from_pretrained(pretrained), AutoModelForMaskedLM.from_pretrained(pretrained).eval()
+
+    tokenizer, net = (
+        AutoTokenizer.from_pretrained(pretrained),
+        AutoModelForMaskedLM.from_pretrained(pretrained).eval(),
+    )
     batch = tokenizer("a good [MASK] about a man", return_tensors="pt")
     with torch.no_grad():
         theirs = net(batch["input_ids"]).logits
-        ours = model.load(pretrained).eval()(batch["input_ids"]).logits
+        ours = (
+            transformer.from_state(*hf_format.load(pretrained))
+            .eval()(batch["input_ids"])
+            .logits
+        )
     assert (theirs - ours).abs().max() < 1e-4
     run = record(pretrained)
-    assert run["steps"] == 24 and run["processes"] == 1 and run["tokens"] == 24 * 8 * 32 and run["precision"] == "torch.float32"
-    (number, loss, held_out), = run["curve"]
-    assert number == 24 and held_out < run["unigram"] + 0.5  # 24 steps: it knows the frequent pieces by now, and no more
-    assert "lanes" not in run and "tanh" not in run["config"]  # what a checkpoint from before the streams remembers, and no more
-    assert len(run["commit"]) in (0, 40) and str(ROOT) not in json.dumps({k: v for k, v in run.items() if k not in ("command", "options")})
+    assert (
+        run["steps"] == 24
+        and run["processes"] == 1
+        and run["tokens"] == 24 * 8 * 32
+        and run["precision"] == "torch.float32"
+    )
+    ((number, loss, held_out),) = run["curve"]
+    # 24 steps: it knows the frequent pieces by now, and no more
+    assert number == 24 and held_out < run["unigram"] + 0.5
+    # what a checkpoint from before the streams remembers, and no more
+    assert "lanes" not in run and "tanh" not in run["config"]
+    assert len(run["commit"]) in (0, 40) and str(ROOT) not in json.dumps(
+        {k: v for k, v in run.items() if k not in ("command", "options")}
+    )
 
 
 def test_two_processes_train_the_same_model(pretrained, tmp_path):
     run(*torchrun(), PRETRAIN, *TINY, "--out", tmp_path)
     ours, theirs = record(tmp_path), record(pretrained)
     assert ours["processes"] == 2 and ours["vocabulary"] == theirs["vocabulary"]
-    assert abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3 and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
-    assert distance(tmp_path, pretrained) < 5e-3  # float32 sums in another order, through 24 steps of AdamW
+    assert (
+        abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3
+        and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
+    )
+    # float32 sums in another order, through 24 steps of AdamW
+    assert distance(tmp_path, pretrained) < 5e-3
 
 
 def test_accelerate_starts_the_same_file(pretrained, tmp_path):
     pytest.importorskip("accelerate")
-    run(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
-        "--dynamo_backend", "no", PRETRAIN, *TINY, "--out", tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "1",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        PRETRAIN,
+        *TINY,
+        "--out",
+        tmp_path,
+    )
     assert distance(tmp_path, pretrained) == 0.0
 
 
-def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_path, counted):
-    """Ctrl-C after a few steps, the same line again: the bytes of the uninterrupted run. A third start changes nothing."""
-    line = [sys.executable, str(PRETRAIN), *TINY, "--out", str(tmp_path), "--minutes_between_saves", "0"]
+def test_interrupted_and_started_again_gives_the_same_weights(
+    pretrained, tmp_path, counted
+):
+    """Ctrl-C after a few steps, the same line again: the bytes of the uninterrupted
+    run. A third start changes nothing.
+    """
+    line = [
+        sys.executable,
+        str(PRETRAIN),
+        *TINY,
+        "--out",
+        str(tmp_path),
+        "--minutes_between_saves",
+        "0",
+    ]
     # a program started in the background ignores Ctrl-C, and its children inherit that
-    listen = (lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None
-    process = subprocess.Popen(line, env=variables(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=listen)
+    listen = (
+        (lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        if os.name == "posix"
+        else None
+    )
+    process = subprocess.Popen(
+        line,
+        env=variables(),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen,
+    )
     deadline = time.time() + 120
-    while not list((tmp_path / "state").glob("step-[3-9].safetensors")) and time.time() < deadline:
+    while (
+        not list((tmp_path / "state").glob("step-[3-9].safetensors"))
+        and time.time() < deadline
+    ):
         assert process.poll() is None, process.stderr.read()[-2000:]
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
@@ -118,7 +218,14 @@ def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_pa
     assert record(tmp_path)["curve"] == record(pretrained)["curve"]
     # controls: the files show a wrong run, and another job is not continued
     before = (tmp_path / "model.safetensors").read_bytes()
-    other = subprocess.run([*line, "--seed", "1"], env=variables(), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    other = subprocess.run(
+        [*line, "--seed", "1"],
+        env=variables(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert other.returncode != 0 and "seed" in other.stderr
     assert (tmp_path / "model.safetensors").read_bytes() == before
     run(*line)  # over already: nothing is left to do
@@ -128,15 +235,44 @@ def test_interrupted_and_started_again_gives_the_same_weights(pretrained, tmp_pa
 
 @pytest.mark.parametrize("first", [0, 3, 7, 12, 20, 23])
 def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
-    recipe, place = module(PRETRAIN), launch.Place(torch.device("cpu"), 0, 1, None)
-    options = vars(recipe_arguments(recipe, "--stages", "16:7", "32:13", "64:4", "--steps", "24", "--length", "32", "--batch", "8", "--accumulate", "2"))
+    recipe, place = (
+        module(PRETRAIN),
+        distributed.DistributedContext(torch.device("cpu"), 0, 1, None),
+    )
+    options = vars(
+        recipe_arguments(
+            recipe,
+            "--stages",
+            "16:7",
+            "32:13",
+            "64:4",
+            "--steps",
+            "24",
+            "--length",
+            "32",
+            "--batch",
+            "8",
+            "--accumulate",
+            "2",
+        )
+    )
     a, rows = argparse.Namespace(**options), torch.arange(5, 5 + 40 * 64).view(40, 64)
-    tokenizer = tokenize.train_wordpiece(["one film and another film " + " ".join("abcdefghijklmnop")] * 9, 60)
-    whole = list(recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), 0, tokenizer, a, place))
+    tokenizer = tokenization.train_wordpiece(
+        ["one film and another film " + " ".join("abcdefghijklmnop")] * 9, 60
+    )
+    whole = list(
+        recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), 0, tokenizer, a, place)
+    )
     shapes = [tuple(b["input_ids"].shape) for b in whole]
     assert shapes == [(8, 16)] * 14 + [(4, 32)] * 26 + [(2, 64)] * 8
-    rest = list(recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), first, tokenizer, a, place))
-    assert len(rest) == 48 - 2 * first and all(torch.equal(x["labels"], y["labels"]) for x, y in zip(whole[2 * first :], rest))
+    rest = list(
+        recipe.batches_from(
+            rows % 20 + 5, recipe.stages_of(a), first, tokenizer, a, place
+        )
+    )
+    assert len(rest) == 48 - 2 * first and all(
+        torch.equal(x["labels"], y["labels"]) for x, y in zip(whole[2 * first :], rest)
+    )
 
 
 def recipe_arguments(recipe, *words):
@@ -150,27 +286,63 @@ def recipe_arguments(recipe, *words):
 
 def test_stages_that_do_not_fit_are_refused():
     recipe = module(PRETRAIN)
-    for words, message in ((["--stages", "16:7", "--steps", "8"], "7 steps and --steps is 8"), (["--stages", "48:1", "64:1", "--steps", "2"], "must divide 64")):
+    for words, message in (
+        (["--stages", "16:7", "--steps", "8"], "7 steps and --steps is 8"),
+        (["--stages", "48:1", "64:1", "--steps", "2"], "must divide 64"),
+    ):
         with pytest.raises(ValueError, match=message):
             recipe.stages_of(recipe_arguments(recipe, *words))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    ended = subprocess.run([sys.executable, str(PRETRAIN), *TINY, "--accumulate", "3", "--out", str(tmp_path)], env=variables(), cwd=ROOT,
-                           capture_output=True, text=True, timeout=120)
-    assert ended.returncode != 0 and "--batch gives steps of 16 rows, not a multiple of 3 micro-batches x 1 processes" in ended.stderr
+    ended = subprocess.run(
+        [
+            sys.executable,
+            str(PRETRAIN),
+            *TINY,
+            "--accumulate",
+            "3",
+            "--out",
+            str(tmp_path),
+        ],
+        env=variables(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (
+        ended.returncode != 0
+        and "--batch gives steps of 16 rows, not a multiple of 3 micro-batches x 1 "
+        "processes"
+        in ended.stderr
+    )
 
 
 # ---- more text than memory, more machines than one ----
 
+
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory):
-    """(line, folder of an uninterrupted run of one process over two files, its checkpoint of step 10)."""
-    texts = data.load("rotten_tomatoes")["train"]["text"][::2]
+    """(line, folder of an uninterrupted run of one process over two files, its
+    checkpoint of step 10).
+    """
+    texts = sources.load("rotten_tomatoes")["train"]["text"][::2]
     half, here = len(texts) // 2, tmp_path_factory.mktemp("streamed")
     (here / "a.txt").write_text("\n".join(texts[:half]), encoding="utf-8")
-    (here / "b.jsonl").write_text("".join(json.dumps({"body": t}) + "\n" for t in texts[half:]), encoding="utf-8")
-    line = [*TINY[2:], "--text", f"{here}/a.txt", f"{here}/b.jsonl", "--field", "body", "--lanes", "4"]
+    (here / "b.jsonl").write_text(
+        "".join(json.dumps({"body": t}) + "\n" for t in texts[half:]), encoding="utf-8"
+    )
+    line = [
+        *TINY[2:],
+        "--text",
+        f"{here}/a.txt",
+        f"{here}/b.jsonl",
+        "--field",
+        "body",
+        "--lanes",
+        "4",
+    ]
     recipe = module(PRETRAIN)
     save = recipe.checkpoint.save_numbered
 
@@ -178,11 +350,21 @@ def streamed(tmp_path_factory):
         path = save(folder, *arguments, step=step, **more)
         if step == 10:
             shutil.copy(path, here)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe.checkpoint, "save_numbered", copying)
         for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0")):
             patch.setenv(name, value)
-        recipe.main(recipe_arguments(recipe, *line, "--minutes_between_saves", "0", "--out", str(here / "whole")))
+        recipe.main(
+            recipe_arguments(
+                recipe,
+                *line,
+                "--minutes_between_saves",
+                "0",
+                "--out",
+                str(here / "whole"),
+            )
+        )
     return line, here / "whole", here / "step-10.safetensors"
 
 
@@ -196,42 +378,90 @@ def begun(folder, file):
 def test_a_stream_learns_from_the_files(streamed):
     line, folder, file = streamed
     run, kept = record(folder), json.loads((folder / "run.json").read_text())["data"]
-    assert [name for name, _ in kept["files"]] == ["a.txt", "b.jsonl"] and run["lanes"] == 4 and "position" not in run
-    (number, loss, held_out), = run["curve"]
+    assert (
+        [name for name, _ in kept["files"]] == ["a.txt", "b.jsonl"]
+        and run["lanes"] == 4
+        and "position" not in run
+    )
+    ((number, loss, held_out),) = run["curve"]
     assert number == 24 and held_out < run["unigram"] + 0.5
-    assert tokenize.load(folder).get_vocab_size() == 400
+    assert tokenization.load(folder).get_vocab_size() == 400
     with safe_open(file, "pt") as opened:
         position = json.loads(opened.metadata()["checkpoint"])["meta"]["position"]
-    assert position["taken"] == 10 and len(position["lanes"]) == 4  # a step takes four of the longest rows, one of each lane
+    # a step takes four of the longest rows, one of each lane
+    assert position["taken"] == 10 and len(position["lanes"]) == 4
 
 
 def test_two_machines_go_on_with_shares_where_one_process_was(streamed, tmp_path):
-    """Two rendezvous groups of one process each on loopback, FSDP2, from the checkpoint of step 10: the losses of one process."""
+    """Two rendezvous groups of one process each on loopback, FSDP2, from the checkpoint
+    of step 10: the losses of one process.
+    """
     line, folder, file = streamed
     part, port = begun(tmp_path, file), 33500 + os.getpid() % 2000
-    words = re.search("torchrun (--nnodes=2 --nproc_per_node=8 .*HOST.*) ", module(PRETRAIN).__doc__)[1]  # the documented line
-    words = words.replace("node=8", "node=1").replace("HOST:29500", f"127.0.0.1:{port}").split()
-    nodes = [subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *words, str(PRETRAIN), "--shard", *line, "--out", str(part)],
-                              env=variables(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    line_of_the_documentation = re.sub(r"\\\n\s*", "", module(PRETRAIN).__doc__)
+    found = re.search(
+        "torchrun (--nnodes=2 --nproc_per_node=8 .*HOST.*)recipes/",
+        line_of_the_documentation,
+    )
+    words = found[1]
+    words = (
+        words.replace("node=8", "node=1")
+        .replace("HOST:29500", f"127.0.0.1:{port}")
+        .split()
+    )
+    nodes = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                *words,
+                str(PRETRAIN),
+                "--shard",
+                *line,
+                "--out",
+                str(part),
+            ],
+            env=variables(),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
     for said, error in [node.communicate(timeout=240) for node in nodes]:
         assert "Error" not in error, error[-3000:]
     assert [node.returncode for node in nodes] == [0, 0]
     ours, theirs = record(part), record(folder)
-    assert ours["processes"] == 2 and ours["options"]["shard"] and ours["data"] == theirs["data"]
-    assert abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3 and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
-    assert distance(part, folder) < 5e-3  # float32 sums in another order, through 14 steps of AdamW
+    assert (
+        ours["processes"] == 2
+        and ours["options"]["shard"]
+        and ours["data"] == theirs["data"]
+    )
+    assert (
+        abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3
+        and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
+    )
+    # float32 sums in another order, through 14 steps of AdamW
+    assert distance(part, folder) < 5e-3
 
 
-def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch, counted):
-    """The planted fault: the checkpoint's position is forgotten, so the run reads the beginning again."""
+def test_another_place_in_the_stream_is_noticed(
+    streamed, tmp_path, monkeypatch, counted
+):
+    """The planted fault: the checkpoint's position is forgotten, so the run reads the
+    beginning again.
+    """
     line, folder, file = streamed
     recipe = module(PRETRAIN)
 
-    class Forgetful(streaming.Stream):
+    class Forgetful(streaming.TextStream):
         def __init__(self, *arguments, position, **more):
             super().__init__(*arguments, position=None, **more)
+
     begun(tmp_path, file)
-    monkeypatch.setattr(recipe.streaming, "Stream", Forgetful)
+    monkeypatch.setattr(recipe.streaming, "TextStream", Forgetful)
     for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0")):
         monkeypatch.setenv(name, value)
     recipe.main(recipe_arguments(recipe, *line, "--out", str(tmp_path)))
@@ -241,24 +471,56 @@ def test_another_place_in_the_stream_is_noticed(streamed, tmp_path, monkeypatch,
 
 def test_test_batches_are_dealt_out_in_equal_numbers():
     """Three processes, seven batches: three each, and what fills up asks nothing."""
-    tests = [{"input_ids": torch.tensor([[i]]), "labels": torch.tensor([[i]])} for i in range(7)]
-    shares = [module(PRETRAIN).dealt(tests, launch.Place(torch.device("cpu"), rank, 3, None)) for rank in range(3)]
+    tests = [
+        {"input_ids": torch.tensor([[i]]), "labels": torch.tensor([[i]])}
+        for i in range(7)
+    ]
+    shares = [
+        module(PRETRAIN).dealt(
+            tests, distributed.DistributedContext(torch.device("cpu"), rank, 3, None)
+        )
+        for rank in range(3)
+    ]
     assert [len(share) for share in shares] == [3, 3, 3]
-    assert sorted(int(b["labels"]) for share in shares for b in share) == [-100, -100, *range(7)]
+    assert sorted(int(b["labels"]) for share in shares for b in share) == [
+        -100,
+        -100,
+        *range(7),
+    ]
 
 
 def test_a_machine_that_sees_another_folder_is_told(two_processes, counted):
-    """Process 1 found no checkpoint where process 0 found step 5, or made another vocabulary of other files."""
+    """Process 1 found no checkpoint where process 0 found step 5, or made another
+    vocabulary of other files.
+    """
     recipe, a = module(PRETRAIN), argparse.Namespace(out="runs/here")
 
     def work(rank):
-        place, ours = launch.Place(torch.device("cpu"), rank, 2, None), "0123456789abcdef"
+        place, ours = (
+            distributed.DistributedContext(torch.device("cpu"), rank, 2, None),
+            "0123456789abcdef",
+        )
         recipe.same_for_all(5, ours, place, a)
-        for step, vocabulary, words in ((5 - 5 * rank, ours, "found step 0 in runs/here and process 0 step 5, with the same"),
-                                        (5, ours if rank == 0 else "f" * 16, "process 0 step 5, with another vocabulary")):
-            with pytest.raises(ValueError, match=words) if rank == 1 else contextlib.nullcontext():
+        for step, vocabulary, words in (
+            (
+                5 - 5 * rank,
+                ours,
+                "found step 0 in runs/here and process 0 step 5, with the same",
+            ),
+            (
+                5,
+                ours if rank == 0 else "f" * 16,
+                "process 0 step 5, with another vocabulary",
+            ),
+        ):
+            with (
+                pytest.raises(ValueError, match=words)
+                if rank == 1
+                else contextlib.nullcontext()
+            ):
                 recipe.same_for_all(step, vocabulary, place, a)
         return True
+
     assert two_processes(work) == [0, 0]
     counted("fault", 2)
 
@@ -269,32 +531,79 @@ def test_a_data_set_is_streamed_by_the_recipe(streamed, tmp_path, monkeypatch):
     line, folder, _ = streamed
     (tmp_path / "hub").mkdir()
     shutil.copy(folder.parent / "b.jsonl", tmp_path / "hub" / "train.jsonl")
-    recipe, words = module(PRETRAIN), [*line[: line.index("--text")], *line[line.index("--field") :]]
-    for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0"), ("HF_HUB_OFFLINE", "1")):
+    recipe, words = (
+        module(PRETRAIN),
+        [*line[: line.index("--text")], *line[line.index("--field") :]],
+    )
+    for name, value in (
+        ("FTLIB_DEVICE", "cpu"),
+        ("FTLIB_BF16", "0"),
+        ("HF_HUB_OFFLINE", "1"),
+    ):
         monkeypatch.setenv(name, value)
-    recipe.main(recipe_arguments(recipe, *words, "--hub", str(tmp_path / "hub"), "--out", str(tmp_path / "run")))
+    recipe.main(
+        recipe_arguments(
+            recipe,
+            *words,
+            "--hub",
+            str(tmp_path / "hub"),
+            "--out",
+            str(tmp_path / "run"),
+        )
+    )
     run = record(tmp_path / "run")
-    assert run["data"] == {"files": 1, "shares of a file": 4} and run["curve"][-1][2] < run["unigram"] + 0.5
+    assert (
+        run["data"] == {"files": 1, "shares of a file": 4}
+        and run["curve"][-1][2] < run["unigram"] + 0.5
+    )
 
 
 # ---- fine-tuning ----
 
-TEXTS = ["good film", "a good good film", "bad", "a bad film indeed", "good", "so very bad", "good story"]
+TEXTS = [
+    "good film",
+    "a good good film",
+    "bad",
+    "a bad film indeed",
+    "good",
+    "so very bad",
+    "good story",
+]
 LABELS = [1, 1, 0, 0, 1, 0, 1]
 
 
-def tuned(place=launch.Place(torch.device("cpu"), 0, 1, None), **more):
+def tuned(
+    place=distributed.DistributedContext(torch.device("cpu"), 0, 1, None), **more
+):
     finetune = module(FINETUNE)
-    tokenizer = tokenize.train_wordpiece(TEXTS * 3, 60)
+    tokenizer = tokenization.train_wordpiece(TEXTS * 3, 60)
     torch.manual_seed(0)
-    encoder = model.Transformer(model.Config(tokenizer.get_vocab_size(), width=16, layers=1, heads=2, inner=32, max_tokens=12))
-    net, steps = finetune.finetune(encoder, tokenizer, TEXTS, LABELS, tokens=12, place=place, **{"epochs": 12, "size": 3, "lr": 1e-2, **more})
+    encoder = transformer.Transformer(
+        transformer.Config(
+            tokenizer.get_vocab_size(),
+            width=16,
+            layers=1,
+            heads=2,
+            ffn_dim=32,
+            max_tokens=12,
+        )
+    )
+    net, steps = finetune.finetune(
+        encoder,
+        tokenizer,
+        TEXTS,
+        LABELS,
+        tokens=12,
+        place=place,
+        **{"epochs": 12, "size": 3, "lr": 1e-2, **more},
+    )
     return finetune, tokenizer, net, steps
 
 
 def test_finetuning_learns_and_scores():
     finetune, tokenizer, net, steps = tuned()
-    assert len(steps) == 12 * 3 and [s.targets for s in steps[:3]].count(1) == 1  # 7 texts: batches of 3, 3 and 1
+    # 7 texts: batches of 3, 3 and 1
+    assert len(steps) == 12 * 3 and [s.targets for s in steps[:3]].count(1) == 1
     logits, right = finetune.score(net, tokenizer, TEXTS, LABELS, 12)
     assert right.tolist() == [1.0] * 7 and logits.shape == (7, 2)
     assert len(tuned(epochs=1, min_steps=10)[3]) >= 10  # few labels: more epochs
@@ -303,37 +612,76 @@ def test_finetuning_learns_and_scores():
 
 
 def test_long_texts_keep_both_ends():
-    tokenizer = tokenize.train_wordpiece(["a b c d e f g h i j k l m n o p"] * 3, 60)
+    tokenizer = tokenization.train_wordpiece(
+        ["a b c d e f g h i j k l m n o p"] * 3, 60
+    )
     words = "a b c d e f g h i j k l"
-    front, ends = (module(FINETUNE).rows_of(tokenizer, [words, "a b"], 8, head) for head in (None, 3))
+    front, ends = (
+        module(FINETUNE).rows_of(tokenizer, [words, "a b"], 8, head)
+        for head in (None, 3)
+    )
     pieces = [[tokenizer.id_to_token(i) for i in row] for row in (front[0], ends[0])]
     assert pieces == [["[CLS]", *"abcdef", "[SEP]"], ["[CLS]", *"abijkl", "[SEP]"]]
     assert front[1] == ends[1] and len(ends[1]) == 4  # a short text is left alone
 
 
 def test_more_processes_than_rows_count_each_row_once(monkeypatch, counted):
-    """A batch of one row and two processes: the second one reads a row, asks nothing, and takes part in the exchange."""
+    """A batch of one row and two processes: the second one reads a row, asks nothing,
+    and takes part in the exchange.
+    """
     finetune = module(FINETUNE)
     seen = []
 
     def steps(net, batches, *_, **__):
         seen.append([(b["index"].tolist(), b["labels"].tolist()) for b in batches])
         return []
+
     monkeypatch.setattr(finetune.train, "steps", steps)
-    monkeypatch.setattr(finetune.launch, "wrap", lambda net, place: net)
-    tokenizer = tokenize.train_wordpiece(TEXTS * 3, 60)
+    monkeypatch.setattr(finetune.distributed, "wrap", lambda net, place: net)
+    tokenizer = tokenization.train_wordpiece(TEXTS * 3, 60)
     for rank in range(4):
-        encoder = model.Transformer(model.Config(60, width=16, layers=1, heads=2, inner=32, max_tokens=12))
-        finetune.finetune(encoder, tokenizer, TEXTS, LABELS, tokens=12, epochs=1, size=3, place=launch.Place(torch.device("cpu"), rank, 4, None))
-    assert len({len(batches) for batches in seen}) == 1  # all take the same number of steps
+        encoder = transformer.Transformer(
+            transformer.Config(
+                60, width=16, layers=1, heads=2, ffn_dim=32, max_tokens=12
+            )
+        )
+        finetune.finetune(
+            encoder,
+            tokenizer,
+            TEXTS,
+            LABELS,
+            tokens=12,
+            epochs=1,
+            size=3,
+            place=distributed.DistributedContext(torch.device("cpu"), rank, 4, None),
+        )
+    # all take the same number of steps
+    assert len({len(batches) for batches in seen}) == 1
     assert all(len(rows) > 0 for batches in seen for rows, _ in batches)
-    asked = [(i, label) for batches in seen for rows, labels in batches for i, label in zip(rows, labels) if label != -100]
+    asked = [
+        (i, label)
+        for batches in seen
+        for rows, labels in batches
+        for i, label in zip(rows, labels)
+        if label != -100
+    ]
     assert sorted(asked) == list(enumerate(LABELS))
     counted("fault")
 
 
 def test_finetune_as_a_program(pretrained):
-    out = run(sys.executable, FINETUNE, "--model", pretrained, "--labels", "40", "--epochs", "1", "--tokens", "16")
+    out = run(
+        sys.executable,
+        FINETUNE,
+        "--model",
+        pretrained,
+        "--labels",
+        "40",
+        "--epochs",
+        "1",
+        "--tokens",
+        "16",
+    )
     assert "test accuracy 0." in out and "95 % interval" in out
 
 
@@ -341,23 +689,33 @@ def test_classifier_from_a_saved_folder(pretrained):
     finetune = module(FINETUNE)
     encoder, tokenizer = finetune.encoder_of(str(pretrained))
     fresh, _ = finetune.encoder_of(str(pretrained), scratch=True)
-    kept = model.load(pretrained).encoder
-    assert torch.equal(encoder.tokens.weight, kept.tokens.weight) and not torch.equal(fresh.tokens.weight, kept.tokens.weight)
-    assert vars(fresh.config) == vars(kept.config) and classify.Classifier(encoder, 2).head.in_features == 16
+    kept = transformer.from_state(*hf_format.load(pretrained)).encoder
+    assert torch.equal(encoder.tokens.weight, kept.tokens.weight) and not torch.equal(
+        fresh.tokens.weight, kept.tokens.weight
+    )
+    assert (
+        vars(fresh.config) == vars(kept.config)
+        and classify.Classifier(encoder, 2).head.in_features == 16
+    )
     assert tokenizer.get_vocab_size() == 400
 
 
 # ---- the demo ----
+
 
 def test_demo_without_the_pretrained_model_says_so(monkeypatch, capsys):
     demo = module(DEMO)
 
     def missing(name):
         raise FileNotFoundError(f"no model in nowhere/{name}")
+
     monkeypatch.setattr(demo.hub, "resolve", missing)
     monkeypatch.setattr(sys, "argv", ["demo", "--fill", "a [MASK] film"])
     demo.main()
-    assert capsys.readouterr().out == "reviews-bert-mini cannot be used: no model in nowhere/reviews-bert-mini\n"
+    assert (
+        capsys.readouterr().out
+        == "reviews-bert-mini cannot be used: no model in nowhere/reviews-bert-mini\n"
+    )
 
 
 def test_quick_demo_runs_all_its_parts(pretrained, monkeypatch, capsys):
@@ -366,8 +724,10 @@ def test_quick_demo_runs_all_its_parts(pretrained, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["demo", "--quick"])
     demo.main()
     out = capsys.readouterr().out
-    assert "unigram |" in out and "bigram |" in out and out.count("*") > 5  # the curve and its lines
-    assert "goal of 0.8 was NOT reached here" in out  # 40 steps cannot; it must not say otherwise
+    # the curve and its lines
+    assert "unigram |" in out and "bigram |" in out and out.count("*") > 5
+    # 40 steps cannot; it must not say otherwise
+    assert "goal of 0.8 was NOT reached here" in out
     assert out.count("before:") == out.count("after:") == 3
     assert "the difference:" in out and out.count("95 % interval") == 3
     monkeypatch.setattr(sys, "argv", ["demo", "--fill", "a [MASK] [MASK] film"])
@@ -376,6 +736,13 @@ def test_quick_demo_runs_all_its_parts(pretrained, monkeypatch, capsys):
 
 
 def test_module_hands_over_to_the_demo(pretrained):
-    """`python -m ftlib.mlm`, from any folder; options reach the demo."""
-    ended = subprocess.run([sys.executable, "-m", "ftlib.mlm", "--help"], capture_output=True, text=True, timeout=120, env=variables(), cwd=pretrained)
+    """`python -m ftlib.objectives.mlm`, from any folder; options reach the demo."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "ftlib.objectives.mlm", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=variables(),
+        cwd=pretrained,
+    )
     assert ended.returncode == 0 and "--fill TEXT" in ended.stdout

@@ -1,4 +1,7 @@
-"""A run that stops anywhere and goes on ends with the same bits as one that never stopped. RELIABILITY 1 to 5 and 7."""
+"""A run that stops anywhere and goes on ends with the same bits as one that never
+stopped. RELIABILITY 1 to 5 and 7.
+"""
+
 import contextlib
 import itertools
 import json
@@ -12,26 +15,61 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ftlib import checkpoint, mlm, model, optim, train
+from ftlib.models import transformer
+from ftlib.objectives import mlm
+from ftlib.training import checkpoint, optim, train
 
-ROWS, SIZE, STEPS, ACCUMULATE, VOCABULARY = 22, 4, 9, 2, 40  # 6 micro-batches an epoch, 18 in all: three epochs
-CONFIG = model.Config(VOCABULARY, width=16, layers=2, heads=2, inner=32, max_tokens=8, dropout=0.1)
-CORPUS = torch.randint(5, VOCABULARY, (ROWS, 8), generator=torch.Generator().manual_seed(0))
-PARTS = ("optimizer", "schedule", "torch random state", "python random state", "numpy random state", "data position", "epoch")
+# 6 micro-batches an epoch, 18 in all: three epochs
+ROWS, SIZE, STEPS, ACCUMULATE, VOCABULARY = 22, 4, 9, 2, 40
+CONFIG = transformer.Config(
+    VOCABULARY, width=16, layers=2, heads=2, ffn_dim=32, max_tokens=8, dropout=0.1
+)
+CORPUS = torch.randint(
+    5, VOCABULARY, (ROWS, 8), generator=torch.Generator().manual_seed(0)
+)
+PARTS = (
+    "optimizer",
+    "schedule",
+    "torch random state",
+    "python random state",
+    "numpy random state",
+    "data position",
+    "epoch",
+)
 
 
-def batches(start=0, forget=None, seen=None, rank=0, world=1):
-    """Masked micro-batches from number `start`; python's and numpy's generators change a token each, as augmentation would."""
-    per_epoch = -(-ROWS // (SIZE * world))
+def batches(start=0, forget=None, seen=None, rank=0, world_size=1):
+    """Masked micro-batches from number `start`; python's and numpy's generators change
+    a token each, as augmentation would.
+    """
+    per_epoch = -(-ROWS // (SIZE * world_size))
     first = {"data position": 0, "epoch": start % per_epoch}.get(forget, start)
-    for epoch, rows in train.stream(ROWS, SIZE, seed=1, rank=rank, world=world, start=first):
+    for epoch, rows in train.sample_rows(
+        ROWS, SIZE, seed=1, rank=rank, world_size=world_size, start=first
+    ):
         if seen is not None:
             seen.append((epoch, rows))
         ids = CORPUS[rows].clone()
         ids[random.randrange(len(rows)), 0] = 5 + random.randrange(VOCABULARY - 5)
-        ids[numpy.random.randint(len(rows)), 1] = 5 + numpy.random.randint(VOCABULARY - 5)
-        ids, labels = mlm.mask_tokens(ids, VOCABULARY, 4, range(5), seed=1, epoch=epoch, index=torch.tensor(rows), share=0.3)
-        yield {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels, "index": torch.tensor(rows)}
+        ids[numpy.random.randint(len(rows)), 1] = 5 + numpy.random.randint(
+            VOCABULARY - 5
+        )
+        ids, labels = mlm.mask_tokens(
+            ids,
+            VOCABULARY,
+            4,
+            range(5),
+            seed=1,
+            epoch=epoch,
+            index=torch.tensor(rows),
+            mask_prob=0.3,
+        )
+        yield {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "labels": labels,
+            "index": torch.tensor(rows),
+        }
 
 
 def scramble(part, optimizer):
@@ -46,36 +84,74 @@ def scramble(part, optimizer):
         numpy.random.seed(99)
 
 
-def run(folder, forget=None, seen=None, wrap=None, rank=0, world=1, last=STEPS):
-    """One training cell: build everything, take up the newest checkpoint if there is one, train to the end -> all bits."""
+def run(folder, forget=None, seen=None, wrap=None, rank=0, world_size=1, last=STEPS):
+    """One training cell: build everything, take up the newest checkpoint if there is
+    one, train to the end -> all bits.
+    """
     torch.manual_seed(rank), random.seed(rank), numpy.random.seed(rank)
-    net = model.LanguageModel(CONFIG)
+    net = transformer.LanguageModel(CONFIG)
     optimizer = optim.adamw(optim.parameter_groups(net, lr=1e-2))
     path = checkpoint.newest(folder)
     start = checkpoint.load(path, net, optimizer)["step"] if path else 0
     scramble(forget, optimizer)
     losses = []
-    data = batches(start * ACCUMULATE, forget, seen, rank, world)
-    for step in itertools.islice(train.steps(wrap(net) if wrap else net, data, mlm.mlm_loss, optimizer, accumulate=ACCUMULATE,
-                                             schedule=lambda n: optim.warmup_linear(n, 4, 2 * STEPS),
-                                             first=0 if forget == "schedule" else start), max(0, last - start)):
+    data = batches(start * ACCUMULATE, forget, seen, rank, world_size)
+    for step in itertools.islice(
+        train.steps(
+            wrap(net) if wrap else net,
+            data,
+            mlm.mlm_loss,
+            optimizer,
+            accumulate=ACCUMULATE,
+            schedule=lambda n: optim.warmup_linear(n, 4, 2 * STEPS),
+            first=0 if forget == "schedule" else start,
+        ),
+        max(0, last - start),
+    ):
         losses.append((step.number, step.loss, step.lr, step.grad_norm))
-        checkpoint.save_numbered(folder, net, optimizer, step=step.number + 1, keep=STEPS, meta={"loss": step.loss})
+        checkpoint.save_numbered(
+            folder,
+            net,
+            optimizer,
+            step=step.number + 1,
+            keep=STEPS,
+            meta={"loss": step.loss},
+        )
     return bits(net, optimizer), losses
 
 
 def bits(net, optimizer):
-    """Weights, optimizer state, rates and the four random states as one comparable value."""
+    """Weights, optimizer state, rates and the four random states as one comparable
+    value.
+    """
+
     def plain(value):
         if isinstance(value, torch.Tensor):
-            return [str(value.dtype), *value.shape, value.contiguous().flatten().view(torch.uint8).tolist()]
+            return [
+                str(value.dtype),
+                *value.shape,
+                value.contiguous().flatten().view(torch.uint8).tolist(),
+            ]
         return value.tolist()
+
     name, *rest = numpy.random.get_state()
-    return json.dumps([net.state_dict(), optimizer.state_dict(), torch.get_rng_state(), random.getstate(), rest], default=plain, sort_keys=True)
+    return json.dumps(
+        [
+            net.state_dict(),
+            optimizer.state_dict(),
+            torch.get_rng_state(),
+            random.getstate(),
+            rest,
+        ],
+        default=plain,
+        sort_keys=True,
+    )
 
 
 def copy_of(folder, name, until):
-    """A new folder with the checkpoints up to step `until`, as if the run had ended there."""
+    """A new folder with the checkpoints up to step `until`, as if the run had ended
+    there.
+    """
     place = folder.parent / name
     place.mkdir()
     for step in range(1, until + 1):
@@ -85,7 +161,9 @@ def copy_of(folder, name, until):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An uninterrupted run: its folder with a checkpoint of each step, its final bits, its losses."""
+    """An uninterrupted run: its folder with a checkpoint of each step, its final bits,
+    its losses.
+    """
     folder = tmp_path_factory.mktemp("resume") / "whole"
     return folder, *run(folder)
 
@@ -93,7 +171,10 @@ def whole(tmp_path_factory):
 def test_resume_from_every_checkpoint(whole):
     folder, final, losses = whole
     assert run(folder.parent / "again") == (final, losses)  # the run itself repeats
-    assert len({loss for _, loss, *_ in losses}) == STEPS and len({rate for *_, rate, _ in losses}) > 4
+    assert (
+        len({loss for _, loss, *_ in losses}) == STEPS
+        and len({rate for *_, rate, _ in losses}) > 4
+    )
     for step in range(1, STEPS + 1):
         ended, rest = run(copy_of(folder, f"from {step}", step))
         assert rest == losses[step:], f"resumed after step {step}"
@@ -103,13 +184,17 @@ def test_resume_from_every_checkpoint(whole):
 @pytest.mark.parametrize("part", PARTS)
 def test_forgetting_one_part_is_noticed(whole, part):
     folder, final, _ = whole
-    assert run(copy_of(folder, f"without {part}", 4), forget=part)[0] != final  # step 4 is in the second epoch
+    # step 4 is in the second epoch
+    assert run(copy_of(folder, f"without {part}", 4), forget=part)[0] != final
 
 
 # ---- the data: each row once, whoever reads it (3, 4, 5) ----
 
+
 class Masked(torch.utils.data.Dataset):
-    """(epoch, rows) -> masked ids and labels; `careless` draws from the global generator instead."""
+    """(epoch, rows) -> masked ids and labels; `careless` draws from the global
+    generator instead.
+    """
 
     def __init__(self, careless=False):
         self.careless = careless
@@ -117,13 +202,25 @@ class Masked(torch.utils.data.Dataset):
     def __getitem__(self, key):
         epoch, rows = key
         seed = int(torch.randint(10**6, ())) if self.careless else 1
-        return torch.cat(mlm.mask_tokens(CORPUS[rows], VOCABULARY, 4, range(5), seed=seed, epoch=epoch, index=torch.tensor(rows)))
+        return torch.cat(
+            mlm.mask_tokens(
+                CORPUS[rows],
+                VOCABULARY,
+                4,
+                range(5),
+                seed=seed,
+                epoch=epoch,
+                index=torch.tensor(rows),
+            )
+        )
 
 
 def read(workers, start=0, careless=False):
     torch.manual_seed(0)
-    keys = list(train.stream(ROWS, SIZE, seed=1, start=start, epochs=2))
-    loader = torch.utils.data.DataLoader(Masked(careless), sampler=keys, batch_size=None, num_workers=workers)
+    keys = list(train.sample_rows(ROWS, SIZE, seed=1, start=start, epochs=2))
+    loader = torch.utils.data.DataLoader(
+        Masked(careless), sampler=keys, batch_size=None, num_workers=workers
+    )
     return [batch.tolist() for batch in loader]
 
 
@@ -131,10 +228,14 @@ def test_masks_are_the_same_for_any_number_of_workers_and_after_a_resume():
     alone = read(0)
     assert len(alone) == 12 and len({str(batch) for batch in alone}) == 12
     assert read(1) == alone and read(2) == alone
-    assert [read(0, start) for start in range(12)] == [alone[start:] for start in range(12)]
+    assert [read(0, start) for start in range(12)] == [
+        alone[start:] for start in range(12)
+    ]
     assert read(2, start=5) == alone[5:]
     careless = read(0, careless=True)  # control
-    assert read(2, careless=True) != careless and read(0, 5, careless=True) != careless[5:]
+    assert (
+        read(2, careless=True) != careless and read(0, 5, careless=True) != careless[5:]
+    )
 
 
 def test_three_resumes_inside_one_epoch_see_each_row_once(tmp_path):
@@ -143,6 +244,7 @@ def test_three_resumes_inside_one_epoch_see_each_row_once(tmp_path):
         for last in (1, 2, 3):  # six micro-batches are one epoch
             run(folder, forget=forget, seen=seen, last=last)
         return sorted(row for epoch, rows in seen for row in rows if epoch == 0)
+
     assert pieces() == list(range(ROWS))
     assert pieces(forget="data position") != list(range(ROWS))  # control
 
@@ -153,17 +255,28 @@ def test_resume_at_the_end_of_an_epoch_runs_the_whole_next_one(whole):
     assert {epoch for epoch, _ in seen} == {1}
     assert [row for _, rows in seen for row in rows] == train.order(ROWS, 1, 1).tolist()
     seen = []
-    run(copy_of(whole[0], "end of epoch, forgotten", 3), forget="epoch", seen=seen, last=6)  # control
+    # control
+    run(
+        copy_of(whole[0], "end of epoch, forgotten", 3),
+        forget="epoch",
+        seen=seen,
+        last=6,
+    )
     assert [row for _, rows in seen for row in rows] != train.order(ROWS, 1, 1).tolist()
 
 
 # ---- interrupts (7) ----
 
+
 @contextlib.contextmanager
 def interrupt(after):
-    """KeyboardInterrupt in whatever the body does `after` seconds from now, as the stop button of a notebook sends it."""
+    """KeyboardInterrupt in whatever the body does `after` seconds from now, as the stop
+    button of a notebook sends it.
+    """
+
     def stop(number, frame):
         raise KeyboardInterrupt
+
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, after)
     try:
@@ -175,9 +288,9 @@ def interrupt(after):
 
 def test_an_interrupted_cell_run_again_gives_the_same_result(whole):
     folder, final, _ = whole
-    began = time.perf_counter()
+    start = time.perf_counter()
     run(folder.parent / "timed")
-    duration, draw = time.perf_counter() - began, random.Random(0)
+    duration, draw = time.perf_counter() - start, random.Random(0)
     interrupts = finished = 0
     while interrupts < 40:
         place = folder.parent / f"stopped {finished}"
@@ -197,15 +310,27 @@ def test_an_interrupted_cell_run_again_gives_the_same_result(whole):
 
 
 def test_control_a_naive_cell_does_not(whole):
-    """The cell of most tutorials: the model lives in another cell, the loop begins at 0."""
+    """The cell of most tutorials: the model lives in another cell, the loop begins at
+    0.
+    """
     torch.manual_seed(0), random.seed(0), numpy.random.seed(0)
-    net = model.LanguageModel(CONFIG)
+    net = transformer.LanguageModel(CONFIG)
     optimizer = optim.adamw(optim.parameter_groups(net, lr=1e-2))
 
     def cell(last):
-        for _ in itertools.islice(train.steps(net, batches(), mlm.mlm_loss, optimizer, accumulate=ACCUMULATE,
-                                              schedule=lambda n: optim.warmup_linear(n, 4, 2 * STEPS)), last):
+        for _ in itertools.islice(
+            train.steps(
+                net,
+                batches(),
+                mlm.mlm_loss,
+                optimizer,
+                accumulate=ACCUMULATE,
+                schedule=lambda n: optim.warmup_linear(n, 4, 2 * STEPS),
+            ),
+            last,
+        ):
             pass
+
     cell(3)
     cell(STEPS)
     assert bits(net, optimizer) != whole[1]
@@ -213,15 +338,25 @@ def test_control_a_naive_cell_does_not(whole):
 
 # ---- two processes ----
 
+
 def test_two_processes_with_dropout_continue_exactly(tmp_path, two_processes):
     def work(rank, forget=None):
-        options = {"wrap": torch.nn.parallel.DistributedDataParallel, "rank": rank, "world": 2, "last": 6}
+        options = {
+            "wrap": torch.nn.parallel.DistributedDataParallel,
+            "rank": rank,
+            "world_size": 2,
+            "last": 6,
+        }
         final, losses = run(tmp_path / "whole", **options)
         if rank == 0:
             copy_of(tmp_path / "whole", "part", 3)
         dist.barrier()
-        resumed = run(tmp_path / "part", **options, forget=forget if rank == 1 else None)
+        resumed = run(
+            tmp_path / "part", **options, forget=forget if rank == 1 else None
+        )
         return resumed == (final, losses[3:])
+
     assert two_processes(work) == [0, 0]
     shutil.rmtree(tmp_path / "whole"), shutil.rmtree(tmp_path / "part")
-    assert two_processes(lambda rank: work(rank, "torch random state")) == [2, 2]  # control: only process 1 forgets
+    # control: only process 1 forgets
+    assert two_processes(lambda rank: work(rank, "torch random state")) == [2, 2]

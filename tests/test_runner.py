@@ -1,10 +1,16 @@
-"""tools/test.py: what it counts, what it compares with its floors, and that a stage cannot fail unseen."""
+"""tools/test.py: what it counts, what it compares with its floors, and that a stage
+cannot fail unseen.
+"""
 
 import importlib.util
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
+import stages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("runner", ROOT / "tools" / "test.py")
@@ -13,28 +19,33 @@ spec.loader.exec_module(runner)
 
 
 def cells(compared, uncompared):
-    return [{"kind": "cell", "compared": number < compared} for number in range(compared + uncompared)]
+    return [
+        {"kind": "cell", "compared": number < compared}
+        for number in range(compared + uncompared)
+    ]
 
 
 def test_counts():
     lines = [
         *cells(9, 1),
+        {"kind": "cell", "compared": True, "numbers": 5},
         {"kind": "name", "number": 4},
         {"kind": "name", "number": 3},
         {"kind": "test", "outcome": "passed"},
     ]
     total = runner.count(lines)
-    assert (total["cells executed"], total["cells compared"], total["names compared"], total["tests passed"]) == (
-        10,
-        9,
-        7,
-        1,
-    )
+    assert {name: number for name, number in total.items() if number} == {
+        "cells executed": 11,
+        "cells compared": 10,
+        "numbers compared": 5,
+        "names compared": 7,
+        "tests passed": 1,
+    }
 
 
 def test_too_few_compared_cells_are_noticed(counted):
-    assert runner.shortfalls(runner.count(cells(86, 14)), {}) == []
-    assert "16 of 100" in runner.shortfalls(runner.count(cells(84, 16)), {})[0]
+    assert runner.shortfalls(runner.count(cells(90, 10)), {}) == []
+    assert "11 of 100" in runner.shortfalls(runner.count(cells(89, 11)), {})[0]
     counted("fault")
 
 
@@ -55,28 +66,119 @@ def test_every_floor_is_a_count_and_every_count_has_a_floor():
     "text, code, ending",
     [
         ("def test_a():\n    assert True", 0, "1 passed, 0 failed"),
-        ("def test_a():\n    assert False\ndef test_b():\n    pass", 1, "1 passed, 1 failed"),
+        (
+            "def test_a():\n    assert False\ndef test_b():\n    pass",
+            1,
+            "1 passed, 1 failed",
+        ),
         ("import nothing_of_that_name", 1, "0 passed, 1 failed"),
         (
-            "import pytest\n@pytest.fixture\ndef broken():\n    1 / 0\ndef test_a(broken):\n    pass",
+            "import pytest\n@pytest.fixture\ndef broken():\n    1 / 0\ndef "
+            "test_a(broken):\n    pass",
             1,
             "0 passed, 1 failed",
         ),
         (
-            "import pytest\n@pytest.fixture\ndef broken():\n    yield\n    1 / 0\ndef test_a(broken):\n    pass",
+            "import pytest\n@pytest.fixture\ndef broken():\n    yield\n    1 / 0\ndef "
+            "test_a(broken):\n    pass",
             1,
             "1 passed, 1 failed",
         ),
-        ("import socket\ndef test_a():\n    socket.getaddrinfo('example.org', 80)", 1, "0 passed, 1 failed"),
+        (
+            "import socket\ndef test_a():\n    socket.getaddrinfo('example.org', 80)",
+            1,
+            "0 passed, 1 failed",
+        ),
     ],
 )
-def test_the_last_line_tells_the_truth(text, code, ending, tmp_path, monkeypatch, capfd):
+def test_the_last_line_tells_the_truth(
+    text, code, ending, tmp_path, monkeypatch, capfd
+):
     path = tmp_path / "test_planted.py"
     path.write_text(text)
     monkeypatch.setattr(
-        runner, "stages", lambda: {"planted": ["-p", "conftest", f"--rootdir={tmp_path}", "-p", "no:xdist", str(path)]}
+        runner,
+        "stages",
+        lambda: {
+            "planted": [
+                "-p",
+                "conftest",
+                f"--rootdir={tmp_path}",
+                "-p",
+                "no:xdist",
+                str(path),
+            ]
+        },
     )
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     assert runner.main(["planted"]) == code
     assert capfd.readouterr().out.strip().splitlines()[-1] == ending
+
+
+# --- stages: one table for tools/test.py, for markers, and for plain pytest
+
+
+def test_every_test_file_and_chapter_belongs_to_one_stage():
+    plan = runner.stages()
+    assert list(plan) == list(stages.STAGES)
+    listed = [path for name in plan for path in stages.files(name)]
+    tests = {str(path) for path in (ROOT / "tests").rglob("test_*.py")}
+    notebooks = {str(path) for path in (ROOT / "chapters").glob("[0-9]*.ipynb")}
+    assert sorted(listed) == sorted(tests | notebooks)
+    assert set(stages.FILES) <= {pathlib.Path(path).name for path in listed}
+    assert all(set(stages.files(name)) <= set(plan[name]) for name in plan)
+
+
+def collected(*arguments):
+    """What plain pytest collects -> its lines."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", *arguments]
+    environment = {k: v for k, v in os.environ.items() if k not in stages.variables("")}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    return result.stdout
+
+
+def test_a_marker_selects_its_stage():
+    """Of a file of each kind; all files would take a minute to import."""
+    files = ("tests/test_same_code.py", "tests/test_runner.py")
+    lines = collected("-m", "rules", *files).strip().splitlines()
+    assert {line.split(":")[0] for line in lines if line.startswith("tests/")} == {
+        "tests/test_same_code.py"
+    }
+
+
+def test_plain_pytest_collects_notebooks_in_the_same_settings():
+    first = next(iter(stages.files("chapters")))
+    assert pathlib.Path(first).name in collected(first)
+
+
+@pytest.mark.parametrize("stage", ["unit", "chapters"])
+def test_plain_pytest_sets_the_environment_of_a_stage(stage):
+    before = {"MPLBACKEND": "tkagg", "CUDA_VISIBLE_DEVICES": "0", "HOME": "h"}
+    changed = stages.environment(stage, before)
+    assert changed["HOME"] == "h" and changed["HF_HUB_OFFLINE"] == "1"
+    if stage == "unit":
+        assert changed["MPLBACKEND"] == "agg" and changed["CUDA_VISIBLE_DEVICES"] == "0"
+    else:
+        assert "MPLBACKEND" not in changed and changed["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_plain_pytest_blocks_the_network(tmp_path, counted):
+    """Without any variable set: the conftest at the root sees to it."""
+    path = tmp_path / "test_reach.py"
+    path.write_text(
+        "import os, socket\ndef test_a():\n    assert os.environ['NO_COLOR'] == '1'\n"
+        "def test_b():\n    socket.getaddrinfo('example.org', 80)"
+    )
+    keep = {k: v for k, v in os.environ.items() if k not in stages.variables("")}
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", str(path)],
+        cwd=ROOT,
+        env={**keep, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert "NetworkBlocked" in result.stdout and "1 failed, 1 passed" in result.stdout
+    counted("fault")

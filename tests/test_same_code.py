@@ -1,4 +1,6 @@
-"""A function that a chapter shows whole is the one that ftlib holds: the syntax trees are equal, docstrings aside."""
+"""A function that a chapter shows whole is the one that ftlib holds: the syntax trees
+are equal, docstrings aside.
+"""
 
 import ast
 import copy
@@ -12,17 +14,19 @@ FTLIB = notebooks.ROOT / "ftlib"
 def library():
     """name -> the syntax trees that carry it (several modules have a `load`)."""
     trees = {}
-    for path in sorted(FTLIB.glob("*.py")):
+    for path in sorted(FTLIB.glob("*/*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith(
-                "_"
-            ):
+            if isinstance(
+                node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            ) and not node.name.startswith("_"):
                 trees.setdefault(node.name, []).append(node)
     return trees
 
 
 class WithoutDocstrings(ast.NodeTransformer):
-    """Drops the docstring of every function and class; a body that was only a docstring becomes `pass`."""
+    """Drops the docstring of every function and class; a body that was only a docstring
+    becomes `pass`.
+    """
 
     def visit(self, node):
         self.generic_visit(node)
@@ -41,32 +45,53 @@ def normal(node):
 def drift(definitions, trees):
     """-> (names compared, names that differ from every ftlib function of that name)."""
     compared = [(name, node) for name, node in definitions if name in trees]
-    return [n for n, _ in compared], [name for name, node in compared if normal(node) not in map(normal, trees[name])]
+    return [n for n, _ in compared], [
+        name for name, node in compared if normal(node) not in map(normal, trees[name])
+    ]
 
 
 @pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
 def test_chapter_shows_what_ftlib_holds(path, counted):
     compared, drifted = drift(notebooks.definitions(notebooks.read(path)), library())
-    assert drifted == [], "these differ from ftlib's; change both, or give the chapter's its own name"
+    assert drifted == [], (
+        "these differ from ftlib's; change both, or give the chapter's its own name"
+    )
     counted("name", len(compared))
 
 
 @pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
 def test_exercises_do_not_use_library_names(path):
-    taken = [exercise.name for exercise in notebooks.exercises(path) if exercise.name in library()]
+    taken = [
+        exercise.name
+        for exercise in notebooks.exercises(path)
+        if exercise.name in library()
+    ]
     assert taken == [], "the reader's function would hide ftlib's"
 
 
-@pytest.mark.skipif(not (FTLIB / "mlm.py").exists(), reason="there is no ftlib/mlm.py yet")
+@pytest.mark.skipif(
+    not (FTLIB / "objectives" / "mlm.py").exists(),
+    reason="there is no ftlib/objectives/mlm.py yet",
+)
 def test_planted_drift_is_caught(counted):
-    """0.8 becomes 0.9 in a copy of mask_tokens: the mistake that no picture and no loss curve would show."""
-    text = (FTLIB / "mlm.py").read_text(encoding="utf-8")
+    """0.8 becomes 0.9 in a copy of mask_tokens: the mistake that no picture and no loss
+    curve would show.
+    """
+    text = (FTLIB / "objectives" / "mlm.py").read_text(encoding="utf-8")
     (original,) = library()["mask_tokens"]
     shown = ast.get_source_segment(text, original)
-    assert drift(notebooks.definitions(chapter(shown)), library()) == (["mask_tokens"], [])
+    assert drift(notebooks.definitions(chapter(shown)), library()) == (
+        ["mask_tokens"],
+        [],
+    )
     assert "0.8" in shown
-    changed = shown.replace("0.8", "0.9", 1) if '"""' not in shown else replace_in_code(shown)
-    assert drift(notebooks.definitions(chapter(changed)), library()) == (["mask_tokens"], ["mask_tokens"])
+    changed = (
+        shown.replace("0.8", "0.9", 1) if '"""' not in shown else replace_in_code(shown)
+    )
+    assert drift(notebooks.definitions(chapter(changed)), library()) == (
+        ["mask_tokens"],
+        ["mask_tokens"],
+    )
     counted("fault")
 
 
@@ -86,7 +111,7 @@ WHOLE = 'def band(x, y=2):\n    """Adds."""\n    return x + y'
 TREES = {"band": [ast.parse(WHOLE).body[0]]}
 SAME = {
     "the same": WHOLE,
-    "another docstring": 'def band(x, y=2):\n    """A shorter one."""\n    return x + y',
+    "another docstring": 'def band(x, y=2):\n    """Shorter."""\n    return x + y',
     "no docstring, a comment": "def band(x, y=2):\n    # why\n    return x + y",
     "beside a magic line": "%pip install x\n" + WHOLE,
 }
@@ -107,7 +132,10 @@ def test_docstrings_and_comments_may_differ(name):
 
 @pytest.mark.parametrize("name", OTHER)
 def test_everything_else_is_drift(name, counted):
-    assert drift(notebooks.definitions(chapter(OTHER[name])), TREES) == (["band"], ["band"])
+    assert drift(notebooks.definitions(chapter(OTHER[name])), TREES) == (
+        ["band"],
+        ["band"],
+    )
     counted("fault")
 
 

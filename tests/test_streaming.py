@@ -1,4 +1,7 @@
-"""More text than memory: each text once, the same rows for any number of processes and after any resume, located errors."""
+"""More text than memory: each text once, the same rows for any number of processes and
+after any resume, located errors.
+"""
+
 import collections
 import itertools
 import json
@@ -7,23 +10,33 @@ import random
 import pytest
 import torch
 
-from ftlib import streaming
+from ftlib.data import streaming
 
 TEXTS = [f"film {i} " + "é" * (i % 7) + " ende" * (i % 3) for i in range(300)]
 
 
 def encode(texts):
-    """One row of ids a text: a start, its number in TEXTS as often as it has words, an end. So a row tells its texts."""
+    """One row of ids a text: a start, its number in TEXTS as often as it has words, an
+    end. So a row tells its texts.
+    """
     return [[1, *[10 + int(text.split()[1])] * len(text.split()), 2] for text in texts]
 
 
 @pytest.fixture
 def files(tmp_path):
-    """Two .txt files and a .jsonl, with every ending of a line, empty lines, a byte-order mark and no end of the last line."""
+    """Two .txt files and a .jsonl, with every ending of a line, empty lines, a
+    byte-order mark and no end of the last line.
+    """
     a, b, c = TEXTS[:90], TEXTS[90:91], TEXTS[91:]
     (tmp_path / "a.txt").write_bytes("\n".join(a).encode("utf-8-sig"))
     (tmp_path / "b.txt").write_bytes(f"\r\n\n  \r\n{b[0]}\r\n\r\n".encode())
-    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"n": 1, "text": text}, ensure_ascii=i % 2) + "\n" for i, text in enumerate(c)), encoding="utf-8")
+    (tmp_path / "c.jsonl").write_text(
+        "".join(
+            json.dumps({"n": 1, "text": text}, ensure_ascii=i % 2) + "\n"
+            for i, text in enumerate(c)
+        ),
+        encoding="utf-8",
+    )
     return [tmp_path / name for name in ("a.txt", "b.txt", "c.jsonl")]
 
 
@@ -31,46 +44,89 @@ def files(tmp_path):
 def test_every_text_belongs_to_one_part(files, size):
     source = streaming.Files(files, size)
     parts = [list(source.read(part)) for part in range(len(source))]
-    assert [text.strip() for part in parts for text in part] == [text.strip() for text in TEXTS]
+    assert [text.strip() for part in parts for text in part] == [
+        text.strip() for text in TEXTS
+    ]
     assert size > 100 or sum(map(bool, parts)) > len(source) / 50
-    assert all(list(source.read(part, skip=k)) == texts[k:] for part, texts in enumerate(parts) for k in (1, 3))
+    assert all(
+        list(source.read(part, skip=k)) == texts[k:]
+        for part, texts in enumerate(parts)
+        for k in (1, 3)
+    )
 
 
 def test_control_cutting_at_bytes_alone_breaks_texts(files, counted):
-    """The planted fault: a part that begins where the bytes begin, not where a line does."""
+    """The planted fault: a part that begins where the bytes begin, not where a line
+    does.
+    """
+
     class Careless(streaming.Files):
         def _texts(self, path, start, end):
             with open(path, "rb") as file:
                 file.seek(start)
-                yield from filter(None, (line.decode(errors="replace").strip() for line in file.read(end - start).split(b"\n")))
+                yield from filter(
+                    None,
+                    (
+                        line.decode(errors="replace").strip()
+                        for line in file.read(end - start).split(b"\n")
+                    ),
+                )
+
     source = Careless(files[:1], 100)
-    assert [text for part in range(len(source)) for text in source.read(part)] != TEXTS[:90]
+    assert [text for part in range(len(source)) for text in source.read(part)] != TEXTS[
+        :90
+    ]
     counted("fault")
 
 
 # ---- rows: the same for any number of processes, and after any resume ----
 
+
 def streams(files, world, position=None, lanes=4, seed=0, **more):
     source = streaming.Files(files, 500)
-    return [streaming.Stream(source, encode, 12, lanes=lanes, seed=seed, rank=rank, world=world, position=position, window=300, **more)
-            for rank in range(world)]
+    return [
+        streaming.TextStream(
+            source,
+            encode,
+            12,
+            lanes=lanes,
+            seed=seed,
+            rank=rank,
+            world_size=world,
+            position=position,
+            window=300,
+            **more,
+        )
+        for rank in range(world)
+    ]
 
 
 def step(some, rows=8):
     """One step of all processes -> {index: row}."""
     taken = [stream.take(rows // len(some)) for stream in some]
-    return {i: row for ids, index in taken for i, row in zip(index.tolist(), ids.tolist(), strict=True)}
+    return {
+        i: row
+        for ids, index in taken
+        for i, row in zip(index.tolist(), ids.tolist(), strict=True)
+    }
 
 
 def together(some):
-    """What `position` gives after its exchange: each process knows its own lanes and zeros for the others."""
+    """What `position` gives after its exchange: each process knows its own lanes and
+    zeros for the others.
+    """
     places = [stream.position() for stream in some]
-    return {"taken": places[0]["taken"], "lanes": torch.tensor([p["lanes"] for p in places]).sum(0).tolist()}
+    return {
+        "taken": places[0]["taken"],
+        "lanes": torch.tensor([p["lanes"] for p in places]).sum(0).tolist(),
+    }
 
 
 @pytest.fixture
 def whole(files):
-    """40 steps of one process, several epochs -> ([{index: row}], [position after each])."""
+    """40 steps of one process, several epochs -> ([{index: row}], [position after
+    each]).
+    """
     (one,) = streams(files, 1)
     found = [(step([one]), json.loads(json.dumps(one.position()))) for _ in range(40)]
     return [rows for rows, _ in found], [place for _, place in found]
@@ -90,35 +146,54 @@ def test_any_number_goes_on_from_any_step(files, whole, world, counted):
     for first in (1, 2, 3, 7, 20, 39):
         some = streams(files, world, places[first - 1])
         assert all(step(some) == wanted for wanted in rows[first:])
-    stale = streams(files, world, {**places[6], "lanes": places[5]["lanes"]})  # control: a position of one step before
+    # control: a position of one step before
+    stale = streams(files, world, {**places[6], "lanes": places[5]["lanes"]})
     assert step(stale) != rows[7]
     counted("fault")
 
 
 def test_an_epoch_reads_each_text_once_in_an_order_of_its_own(files):
-    """With rows of one token nothing is left out: counting the starts counts the texts."""
+    """With rows of one token nothing is left out: counting the starts counts
+    the texts.
+    """
+
     def order(seed, epoch):
         lanes = 3
         source = streaming.Files(files, 500)
-        stream = streaming.Stream(source, lambda texts: [[10 + int(t.split()[1])] for t in texts], 1, lanes=lanes, seed=seed, window=300)
+        stream = streaming.TextStream(
+            source,
+            lambda texts: [[10 + int(t.split()[1])] for t in texts],
+            1,
+            lanes=lanes,
+            seed=seed,
+            window=300,
+        )
         seen = []
         for lane in range(lanes):
             turns = len(range(lane, len(source), lanes))
-            for number, _, rows in itertools.takewhile(lambda w: w[0] < (epoch + 1) * turns, stream._windows(lane, epoch * turns, 0)):
+            for number, _, rows in itertools.takewhile(
+                lambda w: w[0] < (epoch + 1) * turns,
+                stream._windows(lane, epoch * turns, 0),
+            ):
                 seen += rows.flatten().tolist()
         return seen
+
     orders = [order(0, 0), order(0, 1), order(1, 0)]
     assert all(sorted(seen) == [10 + i for i in range(300)] for seen in orders)
     assert orders[0] == order(0, 0) and orders[0] != orders[1] != orders[2] != orders[0]
     near = sum(abs(a - b) == 1 for a, b in itertools.pairwise(orders[0]))
-    assert near < 100  # of 299 neighbours in the files; a window holds about ten texts here
+    # of 299 neighbours in the files; a window holds about ten texts here
+    assert near < 100
 
 
 def test_what_is_held_out_never_comes(files):
     (one,) = streams(files, 1, keep=lambda text: int(text.split()[1]) % 3 > 0)
-    seen = collections.Counter(i for _ in range(60) for row in step([one]).values() for i in row)
+    seen = collections.Counter(
+        i for _ in range(60) for row in step([one]).values() for i in row
+    )
     texts = {i - 10 for i in seen if i >= 10}
-    assert all(i % 3 for i in texts) and len(texts) > 150  # of 200: some lie where a window leaves less than a row
+    # of 200: some lie where a window leaves less than a row
+    assert all(i % 3 for i in texts) and len(texts) > 150
 
 
 def test_two_processes_put_their_positions_together(files, two_processes):
@@ -127,6 +202,7 @@ def test_two_processes_put_their_positions_together(files, two_processes):
         for _ in range(5):
             alone.take(8), mine.take(4)
         return mine.position() == {**alone.position(), "taken": 10}
+
     assert two_processes(work) == [0, 0]
 
 
@@ -141,43 +217,85 @@ def test_a_sample_is_bounded_and_from_everywhere(files):
 
 # ---- a stream of the datasets library ----
 
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     pytest.importorskip("datasets")
     here = tmp_path_factory.mktemp("hub")
     for name, part in (("train-0.jsonl", TEXTS[:120]), ("train-1.jsonl", TEXTS[120:])):
-        (here / name).write_text("".join(json.dumps({"text": text, "label": 1}) + "\n" for text in part), encoding="utf-8")
+        (here / name).write_text(
+            "".join(json.dumps({"text": text, "label": 1}) + "\n" for text in part),
+            encoding="utf-8",
+        )
     return here
 
 
 @pytest.mark.parametrize("lanes, parts", [(2, 2), (4, 4), (5, 6)])
 def test_a_data_set_streams_as_files_do(folder, lanes, parts):
     import datasets
-    source = streaming.Shards(datasets.load_dataset(str(folder), split="train", streaming=True), lanes)
+
+    source = streaming.Shards(
+        datasets.load_dataset(str(folder), split="train", streaming=True), lanes
+    )
     assert len(source) == parts
     texts = [list(source.read(part)) for part in range(parts)]
     assert sorted(t for part in texts for t in part) == sorted(TEXTS)
     assert list(source.read(1, skip=5)) == texts[1][5:]
     if lanes == 4:
+
         def some(world, position=None):
-            return [streaming.Stream(source, encode, 12, lanes=4, rank=rank, world=world, position=position, window=300) for rank in range(world)]
+            return [
+                streaming.TextStream(
+                    source,
+                    encode,
+                    12,
+                    lanes=4,
+                    rank=rank,
+                    world_size=world,
+                    position=position,
+                    window=300,
+                )
+                for rank in range(world)
+            ]
+
         one, two = some(1), some(2)
         rows = [step(one) for _ in range(6)]
         assert [step(two) for _ in range(3)] == rows[:3]
         later = some(1, together(two))
         assert [step(later) for _ in range(3)] == rows[3:]
-    with pytest.raises(ValueError, match="no text in 'label', it has text, label; name another field"):
+    with pytest.raises(
+        ValueError, match="no text in 'label', it has text, label; name another field"
+    ):
         next(streaming.Shards(source.dataset, 2, "label").read(0))
 
 
 # ---- what cannot be read ----
 
-@pytest.mark.parametrize("name, data, words", [
-    ("x.txt", b"good\n\xff\xfe bad\n", "line at byte 5 is not UTF-8 .*convert the file first"),
-    ("x.jsonl", b'{"text": "a"}\n{"text": \n', "line at byte 14 has no text 'text'"),
-    ("x.jsonl", b'{"body": "a"}\n', r"line at byte 0 has no text 'text' \(KeyError"),
-    ("x.jsonl", b"[1]\n", "line at byte 0 has no text"), ("x.jsonl", b'{"text": 3}\n', "line at byte 0 has no text"),
-    ("x.txt", b"", "x.txt is empty; give files with a document a line"), ("x.txt.gz", b"1", "compressed .*unpack it first")])
+
+@pytest.mark.parametrize(
+    "name, data, words",
+    [
+        (
+            "x.txt",
+            b"good\n\xff\xfe bad\n",
+            "line at byte 5 is not UTF-8 .*convert the file first",
+        ),
+        (
+            "x.jsonl",
+            b'{"text": "a"}\n{"text": \n',
+            "line at byte 14 has no text 'text'",
+        ),
+        (
+            "x.jsonl",
+            b'{"body": "a"}\n',
+            r"line at byte 0 has no text 'text' \(KeyError",
+        ),
+        ("x.jsonl", b"[1]\n", "line at byte 0 has no text"),
+        ("x.jsonl", b'{"text": 3}\n', "line at byte 0 has no text"),
+        ("x.txt", b"", "x.txt is empty; give files with a document a line"),
+        ("x.txt.gz", b"1", "compressed .*unpack it first"),
+    ],
+)
 def test_bad_files_are_named_with_the_place(tmp_path, name, data, words, counted):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match=words):
@@ -189,19 +307,26 @@ def test_bad_files_are_named_with_the_place(tmp_path, name, data, words, counted
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "LONGEST", 1000)
     (tmp_path / "x.txt").write_text("a\n" + "b " * 600)
-    with pytest.raises(ValueError, match="line at byte 2 is longer than 1000 bytes; write a document a line"):
+    with pytest.raises(
+        ValueError,
+        match="line at byte 2 is longer than 1000 bytes; write a document a line",
+    ):
         list(streaming.Files([tmp_path / "x.txt"], 10**6).read(0))
 
 
 def test_what_does_not_fit_together_is_refused(files, tmp_path):
     source = streaming.Files(files, 500)
     for lanes, world in ((4, 3), (len(source) + 1, 1)):
-        with pytest.raises(ValueError, match=f"{lanes} lanes need {lanes} parts of text"):
-            streaming.Stream(source, encode, 8, lanes=lanes, world=world)
+        with pytest.raises(
+            ValueError, match=f"{lanes} lanes need {lanes} parts of text"
+        ):
+            streaming.TextStream(source, encode, 8, lanes=lanes, world_size=world)
     with pytest.raises(ValueError, match="6 rows cannot be taken equally from 4 lanes"):
-        streaming.Stream(source, encode, 8, lanes=4).take(6)
-    with pytest.raises(ValueError, match="lane 0 found no row of 10000 tokens in its .* parts"):
-        streaming.Stream(source, encode, 10_000, lanes=4).take(4)
+        streaming.TextStream(source, encode, 8, lanes=4).take(6)
+    with pytest.raises(
+        ValueError, match="lane 0 found no row of 10000 tokens in its .* parts"
+    ):
+        streaming.TextStream(source, encode, 10_000, lanes=4).take(4)
     with pytest.raises(ValueError, match="the list of files is empty"):
         streaming.Files([])
     with pytest.raises(FileNotFoundError):
@@ -211,8 +336,13 @@ def test_what_does_not_fit_together_is_refused(files, tmp_path):
 def test_random_files_and_sizes_lose_nothing(tmp_path):
     draw = random.Random(0)
     for _ in range(60):
-        lines = [draw.choice(["", "x", "ab" * draw.randrange(20), "ü" * draw.randrange(9)]) for _ in range(draw.randrange(1, 30))]
+        lines = [
+            draw.choice(["", "x", "ab" * draw.randrange(20), "ü" * draw.randrange(9)])
+            for _ in range(draw.randrange(1, 30))
+        ]
         text = draw.choice(["\n", "\r\n"]).join(lines) + draw.choice(["", "\n"])
         (tmp_path / "x.txt").write_bytes(text.encode() or b"\n")
         source = streaming.Files([tmp_path / "x.txt"], draw.randrange(1, 40))
-        assert [t for part in range(len(source)) for t in source.read(part)] == [line for line in lines if line]
+        assert [t for part in range(len(source)) for t in source.read(part)] == [
+            line for line in lines if line
+        ]

@@ -1,4 +1,7 @@
-"""The loop's arithmetic: accumulation equals the big batch, nothing asked, not finite, once per update. RELIABILITY 14, 17, 18, 20."""
+"""The loop's arithmetic: accumulation equals the big batch, nothing asked, not finite,
+once per update. RELIABILITY 14, 17, 18, 20.
+"""
+
 import inspect
 import io
 import itertools
@@ -9,13 +12,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ftlib import classify, mlm, model, optim, train
+from ftlib.models import transformer
+from ftlib.objectives import classify, mlm
+from ftlib.training import optim, train
 
 V = 40
 
 
 def planted(old, new):
-    """ftlib/train.py with one piece of its text changed, as a namespace."""
+    """ftlib/training/train.py with one piece of its text changed, as a namespace."""
     text = inspect.getsource(train)
     assert text.count(old) >= 1, old
     space = {"__name__": "planted"}
@@ -24,14 +29,18 @@ def planted(old, new):
 
 
 class Recording(torch.optim.SGD):
-    """Keeps the gradients of each update; at rate 0 the weights stay, so that runs can be compared."""
+    """Keeps the gradients of each update; at rate 0 the weights stay, so that runs can
+    be compared.
+    """
 
     def __init__(self, params, lr=0.0):
         super().__init__(params, lr=lr)
         self.seen, self.zeroed = [], 0
 
     def step(self):
-        self.seen.append([p.grad.clone() for g in self.param_groups for p in g["params"]])
+        self.seen.append(
+            [p.grad.clone() for g in self.param_groups for p in g["params"]]
+        )
         super().step()
 
     def zero_grad(self, set_to_none=True):
@@ -41,35 +50,66 @@ class Recording(torch.optim.SGD):
 
 def tiny(dtype=torch.float32, **more):
     torch.manual_seed(0)
-    return model.LanguageModel(model.Config(V, width=16, layers=2, heads=2, inner=32, max_tokens=12, **more)).to(dtype)
+    return transformer.LanguageModel(
+        transformer.Config(
+            V, width=16, layers=2, heads=2, ffn_dim=32, max_tokens=12, **more
+        )
+    ).to(dtype)
 
 
 def rows_of(count):
-    """Rows with very uneven questions: from 1 to 11 of 12 tokens are asked, and the ends are padded."""
+    """Rows with very uneven questions: from 1 to 11 of 12 tokens are asked, and the
+    ends are padded.
+    """
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(5, V, (count, 12), generator=generator)
-    asked = torch.rand(count, 12, generator=generator) < torch.linspace(0.05, 0.9, count)[:, None]
+    asked = (
+        torch.rand(count, 12, generator=generator)
+        < torch.linspace(0.05, 0.9, count)[:, None]
+    )
     asked[:, 1] = True
     mask = (torch.arange(12) < torch.linspace(4, 12, count).long()[:, None]).long()
-    return {"input_ids": ids, "attention_mask": mask, "labels": torch.where(asked & mask.bool(), ids, -100), "index": torch.arange(count)}
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "labels": torch.where(asked & mask.bool(), ids, -100),
+        "index": torch.arange(count),
+    }
 
 
 def cut(batch, sizes):
     """A batch cut into micro-batches of these sizes."""
-    return [dict(zip(batch, parts)) for parts in zip(*(v.split(sizes) for v in batch.values()))]
+    return [
+        dict(zip(batch, parts))
+        for parts in zip(*(v.split(sizes) for v in batch.values()))
+    ]
 
 
 def loss_in_its_own_type(net, batch):
-    """mlm_loss without its cast to float32, so that a float64 model has a float64 loss."""
+    """mlm_loss without its cast to float32, so that a float64 model has a
+    float64 loss.
+    """
     asked = batch["labels"] != -100
-    return F.cross_entropy(net(batch["input_ids"], batch["attention_mask"], where=asked).logits, batch["labels"][asked], reduction="sum")
+    return F.cross_entropy(
+        net(batch["input_ids"], batch["attention_mask"], target_mask=asked).logits,
+        batch["labels"][asked],
+        reduction="sum",
+    )
 
 
-def gradients(batches, accumulate, dtype=torch.float32, steps=train.steps, loss_fn=loss_in_its_own_type):
+def gradients(
+    batches,
+    accumulate,
+    dtype=torch.float32,
+    steps=train.steps,
+    loss_fn=loss_in_its_own_type,
+):
     """([Step], [gradients of each update])."""
     net = tiny(dtype)
     optimizer = Recording(net.parameters())
-    done = list(steps(net, batches, loss_fn, optimizer, accumulate=accumulate, clip=None))
+    done = list(
+        steps(net, batches, loss_fn, optimizer, accumulate=accumulate, clip=None)
+    )
     return done, optimizer.seen
 
 
@@ -83,7 +123,11 @@ def apart(a, b):
 CUTS = {"even": [4, 4, 4, 4], "uneven": [1, 7, 3, 5], "rows of one": [1] * 16}
 
 
-@pytest.mark.parametrize("dtype, limit", [(torch.float32, 1e-6), (torch.float64, 1e-14)], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype, limit",
+    [(torch.float32, 1e-6), (torch.float64, 1e-14)],
+    ids=["float32", "float64"],
+)
 @pytest.mark.parametrize("sizes", CUTS.values(), ids=CUTS)
 def test_accumulation_equals_the_big_batch(sizes, dtype, limit):
     batch = rows_of(16)
@@ -91,11 +135,21 @@ def test_accumulation_equals_the_big_batch(sizes, dtype, limit):
     (parts,), (got,) = gradients(cut(batch, sizes), len(sizes), dtype)
     assert apart(got, wanted) < limit
     assert abs(parts.loss - whole.loss) < limit * whole.loss
-    assert (parts.targets, parts.tokens) == (whole.targets, whole.tokens) == (int((batch["labels"] != -100).sum()), int(batch["attention_mask"].sum()))
+    assert (
+        (parts.targets, parts.tokens)
+        == (whole.targets, whole.tokens)
+        == (int((batch["labels"] != -100).sum()), int(batch["attention_mask"].sum()))
+    )
 
 
-@pytest.mark.parametrize("old, new", [("counts[k], 1))", "int((batch[k] != -100).sum()), 1) / len(group))"), ("(world / max(counts[k], 1))", "world")],
-                         ids=["mean of means", "no division"])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("counts[k], 1))", "int((batch[k] != -100).sum()), 1) / len(group))"),
+        ("(world / max(counts[k], 1))", "world"),
+    ],
+    ids=["mean of means", "no division"],
+)
 def test_wrong_divisions_are_caught(old, new, counted):
     batch = rows_of(16)
     _, (wanted,) = gradients([batch], 1)
@@ -119,18 +173,36 @@ def test_each_part_of_a_joint_loss_has_its_own_count(counted):
 
     def joint(net, b):
         output = net(b["input_ids"], b["attention_mask"])
-        words = F.cross_entropy(output.logits.flatten(0, 1), b["labels"].flatten(), reduction="sum")
-        return {"labels": words, "next_sentence_label": F.cross_entropy(output.logits[:, 0, :2], b["next_sentence_label"], reduction="sum")}
+        words = F.cross_entropy(
+            output.logits.flatten(0, 1), b["labels"].flatten(), reduction="sum"
+        )
+        return {
+            "labels": words,
+            "next_sentence_label": F.cross_entropy(
+                output.logits[:, 0, :2], b["next_sentence_label"], reduction="sum"
+            ),
+        }
+
     (whole,), (wanted,) = gradients([batch], 1, torch.float64, loss_fn=joint)
     for sizes in CUTS.values():
-        (parts,), (got,) = gradients(cut(batch, sizes), len(sizes), torch.float64, loss_fn=joint)
+        (parts,), (got,) = gradients(
+            cut(batch, sizes), len(sizes), torch.float64, loss_fn=joint
+        )
         assert apart(got, wanted) < 1e-14 and abs(parts.loss - whole.loss) < 1e-13
     net = tiny(torch.float64)
     sums = joint(net, batch)
     asked = int((batch["labels"] != -100).sum())
-    assert abs(whole.loss - (sums["labels"] / asked + sums["next_sentence_label"] / 12).item()) < 1e-13
+    assert (
+        abs(
+            whole.loss
+            - (sums["labels"] / asked + sums["next_sentence_label"] / 12).item()
+        )
+        < 1e-13
+    )
     assert whole.targets == asked + 12
-    _, (drowned,) = gradients([batch], 1, torch.float64, loss_fn=lambda net, b: sum(joint(net, b).values()))
+    _, (drowned,) = gradients(
+        [batch], 1, torch.float64, loss_fn=lambda net, b: sum(joint(net, b).values())
+    )
     assert apart(drowned, wanted) > 1e-2
     counted("fault")
 
@@ -139,7 +211,15 @@ def test_same_update_as_a_hand_written_loop():
     """Three updates of AdamW with clipping and a schedule, against plain torch."""
     batch, schedule = rows_of(12), lambda step: optim.warmup_linear(step, 1, 4)
     net, reference = tiny(torch.float64), tiny(torch.float64)
-    run = train.steps(net, cut(batch, [2] * 6), loss_in_its_own_type, torch.optim.AdamW(net.parameters(), lr=1e-2), accumulate=2, schedule=schedule, clip=0.5)
+    run = train.steps(
+        net,
+        cut(batch, [2] * 6),
+        loss_in_its_own_type,
+        torch.optim.AdamW(net.parameters(), lr=1e-2),
+        accumulate=2,
+        schedule=schedule,
+        clip=0.5,
+    )
     optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2)
     for step, part in zip(run, cut(batch, [4] * 3)):
         loss = loss_in_its_own_type(reference, part) / (part["labels"] != -100).sum()
@@ -147,12 +227,22 @@ def test_same_update_as_a_hand_written_loop():
         norm = torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
         optimizer.param_groups[0]["lr"] = 1e-2 * schedule(step.number)
         optimizer.step(), optimizer.zero_grad()
-        assert abs(step.loss - loss.item()) < 1e-12 and abs(step.grad_norm - norm.item()) < 1e-10
+        assert (
+            abs(step.loss - loss.item()) < 1e-12
+            and abs(step.grad_norm - norm.item()) < 1e-10
+        )
         assert step.lr == 1e-2 * schedule(step.number) and not step.skipped
-    assert max((a - b).abs().max().item() for a, b in zip(net.parameters(), reference.parameters())) < 1e-10
+    assert (
+        max(
+            (a - b).abs().max().item()
+            for a, b in zip(net.parameters(), reference.parameters())
+        )
+        < 1e-10
+    )
 
 
 # ---- 17: nothing asked ----
+
 
 def bits(net, optimizer):
     state = [v.clone() for s in optimizer.state.values() for v in s.values()]
@@ -172,11 +262,18 @@ def test_a_step_with_nothing_asked_changes_nothing(counted):
     next(run)
     before = bits(net, optimizer)
     step = next(run)
-    assert step.skipped and step.loss == 0.0 and step.targets == 0 and step.grad_norm == 0.0
+    assert (
+        step.skipped
+        and step.loss == 0.0
+        and step.targets == 0
+        and step.grad_norm == 0.0
+    )
     assert same(before, bits(net, optimizer))
     assert not next(run).skipped and not same(before, bits(net, optimizer))
     # control: weight decay and old momentum would have moved the weights
-    run = planted("if finite and sum(counted):", "if finite:")["steps"](net, [nothing], mlm.mlm_loss, optimizer)
+    run = planted("if finite and sum(counted):", "if finite:")["steps"](
+        net, [nothing], mlm.mlm_loss, optimizer
+    )
     before = bits(net, optimizer)
     next(run)
     assert not same(before, bits(net, optimizer))
@@ -185,16 +282,24 @@ def test_a_step_with_nothing_asked_changes_nothing(counted):
 
 def test_a_micro_batch_with_nothing_asked_does_not_matter():
     batch = rows_of(8)
-    nothing = {k: v[:2] for k, v in batch.items()} | {"labels": torch.full((2, 12), -100)}
+    nothing = {k: v[:2] for k, v in batch.items()} | {
+        "labels": torch.full((2, 12), -100)
+    }
     _, (wanted,) = gradients([batch], 1, torch.float64)
-    (step,), (got,) = gradients([nothing, *cut(batch, [4, 4]), nothing], 4, torch.float64)
+    (step,), (got,) = gradients(
+        [nothing, *cut(batch, [4, 4]), nothing], 4, torch.float64
+    )
     assert apart(got, wanted) < 1e-14 and not step.skipped
 
 
 # ---- 18: not finite ----
 
+
 def poisoned(how, at):
-    """A loss that is not finite, or only its gradient, in the micro-batches that hold one of the rows `at`."""
+    """A loss that is not finite, or only its gradient, in the micro-batches that hold
+    one of the rows `at`.
+    """
+
     def loss_fn(net, batch):
         loss = mlm.mlm_loss(net, batch)
         if not set(batch["index"].tolist()) & set(at):
@@ -202,6 +307,7 @@ def poisoned(how, at):
         if how == "gradient":  # sqrt(0): the value is 0, its slope infinite
             return loss + torch.sqrt(net.encoder.tokens.weight[0, 0] * 0)
         return loss * float(how)
+
     return loss_fn
 
 
@@ -210,18 +316,33 @@ def test_a_step_that_is_not_finite_leaves_everything_as_it_was(how, counted):
     net = tiny()
     optimizer = optim.adamw(optim.parameter_groups(net, 1e-2))
     batches = cut(rows_of(16), [2] * 8)
-    run = train.steps(net, batches, poisoned(how, [5]), optimizer, accumulate=2, schedule=lambda step: 1 / (step + 1))
+    run = train.steps(
+        net,
+        batches,
+        poisoned(how, [5]),
+        optimizer,
+        accumulate=2,
+        schedule=lambda step: 1 / (step + 1),
+    )
     next(run)
     before = bits(net, optimizer)
-    with pytest.warns(UserWarning, match=r"step 1: .*learning rate 0\.005, rows \[4, 5, 6, 7\]; nothing was updated"):
+    with pytest.warns(
+        UserWarning,
+        match=r"step 1: .*learning rate 0\.005, rows \[4, "
+        r"5, 6, 7\]; nothing was updated",
+    ):
         step = next(run)
     assert step.skipped and same(before, bits(net, optimizer))
     assert all(p.grad is None for p in net.parameters())
     steps = list(run)
-    assert [s.skipped for s in steps] == [False, False] and not same(before, bits(net, optimizer))
+    assert [s.skipped for s in steps] == [False, False] and not same(
+        before, bits(net, optimizer)
+    )
     assert all(p.isfinite().all() for p in net.parameters())
     # control: without the question, the weights are lost
-    broken = planted("if finite and sum(counted):", "if True:")["steps"](net, batches, poisoned(how, [5]), optimizer, accumulate=2)
+    broken = planted("if finite and sum(counted):", "if True:")["steps"](
+        net, batches, poisoned(how, [5]), optimizer, accumulate=2
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         list(itertools.islice(broken, 2))
@@ -236,25 +357,58 @@ def test_training_stops_after_a_few_in_a_row():
     before = bits(net, optimizer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(FloatingPointError, match=r"step 2: .*rows \[4, 5\].*3 steps in a row were not finite, so lower the rate"):
+        with pytest.raises(
+            FloatingPointError,
+            match=r"step 2: .*rows \[4, 5\].*3 "
+            r"steps in a row were not finite, "
+            r"so lower the rate",
+        ):
             list(train.steps(net, batches, poisoned("nan", range(16)), optimizer))
         assert same(before, bits(net, optimizer))
         # two, one good, two: never three in a row
         run = list(train.steps(net, batches, poisoned("nan", [0, 2, 6, 8]), optimizer))
-    assert [s.skipped for s in run] == [True, True, False, True, True, False, False, False]
+    assert [s.skipped for s in run] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     with pytest.warns(UserWarning, match="rows unknown"):
-        next(train.steps(net, [{k: v for k, v in batches[0].items() if k != "index"}], lambda net, b: mlm.mlm_loss(net, b) * float("nan"), optimizer))
+        next(
+            train.steps(
+                net,
+                [{k: v for k, v in batches[0].items() if k != "index"}],
+                lambda net, b: mlm.mlm_loss(net, b) * float("nan"),
+                optimizer,
+            )
+        )
 
 
 # ---- 20: once per update ----
 
+
 def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
     asked, clipped = [], []
     clip = torch.nn.utils.clip_grad_norm_
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: clipped.append(1) or clip(*a))
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", lambda *a: clipped.append(1) or clip(*a)
+    )
     net = tiny()
     optimizer = Recording(net.parameters(), lr=0.5)
-    run = train.steps(net, cut(rows_of(14), [2] * 7), mlm.mlm_loss, optimizer, accumulate=3, first=5, clip=0.1, schedule=lambda n: asked.append(n) or 0.1 * n)
+    run = train.steps(
+        net,
+        cut(rows_of(14), [2] * 7),
+        mlm.mlm_loss,
+        optimizer,
+        accumulate=3,
+        first=5,
+        clip=0.1,
+        schedule=lambda n: asked.append(n) or 0.1 * n,
+    )
     steps = list(run)
     assert [s.number for s in steps] == asked == [5, 6, 7]  # 3, 3 and 1 micro-batches
     assert len(clipped) == optimizer.zeroed == len(optimizer.seen) == 3
@@ -266,7 +420,11 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
     # control: gradients that are not zeroed grow from step to step
     net = tiny()
     stale = Recording(net.parameters(), lr=0.0)
-    list(planted("optimizer.zero_grad(set_to_none=True)", "pass")["steps"](net, [rows_of(4)] * 3, mlm.mlm_loss, stale, clip=None))
+    list(
+        planted("optimizer.zero_grad(set_to_none=True)", "pass")["steps"](
+            net, [rows_of(4)] * 3, mlm.mlm_loss, stale, clip=None
+        )
+    )
     assert apart(stale.seen[2], stale.seen[0]) > 1
     counted("fault")
 
@@ -274,7 +432,13 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
 def test_bfloat16_keeps_weights_and_update_in_float32():
     net = tiny()
     (plain,), _ = gradients([rows_of(16)], 1)
-    (step,) = train.steps(net, [rows_of(16)], mlm.mlm_loss, optim.adamw(optim.parameter_groups(net, 1e-3)), dtype=torch.bfloat16)
+    (step,) = train.steps(
+        net,
+        [rows_of(16)],
+        mlm.mlm_loss,
+        optim.adamw(optim.parameter_groups(net, 1e-3)),
+        dtype=torch.bfloat16,
+    )
     assert abs(step.loss - plain.loss) < 0.02 * plain.loss and step.loss != plain.loss
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 
@@ -283,7 +447,9 @@ def test_leaving_the_loop_early_costs_no_extra_batch():
     taken = []
     batches = (taken.append(i) or b for i, b in enumerate(cut(rows_of(12), [2] * 6)))
     net = tiny()
-    for step in train.steps(net, batches, mlm.mlm_loss, Recording(net.parameters()), accumulate=2):
+    for step in train.steps(
+        net, batches, mlm.mlm_loss, Recording(net.parameters()), accumulate=2
+    ):
         if step.number == 1:
             break
     assert taken == [0, 1, 2, 3]
@@ -291,57 +457,88 @@ def test_leaving_the_loop_early_costs_no_extra_batch():
 
 # ---- the stream ----
 
-@pytest.mark.parametrize("rows, size, world", [(22, 4, 1), (16, 4, 1), (22, 4, 2), (21, 2, 4), (7, 8, 2), (33, 8, 4)])
+
+@pytest.mark.parametrize(
+    "rows, size, world",
+    [(22, 4, 1), (16, 4, 1), (22, 4, 2), (21, 2, 4), (7, 8, 2), (33, 8, 4)],
+)
 def test_stream_shows_each_row_once_per_epoch(rows, size, world):
-    parts = [list(train.stream(rows, size, seed=3, rank=r, world=world, epochs=3)) for r in range(world)]
-    assert len({len(p) for p in parts}) == 1  # all processes take the same number of steps
+    parts = [
+        list(train.sample_rows(rows, size, seed=3, rank=r, world_size=world, epochs=3))
+        for r in range(world)
+    ]
+    # all processes take the same number of steps
+    assert len({len(p) for p in parts}) == 1
     for epoch in range(3):
         seen = sorted(i for p in parts for e, picked in p if e == epoch for i in picked)
         assert seen == list(range(rows))
     assert all(picked for p in parts for _, picked in p)  # none is ever without a row
-    # between two updates all processes together see the rows that one process with a larger batch sees
+    # between two updates all processes together see the rows that one process with a
+    # larger batch sees
     if rows % (size * world) in (0, *range(world, size * world)):
-        single = list(train.stream(rows, size * world, seed=3, epochs=3))
-        assert [sorted(picked) for _, picked in single] == [sorted(i for _, picked in at for i in picked) for at in zip(*parts)]
+        single = list(train.sample_rows(rows, size * world, seed=3, epochs=3))
+        assert [sorted(picked) for _, picked in single] == [
+            sorted(i for _, picked in at for i in picked) for at in zip(*parts)
+        ]
 
 
 def test_stream_continues_anywhere():
-    """Lines 3 to 5: resuming at each micro-batch, the epoch's end and three times in one epoch included, changes no row."""
-    whole = list(itertools.islice(train.stream(22, 4, seed=1), 20))
+    """Lines 3 to 5: resuming at each micro-batch, the epoch's end and three times in
+    one epoch included, changes no row.
+    """
+    whole = list(itertools.islice(train.sample_rows(22, 4, seed=1), 20))
     for start in range(14):
-        assert list(itertools.islice(train.stream(22, 4, seed=1, start=start), 6)) == whole[start : start + 6]
-    pieces = [list(itertools.islice(train.stream(22, 4, seed=1, start=s), n)) for s, n in ((0, 2), (2, 1), (3, 2), (5, 1))]
-    assert sorted(i for piece in pieces for _, rows in piece for i in rows) == list(range(22))
-    assert next(train.stream(22, 4, seed=1, start=6))[0] == 1  # at the end of an epoch the whole next one follows
-    assert len(list(train.stream(22, 4, start=6, epochs=2))) == 6
-    assert list(train.stream(22, 4, start=12, epochs=2)) == []
+        assert (
+            list(itertools.islice(train.sample_rows(22, 4, seed=1, start=start), 6))
+            == whole[start : start + 6]
+        )
+    pieces = [
+        list(itertools.islice(train.sample_rows(22, 4, seed=1, start=s), n))
+        for s, n in ((0, 2), (2, 1), (3, 2), (5, 1))
+    ]
+    assert sorted(i for piece in pieces for _, rows in piece for i in rows) == list(
+        range(22)
+    )
+    # at the end of an epoch the whole next one follows
+    assert next(train.sample_rows(22, 4, seed=1, start=6))[0] == 1
+    assert len(list(train.sample_rows(22, 4, start=6, epochs=2))) == 6
+    assert list(train.sample_rows(22, 4, start=12, epochs=2)) == []
     with pytest.raises(ValueError, match="3 rows for 4 processes"):
-        next(train.stream(3, 1, world=4))
+        next(train.sample_rows(3, 1, world_size=4))
 
 
 def test_order_depends_on_seed_and_epoch_alone():
     torch.manual_seed(9)
     a = train.order(50, 1, 2)
     torch.rand(7)
-    assert torch.equal(a, train.order(50, 1, 2)) and sorted(a.tolist()) == list(range(50))
-    assert not torch.equal(a, train.order(50, 1, 3)) and not torch.equal(a, train.order(50, 2, 2))
+    assert torch.equal(a, train.order(50, 1, 2)) and sorted(a.tolist()) == list(
+        range(50)
+    )
+    assert not torch.equal(a, train.order(50, 1, 3)) and not torch.equal(
+        a, train.order(50, 2, 2)
+    )
 
 
 # ---- progress ----
+
 
 def run_of(count):
     return (train.Step(i, 5.0 - i, 10, 0.1, 1.0, 100, False) for i in range(count))
 
 
 def test_progress_prints_plain_lines_where_there_is_no_terminal(monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # the notebook plugin of pytest has imported it
+    # the notebook plugin of pytest has imported it
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     clock = itertools.count(0, 4.0)
     monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock))
     file = io.StringIO()
     assert list(train.progress(run_of(7), 7, every=10.0, file=file)) == list(run_of(7))
     lines = file.getvalue().splitlines()
-    assert len(lines) == 3 and "\r" not in file.getvalue()  # steps 3 and 6 after 12 s each, and the last
-    assert lines[0].startswith("step 3/7  loss 3.000  ") and lines[0].endswith("min left")
+    # steps 3 and 6 after 12 s each, and the last
+    assert len(lines) == 3 and "\r" not in file.getvalue()
+    assert lines[0].startswith("step 3/7  loss 3.000  ") and lines[0].endswith(
+        "min left"
+    )
     assert "25 tokens/s" in lines[0] and lines[-1].startswith("step 7/7")
 
 
@@ -351,6 +548,7 @@ def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
+
     file = Terminal()
     assert len(list(train.progress(run_of(7), 7, file=file))) == 7
     assert "7/7" in file.getvalue() and "loss -1.000" in file.getvalue()
@@ -358,9 +556,28 @@ def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
 
 def test_classification_uses_the_same_loop():
     torch.manual_seed(0)
-    net = classify.Classifier(model.Transformer(model.Config(V, width=16, layers=1, heads=2, inner=32, max_tokens=12)), classes=2, dropout=0.0)
-    batch = {k: v for k, v in rows_of(6).items() if k != "labels"} | {"labels": torch.tensor([0, 1, 1, 0, -100, 1])}
+    net = classify.Classifier(
+        transformer.Transformer(
+            transformer.Config(
+                V, width=16, layers=1, heads=2, ffn_dim=32, max_tokens=12
+            )
+        ),
+        classes=2,
+        dropout=0.0,
+    )
+    batch = {k: v for k, v in rows_of(6).items() if k != "labels"} | {
+        "labels": torch.tensor([0, 1, 1, 0, -100, 1])
+    }
     optimizer = Recording(net.parameters())
     list(train.steps(net, [batch], classify.classification_loss, optimizer, clip=None))
-    list(train.steps(net, cut(batch, [1, 2, 3]), classify.classification_loss, optimizer, accumulate=3, clip=None))
+    list(
+        train.steps(
+            net,
+            cut(batch, [1, 2, 3]),
+            classify.classification_loss,
+            optimizer,
+            accumulate=3,
+            clip=None,
+        )
+    )
     assert apart(optimizer.seen[1], optimizer.seen[0]) < 1e-5

@@ -1,7 +1,9 @@
-"""transformers' Trainer: the same update whether a batch comes in one piece or in four, for every head a chapter trains with it.
+"""transformers' Trainer: the same update whether a batch comes in one piece or in four,
+for every head a chapter trains with it.
 
-RELIABILITY 16. Without `compute_loss_func`, transformers 5.23 multiplies loss and gradient by gradient_accumulation_steps for
-most heads (huggingface/transformers#47688); with the sum divided by `num_items_in_batch` the ratio is 1.
+RELIABILITY 16. Without `compute_loss_func`, transformers 5.23 multiplies loss and
+gradient by gradient_accumulation_steps for most heads (huggingface/transformers#47688);
+with the sum divided by `num_items_in_batch` the ratio is 1.
 """
 
 import pytest
@@ -11,17 +13,33 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 ROWS, CLASSES = 16, 2
-TINY = dict(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=CLASSES,
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0)
+TINY = dict(
+    vocab_size=50,
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    num_labels=CLASSES,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    pad_token_id=0,
+)
 HEADS = {
     "BertForSequenceClassification": transformers.BertConfig,
-    "RobertaPreLayerNormForSequenceClassification": transformers.RobertaPreLayerNormConfig,
+    "RobertaPreLayerNormForSequenceClassification": (
+        transformers.RobertaPreLayerNormConfig
+    ),
 }
 
 
 def mean_over_the_update(outputs, labels, num_items_in_batch=None):
-    """What chapter 14 passes: the sum of the cross-entropies over the number of labels in the whole update."""
-    return torch.nn.functional.cross_entropy(outputs.logits, labels, reduction="sum") / num_items_in_batch
+    """What chapter 14 passes: the sum of the cross-entropies over the number of labels
+    in the whole update.
+    """
+    return (
+        torch.nn.functional.cross_entropy(outputs.logits, labels, reduction="sum")
+        / num_items_in_batch
+    )
 
 
 def mean_of_one_piece(outputs, labels, num_items_in_batch=None):
@@ -32,7 +50,14 @@ def mean_of_one_piece(outputs, labels, num_items_in_batch=None):
 def rows():
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(5, 50, (ROWS, 12), generator=generator)
-    return [{"input_ids": row, "attention_mask": torch.ones(12, dtype=torch.long), "labels": i % CLASSES} for i, row in enumerate(ids)]
+    return [
+        {
+            "input_ids": row,
+            "attention_mask": torch.ones(12, dtype=torch.long),
+            "labels": i % CLASSES,
+        }
+        for i, row in enumerate(ids)
+    ]
 
 
 def one_update(head, size, accumulate, folder, loss=None):
@@ -40,22 +65,41 @@ def one_update(head, size, accumulate, folder, loss=None):
     torch.manual_seed(0)
     model = getattr(transformers, head)(HEADS[head](**TINY))
     settings = transformers.TrainingArguments(
-        folder, per_device_train_batch_size=size, gradient_accumulation_steps=accumulate, max_steps=1, logging_steps=1, use_cpu=True,
-        max_grad_norm=1e9, report_to=[], save_strategy="no", disable_tqdm=True, seed=0)
-    trainer = transformers.Trainer(model, settings, train_dataset=rows(), compute_loss_func=loss)
+        folder,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulate,
+        max_steps=1,
+        logging_steps=1,
+        use_cpu=True,
+        max_grad_norm=1e9,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        seed=0,
+    )
+    trainer = transformers.Trainer(
+        model, settings, train_dataset=rows(), compute_loss_func=loss
+    )
     trainer.train()
-    return trainer.state.log_history[0]["loss"], float(trainer.state.log_history[0]["grad_norm"])
+    return trainer.state.log_history[0]["loss"], float(
+        trainer.state.log_history[0]["grad_norm"]
+    )
 
 
 def ratios(head, folder, loss=None):
     """4 micro-batches of 4 against 1 of 16 -> (loss ratio, gradient ratio)."""
-    whole, parts = one_update(head, 16, 1, folder, loss), one_update(head, 4, 4, folder, loss)
+    whole, parts = (
+        one_update(head, 16, 1, folder, loss),
+        one_update(head, 4, 4, folder, loss),
+    )
     return parts[0] / whole[0], parts[1] / whole[1]
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_accumulation_changes_nothing(head, tmp_path):
-    assert ratios(head, tmp_path, mean_over_the_update) == pytest.approx((1, 1), abs=1e-3)
+    assert ratios(head, tmp_path, mean_over_the_update) == pytest.approx(
+        (1, 1), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -66,5 +110,7 @@ def test_a_mean_of_each_piece_is_caught(head, tmp_path, counted):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_what_chapter_14_says_about_the_default_is_still_so(head, tmp_path):
-    """When this fails, transformers has mended its default: shorten the paragraph in chapter 14 and this test."""
+    """When this fails, transformers has mended its default: shorten the paragraph in
+    chapter 14 and this test.
+    """
     assert ratios(head, tmp_path) == pytest.approx((4, 4), abs=1e-2)

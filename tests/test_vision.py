@@ -1,4 +1,7 @@
-"""ftlib/vision.py: the published weights against a second, functional writing; frozen parts; padding; images."""
+"""ftlib/models/cnn.py: the published weights against a second, functional writing;
+frozen parts; padding; images.
+"""
+
 import pathlib
 import re
 
@@ -10,7 +13,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from ftlib import hub, optim, train, vision
+from ftlib.course import hub
+from ftlib.data.images import FONTS, LETTERS, augment, glyphs, prepare
+from ftlib.models import cnn
+from ftlib.training import optim, train
 
 FILE = "efficientnet-lite0-57934424.pth"
 
@@ -27,11 +33,14 @@ def state(path):
 
 @pytest.fixture(scope="module")
 def net(path):
-    return vision.load_lite0(path)
+    return cnn.load_lite0(path)
 
 
 def by_hand(x, state):
-    """The network once more, from the file's own names and functions alone; shapes of the tensors say kernel and expansion."""
+    """The network once more, from the file's own names and functions alone; shapes of
+    the tensors say kernel and expansion.
+    """
+
     def conv(x, name, stride=1, groups=1):
         w, pad = state[name + ".weight"], []
         for side in x.shape[:1:-1]:  # TensorFlow's "same"
@@ -40,7 +49,10 @@ def by_hand(x, state):
         return F.conv2d(F.pad(x, pad), w, stride=stride, groups=groups)
 
     def norm(x, name):
-        mean, var, gain, bias = (state[f"{name}.{k}"][:, None, None] for k in ("running_mean", "running_var", "weight", "bias"))
+        mean, var, gain, bias = (
+            state[f"{name}.{k}"][:, None, None]
+            for k in ("running_mean", "running_var", "weight", "bias")
+        )
         return (x - mean) / (var + 1e-3).sqrt() * gain + bias
 
     x = norm(conv(x, "_conv_stem", 2), "_bn0").clamp(0, 6)
@@ -48,19 +60,28 @@ def by_hand(x, state):
         name, y = f"_blocks.{i}.", x
         if name + "_expand_conv.weight" in state:
             y = norm(conv(y, name + "_expand_conv"), name + "_bn0").clamp(0, 6)
-        y = norm(conv(y, name + "_depthwise_conv", 2 if i in (1, 3, 5, 11) else 1, y.shape[1]), name + "_bn1").clamp(0, 6)
+        y = norm(
+            conv(
+                y, name + "_depthwise_conv", 2 if i in (1, 3, 5, 11) else 1, y.shape[1]
+            ),
+            name + "_bn1",
+        ).clamp(0, 6)
         y = norm(conv(y, name + "_project_conv"), name + "_bn2")
         x = x + y if y.shape == x.shape else y
     x = norm(conv(x, "_conv_head"), "_bn1").clamp(0, 6).mean((2, 3))
     return x @ state["_fc.weight"].T + state["_fc.bias"]
 
 
-# --- EfficientNet-Lite0 ------------------------------------------------------------------------------------------
+# --- EfficientNet-Lite0
+# ------------------------------------------------------------------------------
+
 
 def test_every_tensor_of_the_file_is_loaded(net, state):
     assert len(state) == len(net.state_dict()) == 296 and not net.training
     assert sum(p.numel() for p in net.parameters()) == 4_652_008
-    assert torch.equal(net.blocks[3].depthwise[0].weight, state["_blocks.3._depthwise_conv.weight"])
+    assert torch.equal(
+        net.blocks[3].depthwise[0].weight, state["_blocks.3._depthwise_conv.weight"]
+    )
     assert torch.equal(net.top[1].running_var, state["_bn1.running_var"])
     assert torch.equal(net.blocks[15].expand[1].bias, state["_blocks.15._bn0.bias"])
 
@@ -70,7 +91,8 @@ def test_outputs_are_those_of_a_second_writing(net, state, shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.allclose(net(x), by_hand(x, state), atol=2e-4)
-        assert not torch.allclose(net(x.flip(3)), by_hand(x, state), atol=2e-2)  # the comparison can fail
+        # the comparison can fail
+        assert not torch.allclose(net(x.flip(3)), by_hand(x, state), atol=2e-2)
 
 
 @pytest.mark.parametrize("fault", ["missing", "left over", "another shape"])
@@ -84,7 +106,7 @@ def test_a_file_that_does_not_fit_is_refused(state, tmp_path, fault):
         changed["_fc.weight"] = torch.zeros(10, 1280)
     torch.save(changed, tmp_path / FILE)
     with pytest.raises(RuntimeError):
-        vision.load_lite0(tmp_path / FILE)
+        cnn.load_lite0(tmp_path / FILE)
 
 
 class Planted:
@@ -95,19 +117,27 @@ class Planted:
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
     torch.save({"_fc.bias": Planted()}, tmp_path / FILE)
     with pytest.raises(Exception, match="[Ww]eights"):
-        vision.load_lite0(tmp_path / FILE)
+        cnn.load_lite0(tmp_path / FILE)
     assert "never appear" not in capsys.readouterr().out
 
 
 def test_one_block_is_that_of_transformers(state):
-    """transformers has EfficientNet with SiLU and squeeze-excitation; its parts without these are an independent block."""
+    """transformers has EfficientNet with SiLU and squeeze-excitation; its parts without
+    these are an independent block.
+    """
     from transformers import EfficientNetConfig
     from transformers.models.efficientnet import modeling_efficientnet as theirs
+
     config = EfficientNetConfig(hidden_act="relu6", batch_norm_eps=1e-3)
-    parts = [theirs.EfficientNetExpansionLayer(config, 40, 240, 1),
-             theirs.EfficientNetDepthwiseLayer(config, 240, 2, 3, adjust_padding=True)]
-    mine = vision.Block(40, 80, 3, 2, 6).eval()
-    for part, conv, own in ((parts[0], "expand_conv", mine.expand), (parts[1], "depthwise_conv", mine.depthwise)):
+    parts = [
+        theirs.EfficientNetExpansionLayer(config, 40, 240, 1),
+        theirs.EfficientNetDepthwiseLayer(config, 240, 2, 3, adjust_padding=True),
+    ]
+    mine = cnn.Block(40, 80, 3, 2, 6).eval()
+    for part, conv, own in (
+        (parts[0], "expand_conv", mine.expand),
+        (parts[1], "depthwise_conv", mine.depthwise),
+    ):
         part.eval()
         getattr(part, conv).load_state_dict(own[0].state_dict())
         norm = part.expand_bn if conv == "expand_conv" else part.depthwise_norm
@@ -115,18 +145,31 @@ def test_one_block_is_that_of_transformers(state):
         norm.eps = own[1].eps
     x = torch.randn(2, 40, 14, 14)
     with torch.no_grad():
-        assert torch.allclose(mine.depthwise(mine.expand(x)), parts[1](parts[0](x)), atol=1e-5)
+        assert torch.allclose(
+            mine.depthwise(mine.expand(x)), parts[1](parts[0](x)), atol=1e-5
+        )
 
 
-@pytest.mark.parametrize("side, kernel, stride, out", [(8, 3, 2, 4), (7, 3, 2, 4), (8, 5, 2, 4), (9, 5, 1, 9), (2, 5, 2, 1), (1, 3, 2, 1)])
+@pytest.mark.parametrize(
+    "side, kernel, stride, out",
+    [
+        (8, 3, 2, 4),
+        (7, 3, 2, 4),
+        (8, 5, 2, 4),
+        (9, 5, 1, 9),
+        (2, 5, 2, 1),
+        (1, 3, 2, 1),
+    ],
+)
 def test_same_padding(side, kernel, stride, out):
-    conv = vision.SameConv(1, 1, kernel, stride, bias=False)
+    conv = cnn.SameConv(1, 1, kernel, stride, bias=False)
     x = torch.randn(1, 1, side, side)
     y = conv(x)
     assert y.shape[2:] == (out, out)
     plain = F.conv2d(x, conv.weight, stride=stride, padding=kernel // 2)
     odd = max((out - 1) * stride + kernel - side, 0) % 2
-    assert torch.allclose(y, plain, atol=1e-6) != bool(odd)  # the same as torch's unless a pixel is left over
+    # the same as torch's unless a pixel is left over
+    assert torch.allclose(y, plain, atol=1e-6) != bool(odd)
 
 
 def test_the_two_photographs(net):
@@ -134,124 +177,170 @@ def test_the_two_photographs(net):
         photo = Image.fromarray(load_sample_image(name))
         w, h = photo.size
         c = int(min(w, h) * 0.875)
-        photo = photo.crop(((w - c) // 2, (h - c) // 2, (w + c) // 2, (h + c) // 2)).resize((224, 224), Image.BICUBIC)
+        photo = photo.crop(
+            ((w - c) // 2, (h - c) // 2, (w + c) // 2, (h + c) // 2)
+        ).resize((224, 224), Image.BICUBIC)
         x = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 255
         with torch.no_grad():
-            return net(vision.prepare(x, 224))[0].topk(k).indices.tolist()
+            return net(prepare(x, 224))[0].topk(k).indices.tolist()
+
     assert top("flower.jpg")[0] == 985  # daisy
     assert top("china.jpg")[0] == 698  # palace
 
 
-# --- frozen parts ------------------------------------------------------------------------------------------------
+# --- frozen parts
+# ------------------------------------------------------------------------------
+
 
 def batches(net, steps=3):
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        yield {"pixel_values": torch.randn(4, 3, 32, 32, generator=generator) * 3 + 1, "labels": torch.tensor([0, 1, 2, -100])}
+        yield {
+            "pixel_values": torch.randn(4, 3, 32, 32, generator=generator) * 3 + 1,
+            "labels": torch.tensor([0, 1, 2, -100]),
+        }
 
 
 def run(net):
-    optimizer = optim.adamw(vision.rates_by_depth(net, 1e-2))
+    optimizer = optim.adamw(cnn.rates_by_depth(net, 1e-2))
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    losses = [step.loss for step in train.steps(net, batches(net), vision.image_loss, optimizer)]
-    return losses, {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
+    losses = [
+        step.loss for step in train.steps(net, batches(net), cnn.image_loss, optimizer)
+    ]
+    return losses, {
+        k for k, v in net.state_dict().items() if not torch.equal(v, before[k])
+    }
 
 
 def test_frozen_bytes_are_unchanged_and_the_head_learns():
-    net = vision.small(3)
-    assert [vision.freeze(part) for part in (net.stem, net.blocks, net.top)] == [0, 0, 0]
+    net = cnn.SmallCNN(3)
+    assert [cnn.freeze(part) for part in (net.stem, net.blocks, net.top)] == [0, 0, 0]
     _, changed = run(net)
     assert changed == {"head.weight", "head.bias"}
     assert not net.top[1].training and net.training and net.head.training
 
 
 def test_plain_train_mode_moves_the_statistics():
-    """The planted fault of the clinic: with torch's own train() the same run changes a frozen backbone."""
-    net = vision.small(3)
+    """The planted fault of the clinic: with torch's own train() the same run changes a
+    frozen backbone.
+    """
+    net = cnn.SmallCNN(3)
     for part in (net.stem, net.blocks, net.top):
-        vision.freeze(part)
+        cnn.freeze(part)
     net.train = lambda mode=True: nn.Module.train(net, mode)
     _, changed = run(net)
     assert any("running_mean" in name for name in changed)
 
 
 def test_unfrozen_norms_train_again():
-    net = vision.small(3)
-    vision.freeze(net.stem)
-    assert vision.freeze(net.stem, frozen=False) == sum(p.numel() for p in net.stem.parameters())
+    net = cnn.SmallCNN(3)
+    cnn.freeze(net.stem)
+    assert cnn.freeze(net.stem, frozen=False) == sum(
+        p.numel() for p in net.stem.parameters()
+    )
     assert net.train().stem[1].training
 
 
 def test_rates_fall_with_depth_and_leave_out_what_is_frozen():
-    net = vision.efficientnet_lite0(10)
-    groups = vision.rates_by_depth(net, 1.0, decay=0.5, weight_decay=0.1)
+    net = cnn.efficientnet_lite0(10)
+    groups = cnn.rates_by_depth(net, 1.0, decay=0.5, weight_decay=0.1)
     rate = {id(p): g["lr"] for g in groups for p in g["params"]}
     assert len(rate) == len(list(net.parameters()))
-    assert rate[id(net.head.weight)] == 1 and rate[id(net.blocks[15].project[0].weight)] == 0.25
-    assert rate[id(net.stem[0].weight)] == 0.5 ** 18
-    assert all((p.ndim >= 2) == (g["weight_decay"] > 0) for g in groups for p in g["params"])
-    vision.freeze(net)
+    assert (
+        rate[id(net.head.weight)] == 1
+        and rate[id(net.blocks[15].project[0].weight)] == 0.25
+    )
+    assert rate[id(net.stem[0].weight)] == 0.5**18
+    assert all(
+        (p.ndim >= 2) == (g["weight_decay"] > 0) for g in groups for p in g["params"]
+    )
+    cnn.freeze(net)
     with pytest.raises(ValueError, match="requires_grad"):
-        vision.rates_by_depth(net, 1.0)
+        cnn.rates_by_depth(net, 1.0)
 
 
 def test_loss_is_the_sum_over_what_is_asked():
-    net, batch = vision.small(3).eval(), next(batches(None))
+    net, batch = cnn.SmallCNN(3).eval(), next(batches(None))
     logits = net(batch["pixel_values"])
     expected = -logits.log_softmax(1)[range(3), batch["labels"][:3]].sum()
-    assert torch.allclose(vision.image_loss(net, batch), expected)
+    assert torch.allclose(cnn.image_loss(net, batch), expected)
 
 
 def test_a_model_of_transformers_takes_the_same_batch():
     from transformers import ResNetConfig, ResNetForImageClassification
-    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", num_labels=3)
-    assert vision.image_loss(ResNetForImageClassification(config), next(batches(None))).ndim == 0
+
+    config = ResNetConfig(
+        embedding_size=4,
+        hidden_sizes=[4, 8],
+        depths=[1, 1],
+        layer_type="basic",
+        num_labels=3,
+    )
+    assert (
+        cnn.image_loss(ResNetForImageClassification(config), next(batches(None))).ndim
+        == 0
+    )
 
 
-# --- images ------------------------------------------------------------------------------------------------------
+# --- images
+# ------------------------------------------------------------------------------
+
 
 def test_prepare_normalises_and_refuses_bytes():
-    x = vision.prepare(torch.tensor([[[0.0, 1.0]]]).expand(1, 2, 2), 2)
-    assert x.shape == (1, 3, 2, 2) and torch.allclose(x[0, 0, 0], torch.tensor([-127 / 128, 1.0]))
+    x = prepare(torch.tensor([[[0.0, 1.0]]]).expand(1, 2, 2), 2)
+    assert x.shape == (1, 3, 2, 2) and torch.allclose(
+        x[0, 0, 0], torch.tensor([-127 / 128, 1.0])
+    )
     with pytest.raises(ValueError, match="0 to 1 is needed"):
-        vision.prepare(torch.full((1, 3, 4, 4), 200.0), 4)
+        prepare(torch.full((1, 3, 4, 4), 200.0), 4)
 
 
 def test_augment_depends_on_seed_epoch_and_row_alone():
     x = torch.rand(4, 1, 16, 16)
-    a = vision.augment(x, torch.arange(4), 0, 0)
-    assert torch.equal(a[2:3], vision.augment(x[2:3], torch.tensor([2]), 0, 0))
-    for other in (vision.augment(x, torch.arange(4), 1, 0), vision.augment(x, torch.arange(4), 0, 1)):
+    a = augment(x, torch.arange(4), 0, 0)
+    assert torch.equal(a[2:3], augment(x[2:3], torch.tensor([2]), 0, 0))
+    for other in (augment(x, torch.arange(4), 1, 0), augment(x, torch.arange(4), 0, 1)):
         assert not torch.allclose(a, other, atol=1e-3)
-    still = vision.augment(x, torch.arange(4), 0, 0, turn=0, zoom=0, shift=0, shear=0)
+    still = augment(x, torch.arange(4), 0, 0, turn=0, zoom=0, shift=0, shear=0)
     assert torch.allclose(still, x, atol=1e-5)
 
 
 def test_augment_keeps_its_limits():
     x = torch.zeros(200, 1, 32, 32)
     x[:, :, 15:17, 15:17] = 1
-    moved = vision.augment(x, torch.arange(200), 0, 0, turn=0, zoom=0, shear=0, shift=0.25)
+    moved = augment(x, torch.arange(200), 0, 0, turn=0, zoom=0, shear=0, shift=0.25)
     columns = (moved.sum((1, 2)) * torch.arange(32.0)).sum(1) / moved.sum((1, 2, 3))
     assert 6 < (columns - 15.5).abs().max() <= 8.01
 
 
 def test_padding_says_what_comes_in_from_outside():
     white = torch.ones(20, 1, 8, 8)
-    border, zeros = (vision.augment(white, torch.arange(20), 0, 0, padding=padding) for padding in ("border", "zeros"))
-    assert torch.allclose(border, white, atol=1e-5) and zeros.min() < 0.5 and zeros.max() <= 1 + 1e-5
+    border, zeros = (
+        augment(white, torch.arange(20), 0, 0, padding=padding)
+        for padding in ("border", "zeros")
+    )
+    assert (
+        torch.allclose(border, white, atol=1e-5)
+        and zeros.min() < 0.5
+        and zeros.max() <= 1 + 1e-5
+    )
 
 
 def test_glyphs_are_letters_that_fill_the_page():
-    images, labels = vision.glyphs(104, size=24, seed=3)
-    again, _ = vision.glyphs(104, size=24, seed=3)
-    other, _ = vision.glyphs(104, size=24, seed=4)
+    images, labels = glyphs(104, size=24, seed=3)
+    again, _ = glyphs(104, size=24, seed=3)
+    other, _ = glyphs(104, size=24, seed=4)
     assert torch.equal(images, again) and not torch.equal(images, other)
-    assert labels.bincount().tolist() == [2] * 52 and not re.search(r"\d", vision.LETTERS)
-    assert images.min() == 0 and images.max() == 1 and (images.mean((1, 2)) > 0.01).all()
+    assert labels.bincount().tolist() == [2] * 52 and not re.search(r"\d", LETTERS)
+    assert (
+        images.min() == 0 and images.max() == 1 and (images.mean((1, 2)) > 0.01).all()
+    )
 
 
 def test_no_font_draws_an_empty_box():
-    """A font without a letter draws the same box for all; every font must tell A from B."""
-    for font in vision.FONTS:
-        pair, _ = vision.glyphs(52, size=24, seed=0, fonts=(font,))
+    """A font without a letter draws the same box for all; every font must tell A from
+    B.
+    """
+    for font in FONTS:
+        pair, _ = glyphs(52, size=24, seed=0, fonts=(font,))
         assert len({image.numpy().tobytes() for image in pair}) == 52, font

@@ -1,8 +1,10 @@
-"""The rules that every chapter keeps; prints one line for each place where one does not.
+"""The rules that every chapter keeps; prints one line for each place where one does
+not.
 
     python tools/lint_notebooks.py chapters/*.ipynb
 
-Each rule is a generator `rule(notebook, path)` of sentences; tests/test_notebook_rules.py plants faults for each.
+Each rule is a generator `rule(notebook, path)` of sentences (those about the inside of
+cells are in cell_rules.py); tests/test_notebook_rules.py plants faults for each.
 """
 
 import ast
@@ -15,10 +17,19 @@ import sys
 from markdown_it import MarkdownIt
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import cell_rules  # noqa: E402
 from notebooks import code_cells, code_lines, join, parse, read, source, tags  # noqa: E402
 
-LIMITS = {"kilobytes": 500, "cell lines": 25, "class lines": 35, "code cells in a row": 2, "words of a description": 5}
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # the one picture that may come from elsewhere
+LIMITS = {
+    "kilobytes": 500,
+    "cell lines": 25,
+    "class lines": 35,
+    "folded lines": 60,
+    "code cells in a row": 2,
+    "words of a description": 5,
+}
+# the one picture that may come from elsewhere
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 PATHS = re.compile(
@@ -45,22 +56,13 @@ ACTIVE = re.compile(
     r"<\s*(?:script|iframe|object|embed|form|link|meta|base)\b|<[^>]+\son\w+\s*=|javascript\s*:|<img[^>]+src=[\"']?(?:https?:)?//",
     re.I,
 )
-HIDING = {
-    "hide-input",
-    "hide-output",
-    "hide-cell",
-    "hide_input",
-    "remove-input",
-    "remove-output",
-    "remove-cell",
-    "remove_cell",
-    "remove_input",
-}
 MARKDOWN = MarkdownIt("commonmark")
 
 
 def texts(cell):
-    """Every piece of text a cell shows -> [(what it is, text)]; pictures are left out, their bytes are no text."""
+    """Every piece of text a cell shows -> [(what it is, text)]; pictures are left out,
+    their bytes are no text.
+    """
     found = [("source", source(cell))]
     for output in cell.get("outputs", []):
         found.append(("output", join(output.get("text", ""))))
@@ -85,32 +87,44 @@ def everything(notebook):
 
 
 def widget_state(notebook):
-    return notebook.get("metadata", {}).get("widgets", {}).get(STATE, {}).get("state", {})
+    return (
+        notebook.get("metadata", {}).get("widgets", {}).get(STATE, {}).get("state", {})
+    )
 
 
 def order(notebook, path):
     counts = [cell.get("execution_count") for cell in code_cells(notebook)]
     if counts != list(range(1, len(counts) + 1)):
         first = next(i for i, count in enumerate(counts) if count != i + 1)
-        yield f"code cell {first + 1} has the run number {counts[first]}; run them in order (tools/run_notebook.py)"
+        yield (
+            f"code cell {first + 1} has the run number {counts[first]}; run them in "
+            "order (tools/run_notebook.py)"
+        )
 
 
 def errors(notebook, path):
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
-            if output["output_type"] == "error" and "raises-exception" not in tags(cell):
+            if output["output_type"] == "error" and "raises-exception" not in tags(
+                cell
+            ):
                 yield f"cell {number}: ends in {output.get('ename')}"
 
 
 def described(notebook, path):
+    for number, outputs, place in cell_rules.pictures_of(notebook):
+        text, printed = cell_rules.caption_after(outputs, place)
+        if printed and not cell_rules.OLD_CAPTIONS:
+            text = ""
+        vector = join(outputs[place]["data"].get("image/svg+xml", ""))
+        if "<title" in vector and "<desc" in vector:
+            continue
+        if len(text.split()) < LIMITS["words of a description"]:
+            yield (
+                f"cell {number}: a picture without a sentence beneath it; use "
+                "show(fig, caption)"
+            )
     for number, cell in enumerate(notebook["cells"]):
-        outputs = cell.get("outputs", [])
-        for place, output in enumerate(outputs):
-            if any(kind.startswith("image/") for kind in output.get("data", {})):
-                after = outputs[place + 1] if place + 1 < len(outputs) else {}
-                words = join(after.get("text", "")).split() if after.get("name") == "stdout" else []
-                if len(words) < LIMITS["words of a description"]:
-                    yield f"cell {number}: a picture without a sentence beneath it; use show(fig, alt=...)"
         if cell["cell_type"] == "markdown":
             for alt, target in pictures(source(cell)):
                 if len(alt.split()) < 2:
@@ -131,7 +145,10 @@ def pictures(text):
         if child.type == "image"
     ]
     for tag in re.findall(r"<img\b[^>]*>", text):
-        alt, target = re.search(r"alt=[\"']([^\"']*)", tag), re.search(r"src=[\"']?([^\"'\s>]*)", tag)
+        alt, target = (
+            re.search(r"alt=[\"']([^\"']*)", tag),
+            re.search(r"src=[\"']?([^\"'\s>]*)", tag),
+        )
         found.append((alt.group(1) if alt else "", target.group(1) if target else ""))
     return found
 
@@ -142,20 +159,25 @@ def drawn(notebook, path):
             data = output.get("data", {})
             if "image/png" in data:
                 if not join(data.get("text/plain", "")).startswith("<figure,"):
-                    yield f"cell {number}: a picture that show() did not make; show checks that it is not empty"
+                    yield (
+                        f"cell {number}: a picture that show() did not make; show "
+                        "checks that it is not empty"
+                    )
                 if blank(join(data["image/png"])):
                     yield f"cell {number}: an empty picture"
 
 
 def blank(png):
-    """Whether a picture (base64) has nothing in it but grey: an empty frame has black lines and a pale grid, a plot has
-    a colour or covers some of the page."""
+    """Whether a picture (base64) has nothing in it but grey: an empty frame has black
+    lines and a pale grid, a plot has a colour or covers some of the page."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     colors = picture.getcolors(maxcolors=2**24)
     pixels = picture.width * picture.height
-    coloured = sum(count for count, (r, g, b) in colors if max(r, g, b) - min(r, g, b) > 20)
+    coloured = sum(
+        count for count, (r, g, b) in colors if max(r, g, b) - min(r, g, b) > 20
+    )
     background = max(count for count, _ in colors)
     return coloured < pixels * 2e-4 and background > 0.9 * pixels
 
@@ -163,7 +185,10 @@ def blank(png):
 def widgets(notebook, path):
     block = notebook.get("metadata", {}).get("widgets")
     if block is not None and "state" not in block.get(STATE, {}):
-        yield "metadata.widgets has no `state`; GitHub refuses such a notebook (tools/run_notebook.py writes it)"
+        yield (
+            "metadata.widgets has no `state`; GitHub refuses such a notebook "
+            "(tools/run_notebook.py writes it)"
+        )
     state = widget_state(notebook)
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
@@ -175,15 +200,22 @@ def widgets(notebook, path):
 def machine(notebook, path):
     for where, kind, text in everything(notebook):
         found = PATHS.search(text)
-        # prose may name a folder of the reader's own machine; code and outputs may not name one of ours
+        # prose may name a folder of the reader's own machine; code and outputs may not
+        # name one of ours
         if found and not (kind == "source" and is_markdown(notebook, where)):
             yield f"{where}: absolute path {found.group()!r} in its {kind}"
         if ADDRESS.search(text) and kind != "source":
-            yield f"{where}: a memory address in its {kind}, which differs from run to run"
+            yield (
+                f"{where}: a memory address in its {kind}, which differs from run to "
+                "run"
+            )
 
 
 def is_markdown(notebook, where):
-    return where.startswith("cell ") and notebook["cells"][int(where.split()[1])]["cell_type"] == "markdown"
+    return (
+        where.startswith("cell ")
+        and notebook["cells"][int(where.split()[1])]["cell_type"] == "markdown"
+    )
 
 
 def secrets(notebook, path):
@@ -192,27 +224,16 @@ def secrets(notebook, path):
             yield f"{where}: something that looks like a secret in its {kind}"
 
 
-def hidden(notebook, path):
-    for number, cell in enumerate(notebook["cells"]):
-        data = cell.get("metadata", {})
-        jupyter = data.get("jupyter", {})
-        if (
-            jupyter.get("source_hidden")
-            or jupyter.get("outputs_hidden")
-            or data.get("collapsed")
-            or HIDING & set(tags(cell))
-            or data.get("hide_input")
-            or data.get("cellView") == "form"
-        ):
-            yield f"cell {number}: hidden from the reader"
-
-
 def active(notebook, path):
     for where, kind, text in everything(notebook):
         if kind == "source" and not is_markdown(notebook, where):
             continue  # code is shown, not interpreted
         # what stands in a code block or between backticks is shown too
-        shown = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S) if kind == "source" else text
+        shown = (
+            re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+            if kind == "source"
+            else text
+        )
         if kind in ("output", "text/plain"):
             continue
         found = ACTIVE.search(shown)
@@ -221,7 +242,10 @@ def active(notebook, path):
         if kind == "source":
             for _, target in pictures(shown):
                 if target.startswith(("http:", "https:", "//")) and target != BADGE:
-                    yield f"{where}: a picture from elsewhere ({target}); keep it in chapters/figures"
+                    yield (
+                        f"{where}: a picture from elsewhere ({target}); keep it in "
+                        "chapters/figures"
+                    )
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
             for kind in output.get("data", {}):
@@ -243,7 +267,10 @@ def headings(notebook, path):
                 new = int(token.tag[1])
                 titles += new == 1
                 if new > level + 1:
-                    yield f"cell {number}: a heading of level {new} after one of level {level}"
+                    yield (
+                        f"cell {number}: a heading of level {new} after one of level "
+                        f"{level}"
+                    )
                 if new == 1 and titles == 2:
                     yield f"cell {number}: a second title (level 1)"
                 level = new
@@ -260,32 +287,74 @@ def sizes(notebook, path):
         if cell["cell_type"] != "code":
             run = 0
             continue
-        run += 1
+        folded = bool(set(tags(cell)) & set(cell_rules.FOLDED))
+        run += not folded  # a reader passes over what is folded
         if run == LIMITS["code cells in a row"] + 1:
             yield f"cell {number}: the third code cell in a row; put a sentence between"
         lines = len(code_lines(source(cell)))
-        classes = any(isinstance(node, ast.ClassDef) for node in parse(source(cell)).body)
-        limit = LIMITS["class lines" if classes else "cell lines"]
+        classes = any(
+            isinstance(node, ast.ClassDef) for node in parse(source(cell)).body
+        )
+        limit = LIMITS[
+            "folded lines" if folded else "class lines" if classes else "cell lines"
+        ]
         if lines > limit:
             yield f"cell {number}: {lines} lines of code, at most {limit}"
 
 
-RULES = (order, errors, described, drawn, widgets, machine, secrets, hidden, active, headings, sizes)
+RULES = (
+    order,
+    errors,
+    described,
+    drawn,
+    widgets,
+    machine,
+    secrets,
+    active,
+    headings,
+    sizes,
+    *cell_rules.RULES,
+)
+# Rules that some chapters break still. Each chapter leaves the list of a rule when it
+# keeps it, and a test compares the lists with what is found: they can only shrink.
+COMING = {
+    "claims": "01 04 05 06 07 10 11 12 17",
+    "drawing": "01 04 05 06 07 10 11 12 17",
+    "hide_input": "00 08 09",
+    "setup": "01 04 05 06 07 10 11 12 17",
+    "sizes": "01 02 04 05 06 07 08 09 10 11 12 17",
+    "still": "00 01 02 03 04 05 06 07 08 09 10 11 12 14 17 19",
+    "style": "01 04 05 06 07 09 10 11 12 17",
+    "verdicts": "01 04 05 06 07 10 11 12 17",
+}
+
+
+def coming(path):
+    """The rules that the chapter at `path` is known to break -> names."""
+    chapter = pathlib.Path(path).stem[:2]
+    return {rule for rule, chapters in COMING.items() if chapter in chapters.split()}
 
 
 def lint(path, rules=RULES):
     """Every finding of every rule about one notebook -> ["rule: sentence", ...]."""
     notebook = read(path)
-    return [f"{rule.__name__}: {finding}" for rule in rules for finding in rule(notebook, path)]
+    return [
+        f"{rule.__name__}: {finding}"
+        for rule in rules
+        for finding in rule(notebook, path)
+    ]
 
 
 def main(paths):
-    total = 0
+    total, known = 0, 0
     for path in paths:
+        expected = coming(path)
         for finding in lint(path):
-            print(f"{pathlib.Path(path).name}: {finding}")
-            total += 1
-    print(f"{len(paths)} notebooks, {total} findings")
+            is_known = finding.split(":")[0] in expected
+            known, total = known + is_known, total + (not is_known)
+            mark = "(coming) " if is_known else ""
+            print(f"{pathlib.Path(path).name}: {mark}{finding}")
+    print(f"{len(paths)} notebooks, {total} findings, {known} known ones (coming)")
     return 1 if total else 0
 
 

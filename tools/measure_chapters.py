@@ -2,12 +2,15 @@
 
     python tools/measure_chapters.py                     # every chapter
     python tools/measure_chapters.py chapters/09_*.ipynb # some of them
-    python tools/measure_chapters.py --write-only        # run nothing, write what measured.json holds
+    python tools/measure_chapters.py --write-only        # run nothing, write what
+    measured.json holds
 
-Minutes are wall-clock time from the start of the kernel to its end; gigabytes (10^9 bytes) are the peak of the kernel
-and its children. They go to chapters/measured.json, to the line `**Measured**` of each opening cell, and to the table
-in README.md between the marks `<!-- chapters:begin -->` and `<!-- chapters:end -->`. The Colab badges come from the
-repository's address in pyproject.toml.
+Minutes are wall-clock time from the start of the kernel to its end; gigabytes (10^9
+bytes) are the peak of the kernel and its children. They go to chapters/measured.json,
+to the line "Core: ~75 min of study. ... Runs in 1.3 min, 1.6 GB" of each opening cell
+(the study time is computed: study_time.py), and to the table in README.md between the
+marks `<!-- chapters:begin -->` and `<!-- chapters:end -->`. The Colab badges come
+from the repository's address in pyproject.toml.
 """
 
 import argparse
@@ -21,12 +24,18 @@ import nbformat
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import notebooks  # noqa: E402
+import readme_tables  # noqa: E402
 import run_notebook  # noqa: E402
+import study_time  # noqa: E402
 
 LIMITS = {"minutes": 3.0, "gigabytes": 2.0}
-BEGIN, END = "<!-- chapters:begin -->", "<!-- chapters:end -->"
-MEASURED = re.compile(r"\*\*Measured\*\*:.*")
-BADGE = re.compile(r"\[!\[([^\]]*)\]\(https://colab\.research\.google\.com/assets/colab-badge\.svg\)\]\(([^)]*)\)")
+MEASURED = re.compile(r"(?:\*\*Measured\*\*:|Core: ~\d+ min of study\.).*")
+# Chapters whose opening has no study time yet: --write-only writes all of them, and
+# each that has it must leave this list
+OLD_LINES = ""
+BADGE = re.compile(
+    r"\[!\[([^\]]*)\]\(https://colab\.research\.google\.com/assets/colab-badge\.svg\)\]\(([^)]*)\)"
+)
 
 
 def repository():
@@ -38,7 +47,9 @@ def repository():
 def badge_link(name):
     """Where Colab opens the chapter `name`."""
     return (
-        repository().replace("https://github.com/", "https://colab.research.google.com/github/")
+        repository().replace(
+            "https://github.com/", "https://colab.research.google.com/github/"
+        )
         + f"/blob/main/chapters/{name}.ipynb"
     )
 
@@ -48,8 +59,14 @@ def number(value):
     return f"{value:.1f}".removesuffix(".0")
 
 
-def measured_line(entry):
-    return f"**Measured**: {number(entry['minutes'])} min, {number(entry['gigabytes'])} GB on two CPU cores"
+def run_of(entry):
+    """Time and memory as readers see them: 1.3 min, 1.6 GB."""
+    return f"{number(entry['minutes'])} min, {number(entry['gigabytes'])} GB"
+
+
+def old_line(entry):
+    """What an opening cell says that has no study time yet."""
+    return f"**Measured**: {run_of(entry)} on two CPU cores"
 
 
 def measured_path():
@@ -57,64 +74,88 @@ def measured_path():
 
 
 def load():
-    return json.loads(measured_path().read_text(encoding="utf-8")) if measured_path().exists() else {}
+    return (
+        json.loads(measured_path().read_text(encoding="utf-8"))
+        if measured_path().exists()
+        else {}
+    )
 
 
-def title(opening):
-    """The text of the opening cell's heading, without its number."""
-    heading = next((line for line in opening.splitlines() if line.startswith("# ")), "# ?")
-    return re.sub(r"^\d+\s*[·.:-]\s*", "", heading[2:].strip())
-
-
-def table(measured):
-    """The README's table of chapters."""
-    rows = ["| | Chapter | Time | Memory | |", "|---|---|---|---|---|"]
-    for path in notebooks.chapters():
-        name, entry = path.stem, measured.get(path.stem)
-        opening = notebooks.source(notebooks.read(path)["cells"][0])
-        time, memory = (f"{number(entry['minutes'])} min", f"{number(entry['gigabytes'])} GB") if entry else ("?", "?")
-        chapter, colab = f"[{title(opening)}](chapters/{path.name})", f"[Colab]({badge_link(name)})"
-        rows.append(f"| {name[:2]} | {chapter} | {time} | {memory} | {colab} |")
-    return "\n".join(rows)
-
-
-def opening_of(text, name, entry):
-    """The opening cell's text with its measured line and its badge as they should be."""
-    text = BADGE.sub(lambda match: match.group().replace(f"]({match.group(2)})", f"]({badge_link(name)})"), text)
-    line = measured_line(entry)
-    return MEASURED.sub(lambda _: line, text) if MEASURED.search(text) else f"{text.rstrip()}\n\n{line}"
+def opening_of(notebook, name, entry):
+    """The opening cell's text with its line of times and its badge set right."""
+    text = notebooks.source(notebook["cells"][0])
+    text = BADGE.sub(
+        lambda match: match.group().replace(
+            f"]({match.group(2)})", f"]({badge_link(name)})"
+        ),
+        text,
+    )
+    line = study_time.line(notebook, run_of(entry))
+    return (
+        MEASURED.sub(lambda _: line, text)
+        if MEASURED.search(text)
+        else f"{text.rstrip()}\n\n{line}"
+    )
 
 
 def write(measured):
-    """Put `measured` (name -> minutes, gigabytes) into measured.json, the opening cells and the README."""
-    measured = {path.stem: measured[path.stem] for path in notebooks.chapters() if path.stem in measured}
+    """Put `measured` (name -> minutes, gigabytes) into measured.json, the opening cells
+    and the README.
+    """
+    measured = {
+        path.stem: measured[path.stem]
+        for path in notebooks.chapters()
+        if path.stem in measured
+    }
     measured_path().write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     for path in notebooks.chapters():
         notebook = nbformat.read(path, as_version=4)
         if path.stem in measured:
-            notebook.cells[0].source = opening_of(notebook.cells[0].source, path.stem, measured[path.stem])
+            notebook.cells[0].source = opening_of(
+                notebook, path.stem, measured[path.stem]
+            )
             run_notebook.identify(notebook.cells)
             path.write_bytes(run_notebook.text_of(notebook))
     readme = notebooks.ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"README.md has no marks {BEGIN} and {END}; put them where the table of chapters belongs")
-    head, rest = text.split(BEGIN, 1)
-    readme.write_text(f"{head}{BEGIN}\n{table(measured)}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    table = readme_tables.chapter_table()
+    text = readme_tables.replaced(text, "chapters", table, "README.md")
+    readme.write_text(text, encoding="utf-8")
+
+
+def times_missing(path, notebook, entry):
+    """Where an opening cell does not say the study time and the measured run."""
+    line = study_time.line(notebook, run_of(entry))
+    says = MEASURED.findall(notebooks.source(notebook["cells"][0]))
+    is_old = path.stem[:2] in OLD_LINES.split()
+    if is_old and says == [line]:
+        yield f"{path.stem}: says its study time now; take it off OLD_LINES"
+    elif says != [old_line(entry) if is_old else line]:
+        yield (
+            f"{path.stem}: the opening cell does not say {line!r}; run "
+            "tools/measure_chapters.py --write-only"
+        )
 
 
 def disagreements():
-    """Where measured.json, the chapters and the README do not say the same, or a chapter is over its limits."""
+    """Where measured.json, the chapters and the README do not say the same, or a
+    chapter is over its limits.
+    """
     measured, found = load(), []
     for path in notebooks.chapters():
-        entry, opening = measured.get(path.stem), notebooks.source(notebooks.read(path)["cells"][0])
+        entry, notebook = measured.get(path.stem), notebooks.read(path)
+        opening = notebooks.source(notebook["cells"][0])
         if entry is None:
-            found.append(f"{path.stem}: not in measured.json; run tools/measure_chapters.py")
+            found.append(
+                f"{path.stem}: not in measured.json; run tools/measure_chapters.py"
+            )
             continue
-        if measured_line(entry) not in opening:
-            found.append(f"{path.stem}: the opening cell does not say {measured_line(entry)!r}")
+        found += times_missing(path, notebook, entry)
         if [link for _, link in BADGE.findall(opening)] != [badge_link(path.stem)]:
-            found.append(f"{path.stem}: the opening cell needs one Colab badge, to {badge_link(path.stem)}")
+            found.append(
+                f"{path.stem}: the opening cell needs one Colab badge, to "
+                f"{badge_link(path.stem)}"
+            )
         found += [
             f"{path.stem}: {entry[what]:.1f} {what}, at most {limit}"
             for what, limit in LIMITS.items()
@@ -125,17 +166,23 @@ def disagreements():
         for name in set(measured) - {p.stem for p in notebooks.chapters()}
     ]
     text = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        return found + ["README.md has no marks for the table of chapters"]
-    if text.split(BEGIN, 1)[1].split(END, 1)[0].strip() != table(measured).strip():
+    try:
+        table = readme_tables.chapter_table()
+        whole = readme_tables.replaced(text, "chapters", table, "README.md")
+    except ValueError as error:
+        return [*found, str(error)]
+    if text != whole:
+        remedy = "run tools/measure_chapters.py --write-only"
         found.append(
-            "README.md: the table of chapters is not the measured one; run tools/measure_chapters.py --write-only"
+            f"README.md: the table of chapters is not the measured one; {remedy}"
         )
     return found
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("paths", nargs="*", type=pathlib.Path)
     parser.add_argument("--write-only", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
@@ -144,10 +191,15 @@ def main(arguments=None):
         run = run_notebook.execute(path)
         path.write_bytes(run_notebook.text_of(run_notebook.normalise(run.notebook)))
         # rounded up to one decimal: what is written is never less than what was needed
-        entry = {"minutes": -(-run.seconds // 6) / 10, "gigabytes": -(-run.gigabytes * 10 // 1) / 10}
+        entry = {
+            "minutes": -(-run.seconds // 6) / 10,
+            "gigabytes": -(-run.gigabytes * 10 // 1) / 10,
+        }
         fresh[path.stem] = entry
         print(f"{path.name}: {run.seconds:.0f} s, {run.gigabytes:.2f} GB", flush=True)
-    write({**load(), **fresh})  # read now: another process may have measured other chapters meanwhile
+    write(
+        {**load(), **fresh}
+    )  # read now: another process may have measured other chapters meanwhile
     for finding in disagreements():
         print(finding)
     return 1 if disagreements() else 0

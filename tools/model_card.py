@@ -1,10 +1,13 @@
-"""Write a checkpoint's model card from its run record, so that no number in the card is typed by hand.
+"""Write a checkpoint's model card from its run record, so that no number in the card is
+typed by hand.
 
     python tools/model_card.py data/checkpoints/reviews-bert-mini ...
 
-Reads run.json (made by recipes/pretrain_mlm.py or pretrain_clm.py) and data/results/pretrain_probes.json (the short runs before
-it, those that failed included), writes README.md into the folder. A test makes the card again and compares.
+Reads run.json (made by recipes/pretrain_mlm.py or pretrain_clm.py) and
+data/results/pretrain_probes.json (the short runs before it, those that failed
+included), writes README.md into the folder. A test makes the card again and compares.
 """
+
 import json
 import pathlib
 import sys
@@ -20,7 +23,7 @@ CARD = """# {name}
     model = {auto}.from_pretrained("data/checkpoints/{name}")
     tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
 
-or `ftlib.model.load(hub.resolve("{name}"))`. {opens} Weights are stored in half precision and loaded as float32. {reach}
+or `ftlib.models.transformer.load(hub.resolve("{name}"))`. {opens} Weights are stored in half precision and loaded as float32. {reach}
 
 ## What it was trained on
 
@@ -55,48 +58,92 @@ Licence of the weights: MIT-0. {terms}
 """
 
 ENGLISH = dict(
-    source="the packages carry the published *train*\nsets of Maas et al. 2011 and Pang & Lee 2005.",
-    terms="The reviews keep their own terms, see `data/README.md`.")
+    source="the packages carry the published *train*\nsets of Maas et al. 2011 and "
+    "Pang & Lee 2005.",
+    terms="The reviews keep their own terms, see `data/README.md`.",
+)
 MASKED = dict(
-    auto="AutoModelForMaskedLM", opens="It is a pre-norm encoder with learned positions, which transformers calls\nRoBERTa-PreLayerNorm.",
-    task="{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); logits only at\nmasked places",
-    result="Held-out loss **{held_out:.2f}** nats per masked piece (15 % masked, validation texts). The unigram entropy of the same\n"
-           "places is {unigram:.2f}, so the model is **{gain:.2f} nats** under it.{verdict}")
+    auto="AutoModelForMaskedLM",
+    opens="It is a pre-norm encoder with learned "
+    "positions, which transformers "
+    "calls\nRoBERTa-PreLayerNorm.",
+    task="{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); "
+    "logits only at\nmasked places",
+    result="Held-out loss **{held_out:.2f}** nats per masked piece (15 % masked, "
+    "validation texts). The unigram entropy of the same\n"
+    "places is {unigram:.2f}, so the model is **{gain:.2f} nats** under "
+    "it.{verdict}",
+)
 KINDS = {
-    "reviews-bert-mini": MASKED | ENGLISH | dict(
-        what="A small BERT (masked language model) that this course trained from scratch on English film reviews",
-        vocabulary="a WordPiece vocabulary of {vocab_size:,} lower-cased pieces", goal=3.0,
-        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with repeats: it knows no facts worth quoting and no\n"
-               "other kind of text, it repeats the prejudices of its reviewers, and it writes nothing. Take it to learn with, to fine-tune on\n"
-               "sentiment, and to compare with; for real work take a model pretrained on more."),
-    "zh-bert-mini": MASKED | dict(
-        what="A small Chinese BERT (masked language model) that this course trained from scratch on shop reviews and a newspaper",
-        vocabulary="a vocabulary of {vocab_size:,} pieces, nearly all of them single characters", goal=None,
-        before="None: the recipe is that of `reviews-bert-mini`, with the rows of 128 earlier, while the rate is still high. All four quarters\n"
-               "of a row learn then, which they did not in the first run of `reviews-bert-mini`.",
-        source="the package carries them without saying where the\nshop reviews come from; the newspaper is the People's Daily of January 1998, annotated at Peking University.",
-        limits="It has read shop reviews and one month of one newspaper, {tokens:.0f} million characters with repeats: it knows no facts worth\n"
-               "quoting, and what it knows of the world is from January 1998. Some of\n"
-               "the reviews carry a telephone number: a test hides each number of seven or more digits, and the model restores none of them.\n"
-               "Take it to learn with; for real work take a model pretrained on more.",
-        terms="The texts keep their own terms, see `data/README.md`."),
-    "reviews-gpt-mini": ENGLISH | dict(
-        what="A small GPT (causal language model) that this course trained from scratch on English film reviews",
-        vocabulary="a byte-level BPE vocabulary of {vocab_size:,} pieces, case kept", auto="AutoModelForCausalLM", goal=None,
+    "reviews-bert-mini": MASKED
+    | ENGLISH
+    | dict(
+        what="A small BERT (masked language model) that this course trained from "
+        "scratch on English film reviews",
+        vocabulary="a WordPiece vocabulary of {vocab_size:,} lower-cased pieces",
+        goal=3.0,
+        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with "
+        "repeats: it knows no facts worth quoting and no\n"
+        "other kind of text, it repeats the prejudices of its reviewers, and it "
+        "writes nothing. Take it to learn with, to fine-tune on\n"
+        "sentiment, and to compare with; for real work take a model pretrained "
+        "on more.",
+    ),
+    "zh-bert-mini": MASKED
+    | dict(
+        what="A small Chinese BERT (masked language model) that this course trained "
+        "from scratch on shop reviews and a newspaper",
+        vocabulary="a vocabulary of {vocab_size:,} pieces, nearly all of them single "
+        "characters",
+        goal=None,
+        before="None: the recipe is that of `reviews-bert-mini`, with the rows of 128 "
+        "earlier, while the rate is still high. All four quarters\n"
+        "of a row learn then, which they did not in the first run of "
+        "`reviews-bert-mini`.",
+        source="the package carries them without saying where the\nshop reviews come "
+        "from; the newspaper is the People's Daily of January 1998, annotated "
+        "at Peking University.",
+        limits="It has read shop reviews and one month of one newspaper, {tokens:.0f} "
+        "million characters with repeats: it knows no facts worth\n"
+        "quoting, and what it knows of the world is from January 1998. Some of\n"
+        "the reviews carry a telephone number: a test hides each number of "
+        "seven or more digits, and the model restores none of them.\n"
+        "Take it to learn with; for real work take a model pretrained on more.",
+        terms="The texts keep their own terms, see `data/README.md`.",
+    ),
+    "reviews-gpt-mini": ENGLISH
+    | dict(
+        what="A small GPT (causal language model) that this course trained from "
+        "scratch on English film reviews",
+        vocabulary="a byte-level BPE vocabulary of {vocab_size:,} pieces, case kept",
+        auto="AutoModelForCausalLM",
+        goal=None,
         before="None: rate, start and step are those of `reviews-bert-mini`.",
-        opens="transformers opens it as GPT-2.", task="every token but a row's first is asked",
-        result="On whole validation texts, each read from its beginning in windows of {max_tokens} tokens that overlap by half: **{documents[nats]:.2f} nats a token**,\n"
-               "perplexity {documents[perplexity]:.1f}, {documents[bits_per_byte]:.2f} bits a byte, over {documents[tokens]:,} tokens. Guessing evenly costs {uniform:.2f} nats, counting tokens\n"
-               "{unigram:.2f}, counting pairs of tokens {bigram:.2f}. The table has rows that begin anywhere in a text, where the first places know less.",
-        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with repeats. It writes sentences that look like reviews and mean\n"
-               "nothing, about films and people that need not exist; it repeats the prejudices of its reviewers and may repeat their words.\n"
-               "It answers no questions. Take it to learn with and to fine-tune; publish nothing that it writes as a review."),
+        opens="transformers opens it as GPT-2.",
+        task="every token but a row's first is asked",
+        result="On whole validation texts, each read from its beginning in windows of "
+        "{max_tokens} tokens that overlap by half: **{documents[nats]:.2f} nats "
+        "a token**,\n"
+        "perplexity {documents[perplexity]:.1f}, {documents[bits_per_byte]:.2f} "
+        "bits a byte, over {documents[tokens]:,} tokens. Guessing evenly costs "
+        "{uniform:.2f} nats, counting tokens\n"
+        "{unigram:.2f}, counting pairs of tokens {bigram:.2f}. The table has "
+        "rows that begin anywhere in a text, where the first places know less.",
+        limits="It has read nothing but film reviews, {tokens:.0f} million tokens with "
+        "repeats. It writes sentences that look like reviews and mean\n"
+        "nothing, about films and people that need not exist; it repeats the "
+        "prejudices of its reviewers and may repeat their words.\n"
+        "It answers no questions. Take it to learn with and to fine-tune; "
+        "publish nothing that it writes as a review.",
+    ),
 }
 
 
 def card(folder):
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    probes = json.loads((ROOT / "data" / "results" / "pretrain_probes.json").read_text(encoding="utf-8"))["runs"]
+    probes = json.loads(
+        (ROOT / "data" / "results" / "pretrain_probes.json").read_text(encoding="utf-8")
+    )["runs"]
     probes = [p for p in probes if p.get("model", "reviews-bert-mini") == folder.name]
     config, options, kind = run.pop("config"), run.pop("options"), KINDS[folder.name]
     measured = [row for row in run.pop("curve") if row[2] is not None]
@@ -104,23 +151,81 @@ def card(folder):
     stages = run.pop("stages", [[options["length"], options["steps"]]])
     longest = max(length for length, _ in stages)
     quarters = run.get("loss_by_quarter")
-    reach = f"It was trained on rows of up to {longest} tokens." + ("" if not quarters else (
-        f" Held-out loss in the four quarters of rows of {config['max_tokens']}: " + ", ".join(f"{loss:.2f}" for loss in quarters) + "."))
-    plan, later = [f"{n:,} steps on rows of {length} tokens" for length, n in stages], run.pop("went_on", None)
-    more = "" if not later else (
-        f"\n\nThe second command goes on from the weights of the first, with a new optimizer and a peak rate of {later['lr']}: the steps on rows of\n"
-        "128 at the end of the first came when the rate had almost reached 0, and the places behind the 64th learned nothing; the\n"
-        "quarters then stood at " + ", ".join(f"{loss:.2f}" for loss in run["loss_by_quarter_before"]) + ".")
-    verdict = "" if not kind["goal"] else f" The goal was {kind['goal']}" + (
-        "." if gain >= kind["goal"] else ", so this run fell short: its loss was still falling, and it needs more steps.")
-    fields = {**options, **config, **run, "reach": reach, "row_plan": ", then ".join(plan), "command": run["command"].replace(" && ", "`\n\n`"),
-              "per_step": options["batch"] * options["length"], "gain_init": options.get("gain", 1), "more": more,
-              "name": folder.name, "data": " and ".join(options["data"]), "weights": run["weights"] / 1e6,
-              "tokens": run["tokens"] / 1e6, "minutes": run["seconds"] / 60, "held_out": measured[-1][2], "gain": gain, "verdict": verdict,
-              "curve": "\n".join(f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured),
-              "probes": "\n".join(["| run | steps | held-out loss | finding |", "|---|---|---|---|"] + [
-                  f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | {p['finding']} |" for p in probes]) if probes else kind["before"]}
-    words = {key: value.format(**fields) for key, value in kind.items() if isinstance(value, str)}
+    reach = f"It was trained on rows of up to {longest} tokens." + (
+        ""
+        if not quarters
+        else (
+            f" Held-out loss in the four quarters of rows of {config['max_tokens']}: "
+            + ", ".join(f"{loss:.2f}" for loss in quarters)
+            + "."
+        )
+    )
+    plan, later = (
+        [f"{n:,} steps on rows of {length} tokens" for length, n in stages],
+        run.pop("went_on", None),
+    )
+    more = (
+        ""
+        if not later
+        else (
+            "\n\nThe second command goes on from the weights of the first, with a new "
+            f"optimizer and a peak rate of {later['lr']}: the steps on rows of\n"
+            "128 at the end of the first came when the rate had almost reached 0, and "
+            "the "
+            "places behind the 64th learned nothing; the\n"
+            "quarters then stood at "
+            + ", ".join(f"{loss:.2f}" for loss in run["loss_by_quarter_before"])
+            + "."
+        )
+    )
+    verdict = (
+        ""
+        if not kind["goal"]
+        else f" The goal was {kind['goal']}"
+        + (
+            "."
+            if gain >= kind["goal"]
+            else ", so this run fell short: its loss was still "
+            "falling, and it needs more steps."
+        )
+    )
+    fields = {
+        **options,
+        **config,
+        **run,
+        "reach": reach,
+        "row_plan": ", then ".join(plan),
+        "command": run["command"].replace(" && ", "`\n\n`"),
+        "per_step": options["batch"] * options["length"],
+        "gain_init": options.get("gain", 1),
+        "more": more,
+        "name": folder.name,
+        "data": " and ".join(options["data"]),
+        "weights": run["weights"] / 1e6,
+        "tokens": run["tokens"] / 1e6,
+        "minutes": run["seconds"] / 60,
+        "held_out": measured[-1][2],
+        "gain": gain,
+        "verdict": verdict,
+        "curve": "\n".join(
+            f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured
+        ),
+        "probes": "\n".join(
+            ["| run | steps | held-out loss | finding |", "|---|---|---|---|"]
+            + [
+                f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | "
+                f"{p['finding']} |"
+                for p in probes
+            ]
+        )
+        if probes
+        else kind["before"],
+    }
+    words = {
+        key: value.format(**fields)
+        for key, value in kind.items()
+        if isinstance(value, str)
+    }
     return CARD.format(**fields | words)
 
 

@@ -1,4 +1,6 @@
-"""Reading chapters: their cells, their exercises, and the code a reader sees. Tests and tools share this file."""
+"""Reading chapters: their cells, their exercises, and the code a reader sees. Tests and
+tools share this file.
+"""
 
 import ast
 import dataclasses
@@ -47,7 +49,11 @@ def parse(text):
 
 def code_lines(text):
     """Lines that are neither blank nor comment."""
-    return [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    return [
+        line
+        for line in text.splitlines()
+        if line.strip() and not line.strip().startswith("#")
+    ]
 
 
 def is_sketch(cell):
@@ -59,7 +65,9 @@ def is_exercise(cell):
 
 
 def definitions(notebook):
-    """The whole functions and classes a chapter shows -> [(name, syntax tree)], without sketches and exercises."""
+    """The whole functions and classes a chapter shows -> [(name, syntax tree)], without
+    sketches and exercises.
+    """
     return [
         (node.name, node)
         for cell in code_cells(notebook)
@@ -71,7 +79,9 @@ def definitions(notebook):
 
 @dataclasses.dataclass
 class Exercise:
-    """One exercise of a chapter: what is asked, what is blank, and what the fold holds."""
+    """One exercise of a chapter: what is asked, what is blank, and what the
+    fold holds.
+    """
 
     chapter: str
     task: str  # the markdown before the blank
@@ -88,14 +98,20 @@ class Exercise:
 
 
 def exercises(path):
-    """The exercises of a notebook. Raises ValueError where the markup is not the agreed one."""
+    """The exercises of a notebook. Raises ValueError where the markup is not the agreed
+    one.
+    """
     cells, found = read(path)["cells"], []
     for number, cell in enumerate(cells):
         if not is_exercise(cell):
             continue
         where = f"{pathlib.Path(path).name}, cell {number}"
         last = parse(source(cell)).body[-1]
-        call = last.value if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) else None
+        call = (
+            last.value
+            if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)
+            else None
+        )
         if (
             call is None
             or not isinstance(call.func, ast.Name)
@@ -129,16 +145,22 @@ def text_of(cell):
 
 
 def namespace(path):
-    """What an exercise may lean on, without running the chapter: its imports, functions and literal constants."""
+    """What an exercise may lean on, without running the chapter: its imports, functions
+    and literal constants.
+    """
     names = {"__name__": "chapter"}
     for cell in code_cells(read(path)):
         if is_exercise(cell) or is_sketch(cell):
             continue
         for node in parse(source(cell)).body:
-            if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)) or _literal(node):
+            if isinstance(
+                node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+            ) or _literal(node):
                 try:
                     exec(compile(ast.Module([node], []), str(path), "exec"), names)
-                except NameError:  # a default argument made by a cell that was not run; no exercise can lean on it
+                except NameError:
+                    # a default argument made by a cell that was not run; no exercise
+                    # can lean on it
                     continue
     return names
 

@@ -1,10 +1,13 @@
-"""Run notebooks from top to bottom and write them back in a normal form: the same notebook gives the same bytes.
+"""Run notebooks from top to bottom and write them back in a normal form: the same
+notebook gives the same bytes.
 
     python tools/run_notebook.py chapters/09_masked_language_model.ipynb ...
-    python tools/run_notebook.py --check chapters/*.ipynb        # writes nothing, fails where the file would change
+    python tools/run_notebook.py --check chapters/*.ipynb        # writes nothing, fails
+    where the file would change
 
-The kernel runs in the notebook's own folder, with the network blocked (`--online` opens it) and OMP_NUM_THREADS as
-given. Each line of the report holds the seconds and the peak memory of the kernel and its children.
+The kernel runs in the notebook's own folder, with the network blocked (`--online` opens
+it) and OMP_NUM_THREADS as given. Each line of the report holds the seconds and the peak
+memory of the kernel and its children.
 """
 
 import argparse
@@ -27,7 +30,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OFFLINE = ROOT / "tests" / "offline"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
-# "100%|####| 20/20 [00:03<00:00,  6.5it/s, loss=2.1]": the clock goes, what the author added after the rate stays
+# "100%|####| 20/20 [00:03<00:00,  6.5it/s, loss=2.1]": the clock goes, what the author
+# added after the rate stays
 CLOCK = re.compile(
     r"\s*\[(?:\d+:)?\d+:\d+(?:<|&lt;)[^\],]*(?:,\s*[\d.?]*\s*[^\s\],]*(?:/s|s/)[^\s\],]*)?((?:,[^\]]*)?)\]"
 )
@@ -36,7 +40,9 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclasses.dataclass
 class Run:
-    """One execution: the notebook with its outputs, wall-clock seconds and peak gigabytes (10^9 bytes)."""
+    """One execution: the notebook with its outputs, wall-clock seconds and peak
+    gigabytes (10^9 bytes).
+    """
 
     notebook: nbformat.NotebookNode
     seconds: float
@@ -44,7 +50,9 @@ class Run:
 
 
 class Memory(threading.Thread):
-    """Samples the resident memory of this process's descendants: the kernel and whatever it starts."""
+    """Samples the resident memory of this process's descendants: the kernel and
+    whatever it starts.
+    """
 
     def __init__(self, interval=0.1):
         super().__init__(daemon=True)
@@ -68,15 +76,24 @@ class Memory(threading.Thread):
 
 
 def environment(online=False):
-    """The variables a kernel starts with: ftlib importable from anywhere, and no network unless `online`."""
+    """The variables a kernel starts with: ftlib importable from anywhere, and no
+    network unless `online`.
+    """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     if not online:
         paths.insert(0, str(OFFLINE))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONHASHSEED": "0",
+        "NO_COLOR": "1",
+    }
 
 
 def execute(path, timeout=120, online=False):
-    """Run the notebook at `path` in a fresh kernel -> Run. Raises what nbclient raises; the file is not written."""
+    """Run the notebook at `path` in a fresh kernel -> Run. Raises what nbclient raises;
+    the file is not written.
+    """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -111,7 +128,11 @@ def normalise(notebook):
     widgets = notebook.metadata.get("widgets", {}).get(WIDGETS, {})
     notebook.metadata = nbformat.from_dict(
         {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "kernelspec": {
+                "display_name": "Python 3",
+                "language": "python",
+                "name": "python3",
+            },
             "language_info": {"name": "python"},
         }
     )
@@ -123,11 +144,20 @@ def normalise(notebook):
 
 
 def merge_streams(outputs):
-    """Join the pieces of stdout and of stderr (where they are cut depends on time), play carriage returns."""
+    """Join the pieces of stdout and of stderr (where they are cut depends on time),
+    play carriage returns.
+    """
     merged = []
     for output in outputs:
         if output.output_type == "stream":
-            run = next((i for i in range(len(merged), 0, -1) if merged[i - 1].output_type != "stream"), 0)
+            run = next(
+                (
+                    i
+                    for i in range(len(merged), 0, -1)
+                    if merged[i - 1].output_type != "stream"
+                ),
+                0,
+            )
             same = [old for old in merged[run:] if old.name == output.name]
             if same:
                 same[0].text += output.text
@@ -135,15 +165,21 @@ def merge_streams(outputs):
         merged.append(output)
     for output in merged:
         if output.output_type == "stream":
-            output.text = CLOCK.sub(r"\1", re.sub(r"^.*\r(?=[^\n])", "", output.text, flags=re.M))
+            output.text = CLOCK.sub(
+                r"\1", re.sub(r"^.*\r(?=[^\n])", "", output.text, flags=re.M)
+            )
     return merged
 
 
 def identify(cells):
-    """Give each cell an id that is a function of its text, so that the script that wrote it leaves no random ids."""
+    """Give each cell an id that is a function of its text, so that the script that
+    wrote it leaves no random ids.
+    """
     seen = set()
     for cell in cells:
-        name = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        name = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[
+            :8
+        ]
         while name in seen:
             name = hashlib.sha256(name.encode()).hexdigest()[:8]
         seen.add(name)
@@ -151,7 +187,9 @@ def identify(cells):
 
 
 def renumber(notebook):
-    """Replace the random ids of widget models by their number in order of first use, and cut tqdm's clock."""
+    """Replace the random ids of widget models by their number in order of first use,
+    and cut tqdm's clock.
+    """
     state = notebook.metadata.widgets[WIDGETS]["state"]
     for model in state.values():
         for key, value in model.get("state", {}).items():
@@ -169,7 +207,10 @@ def renumber(notebook):
     ]  # links between widgets: nothing shows them, they are still needed
     numbers = {name: f"{number:032x}" for number, name in enumerate(order, 1)}
     notebook.metadata.widgets[WIDGETS]["state"] = {name: state[name] for name in order}
-    return nbformat.reads(known.sub(lambda match: numbers[match.group()], nbformat.writes(notebook)), as_version=4)
+    return nbformat.reads(
+        known.sub(lambda match: numbers[match.group()], nbformat.writes(notebook)),
+        as_version=4,
+    )
 
 
 def text_of(notebook):
@@ -183,11 +224,19 @@ def explain(error):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("paths", nargs="+", type=pathlib.Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the file would change")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; fail where the file would change",
+    )
     parser.add_argument("--online", action="store_true", help="leave the network open")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds for one cell (120)")
+    parser.add_argument(
+        "--timeout", type=int, default=120, help="seconds for one cell (120)"
+    )
     options = parser.parse_args(arguments)
     failed = 0
     for path in options.paths:
@@ -195,16 +244,21 @@ def main(arguments=None):
             run = execute(path, options.timeout, options.online)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             failed += 1
-            print(f"{path.name}: failed, file left as it was ({type(error).__name__})\n{explain(error)}", flush=True)
+            print(
+                f"{path.name}: failed, file left as it was "
+                f"({type(error).__name__})\n{explain(error)}",
+                flush=True,
+            )
             continue
         new = text_of(normalise(run.notebook))
         same = path.read_bytes() == new
         if not options.check:
             path.write_bytes(new)
         failed += options.check and not same
+        state = "same bytes" if same else "WOULD CHANGE" if options.check else "written"
         print(
-            f"{path.name}: {run.seconds:.1f} s, {run.gigabytes:.2f} GB, {len(new) / 1000:.0f} kB, "
-            f"{'same bytes' if same else 'WOULD CHANGE' if options.check else 'written'}",
+            f"{path.name}: {run.seconds:.1f} s, {run.gigabytes:.2f} GB, "
+            f"{len(new) / 1000:.0f} kB, {state}",
             flush=True,
         )
     return 1 if failed else 0

@@ -1,8 +1,10 @@
-"""Every slider and every button of every chapter, by keyboard, in a real browser: JupyterLab, with the network blocked.
+"""Every slider and every button of every chapter, by keyboard, in a real browser:
+JupyterLab, with the network blocked.
 
-For each chapter that shows widgets a temporary notebook is made of the cells that the widgets need (those tagged
-`setup` and `widget`, or, without such tags, those whose names the widget cells use), run there with Run > Run All
-Cells, and operated with the arrow and space keys. Skipped where no Chromium is found; in continuous integration (the
+For each chapter that shows widgets a temporary notebook is made of the cells that the
+widgets need (those tagged `setup` and `widget`, or, without such tags, those whose
+names the widget cells use), run there with Run > Run All Cells, and operated with the
+arrow and space keys. Skipped where no Chromium is found; in continuous integration (the
 variable CI is set) it must be there.
 """
 
@@ -39,7 +41,8 @@ READY = 180_000  # for all cells of a notebook
 
 SAMPLE = """
 import ipywidgets as widgets
-slider, text = widgets.IntSlider(value=2, max=9, description="rows"), widgets.HTML("2 rows")
+slider = widgets.IntSlider(value=2, max=9, description="rows")
+text = widgets.HTML("2 rows")
 back, forth = widgets.Button(description="fewer"), widgets.Button(description="more")
 back.on_click(lambda _: setattr(slider, "value", slider.value - 1))
 forth.on_click(lambda _: setattr(slider, "value", slider.value + 1))
@@ -54,8 +57,16 @@ RAISES = SAMPLE + "\n1 / 0"
 
 def chromium():
     """The path of a Chromium, or None."""
-    names = (os.environ.get("CHROME"), "chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    names = (
+        os.environ.get("CHROME"),
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "chrome",
+    )
+    return next(
+        (found for name in names if name and (found := shutil.which(name))), None
+    )
 
 
 def playwright_installed():
@@ -69,9 +80,12 @@ def playwright_installed():
 MISSING = (
     None
     if chromium() and playwright_installed()
-    else "no Chromium (or no playwright) found: pip install playwright, and install chromium"
+    else "no Chromium (or no playwright) found: pip install playwright, and install "
+    "chromium"
 )
-pytestmark = pytest.mark.skipif(MISSING is not None and not os.environ.get("CI"), reason=MISSING or "")
+pytestmark = pytest.mark.skipif(
+    MISSING is not None and not os.environ.get("CI"), reason=MISSING or ""
+)
 
 
 # --- the cells that widgets need
@@ -90,7 +104,9 @@ def names_of(tree):
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             defined.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            defined |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+            defined |= {
+                (alias.asname or alias.name).split(".")[0] for alias in node.names
+            }
         elif (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
@@ -98,7 +114,9 @@ def names_of(tree):
         ):
             defined.add(
                 node.func.value.id
-            )  # `slider.observe(...)` and `rows.append(...)` change what they are called on
+                # `slider.observe(...)` and `rows.append(...)` change what they are
+                # called on
+            )
     return defined, used
 
 
@@ -106,7 +124,11 @@ def needed(notebook):
     """The code of the cells that the notebook's widgets need, in order."""
     cells = notebooks.code_cells(notebook)
     if any("widget" in notebooks.tags(cell) for cell in cells):
-        return [notebooks.source(cell) for cell in cells if {"setup", "widget"} & set(notebooks.tags(cell))]
+        return [
+            notebooks.source(cell)
+            for cell in cells
+            if {"setup", "widget"} & set(notebooks.tags(cell))
+        ]
     trees = [notebooks.parse(notebooks.source(cell)) for cell in cells]
     shown = {
         name
@@ -129,7 +151,9 @@ def needed(notebook):
 def with_widgets():
     """The chapters that make widgets of their own."""
     return [
-        path for path in notebooks.chapters() if any(map(makes_widgets, notebooks.code_cells(notebooks.read(path))))
+        path
+        for path in notebooks.chapters()
+        if any(map(makes_widgets, notebooks.code_cells(notebooks.read(path))))
     ]
 
 
@@ -142,7 +166,11 @@ def test_only_the_needed_cells_are_chosen():
         "print(slow)",
         "slider.observe(print)\nslider",
     ]
-    book = {"cells": [{"cell_type": "code", "source": text, "metadata": {}} for text in cells]}
+    book = {
+        "cells": [
+            {"cell_type": "code", "source": text, "metadata": {}} for text in cells
+        ]
+    }
     assert needed(book) == [cells[0], cells[2], cells[3], cells[5]]
     book["cells"][1]["metadata"]["tags"] = ["setup"]
     book["cells"][3]["metadata"]["tags"] = ["widget"]
@@ -170,8 +198,13 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
             "IPYTHONDIR": "ipython",
         }
-        variables = {**os.environ, **{name: str(folder / path) for name, path in own.items()}}
-        variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)])
+        variables = {
+            **os.environ,
+            **{name: str(folder / path) for name, path in own.items()},
+        }
+        variables["PYTHONPATH"] = os.pathsep.join(
+            [str(ROOT / "tests" / "offline"), str(ROOT)]
+        )
         for path in own.values():
             (folder / path).mkdir()
         (folder / "course" / "chapters").mkdir(parents=True)
@@ -207,7 +240,9 @@ class Lab:
         )
         # every cell is drawn, also those that are not on the screen
         self.request(
-            "PUT", "/lab/api/settings/@jupyterlab/notebook-extension:tracker", {"raw": '{"windowingMode": "none"}'}
+            "PUT",
+            "/lab/api/settings/@jupyterlab/notebook-extension:tracker",
+            {"raw": '{"windowingMode": "none"}'},
         )
 
     def wait(self, seconds=60):
@@ -219,7 +254,10 @@ class Lab:
                 return self.request("GET", "/api/status")
             except OSError:
                 time.sleep(0.2)
-        raise RuntimeError("JupyterLab did not start:\n" + (self.folder / "lab.log").read_text()[-3000:])
+        raise RuntimeError(
+            "JupyterLab did not start:\n"
+            + (self.folder / "lab.log").read_text()[-3000:]
+        )
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -234,15 +272,31 @@ class Lab:
         return json.loads(text) if text else None
 
     def add(self, name, sources):
-        """Write a notebook and start its kernel; without a session a dialogue would ask for one and block."""
+        """Write a notebook and start its kernel; without a session a dialogue would ask
+        for one and block.
+        """
         cells = [new_markdown_cell("# Widgets"), *map(new_code_cell, sources)]
         book = new_notebook(
-            cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            cells=cells,
+            metadata={
+                "kernelspec": {
+                    "name": "python3",
+                    "display_name": "Python 3",
+                    "language": "python",
+                }
+            },
         )
         nbformat.write(book, self.folder / "course" / "chapters" / name)
         path = f"chapters/{name}"
         session = self.request(
-            "POST", "/api/sessions", {"path": path, "name": name, "type": "notebook", "kernel": {"name": "python3"}}
+            "POST",
+            "/api/sessions",
+            {
+                "path": path,
+                "name": name,
+                "type": "notebook",
+                "kernel": {"name": "python3"},
+            },
         )
         return session["id"]
 
@@ -280,11 +334,12 @@ def browser(tmp_path_factory):
         context.close()
 
 
-# The text of a cell's outputs without the numbers that a slider shows of itself, and the pictures: what a reader sees
-# change.
+# The text of a cell's outputs without the numbers that a slider shows of itself, and
+# the pictures: what a reader sees change.
 SEEN = """area => {
   const copy = area.cloneNode(true);
-  copy.querySelectorAll('.widget-readout, .widget-button, .jupyter-button').forEach(e => e.remove());
+  const extra = '.widget-readout, .widget-button, .jupyter-button';
+  copy.querySelectorAll(extra).forEach(e => e.remove());
   return copy.innerText + [...copy.querySelectorAll('img')].map(e => e.src).join()
     + [...copy.querySelectorAll('svg')].map(e => e.innerHTML).join();
 }"""
@@ -309,9 +364,11 @@ class Page:
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.page.wait_for_function(
             """errors => {
-            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+            const all = document.querySelectorAll('.jp-CodeCell .jp-InputPrompt');
+            const prompts = [...all]
                 .map(e => e.textContent.trim());
-            return prompts.length && (prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector(errors));
+            const ran = prompts.every(p => /\\[\\d+\\]/.test(p));
+            return prompts.length && (ran || document.querySelector(errors));
         }""",
             arg=ERRORS,
             timeout=READY,
@@ -324,7 +381,9 @@ class Page:
         """The output areas that hold a control."""
         areas = self.page.locator(".jp-CodeCell .jp-Cell-outputArea")
         return [
-            areas.nth(i) for i in range(areas.count()) if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()
+            areas.nth(i)
+            for i in range(areas.count())
+            if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()
         ]
 
     def changes(self, area, control, key):
@@ -347,31 +406,49 @@ class Page:
 
 
 def operate(page):
-    """Move every slider and press every button -> (faults, number of controls that did something)."""
-    page.page.locator(f"{ERRORS}, .noUi-handle, .jupyter-button").first.wait_for(timeout=30_000)
+    """Move every slider and press every button -> (faults, number of controls that did
+    something).
+    """
+    page.page.locator(f"{ERRORS}, .noUi-handle, .jupyter-button").first.wait_for(
+        timeout=30_000
+    )
     faults, moved = page.errors(), 0
     if faults:
         return faults, moved
     for number, area in enumerate(page.areas()):
         sliders, buttons = area.locator(".noUi-handle"), area.locator(".jupyter-button")
         if sliders.count() and not (
-            buttons.count() or area.locator("input[type=text], input[type=number], select").count()
+            buttons.count()
+            or area.locator("input[type=text], input[type=number], select").count()
         ):
-            faults.append(f"widget output {number}: a slider without step buttons or a text field beside it")
+            faults.append(
+                f"widget output {number}: a slider without step buttons or a "
+                "text field beside it"
+            )
         for i in range(sliders.count()):
             # a slider that stands at its right end moves to the left
-            if page.changes(area, sliders.nth(i), "ArrowRight") or page.changes(area, sliders.nth(i), "ArrowLeft"):
+            if page.changes(area, sliders.nth(i), "ArrowRight") or page.changes(
+                area, sliders.nth(i), "ArrowLeft"
+            ):
                 moved += 1
             else:
-                faults.append(f"widget output {number}: slider {i} changes nothing that a reader sees")
+                faults.append(
+                    f"widget output {number}: slider {i} changes nothing "
+                    "that a reader sees"
+                )
         still = list(range(buttons.count()))
-        for _ in range(2):  # "back" does nothing at the beginning, and something after "next"
+        # "back" does nothing at the beginning, and something after "next"
+        for _ in range(2):
             still = [
-                i for i in still if buttons.nth(i).is_disabled() or not page.changes(area, buttons.nth(i), "Space")
+                i
+                for i in still
+                if buttons.nth(i).is_disabled()
+                or not page.changes(area, buttons.nth(i), "Space")
             ]
         moved += buttons.count() - len(still)
         faults += [
-            f"widget output {number}: button {buttons.nth(i).inner_text()!r} changes nothing that a reader sees"
+            f"widget output {number}: button {buttons.nth(i).inner_text()!r} changes "
+            "nothing that a reader sees"
             for i in still
         ]
     return faults + page.errors(), moved
@@ -396,7 +473,8 @@ def test_sample_works(opened):
 
 
 @pytest.mark.parametrize(
-    "name, text, words", [("dead", DEAD, "changes nothing"), ("raises", RAISES, "ZeroDivisionError")]
+    "name, text, words",
+    [("dead", DEAD, "changes nothing"), ("raises", RAISES, "ZeroDivisionError")],
 )
 def test_broken_widgets_are_caught(opened, name, text, words, counted, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "WAIT", 1500)

@@ -1,11 +1,18 @@
-"""Put this folder on PYTHONPATH and every Python process started from there, a notebook's kernel too, can reach loopback only."""
+"""Put this folder on PYTHONPATH and every Python process started from there, a
+notebook's kernel too, can reach loopback only.
+"""
+
 import ipaddress
 import os
 import socket
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-_connect, _connect_ex, _sendto = socket.socket.connect, socket.socket.connect_ex, socket.socket.sendto
+_connect, _connect_ex, _sendto = (
+    socket.socket.connect,
+    socket.socket.connect_ex,
+    socket.socket.sendto,
+)
 _getaddrinfo, _gethostbyname = socket.getaddrinfo, socket.gethostbyname
 
 
@@ -14,8 +21,12 @@ class NetworkBlocked(OSError):
 
 
 def _refuse(host):
-    raise NetworkBlocked(f"the network is blocked in tests, and something asked for {host!r}; "
-                         "read it from an installed package or from data/ (ftlib.data, ftlib.hub)")
+    raise NetworkBlocked(
+        "the network is blocked in tests, and something asked for "
+        f"{host!r}; "
+        "read it from an installed package or from data/ (ftlib.data, "
+        "ftlib.course.hub)"
+    )
 
 
 def _local(host):
@@ -32,9 +43,14 @@ def _local(host):
 def _guard(function):
     def guarded(self, *args):
         address = args[-1]
-        if self.family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple) and not _local(address[0]):
+        if (
+            self.family in (socket.AF_INET, socket.AF_INET6)
+            and isinstance(address, tuple)
+            and not _local(address[0])
+        ):
             _refuse(address[0])
         return function(self, *args)
+
     return guarded
 
 
@@ -43,6 +59,7 @@ def _lookup(function):
         if not _local(host):
             _refuse(host)
         return function(host, *args, **kwargs)
+
     return looked_up
 
 

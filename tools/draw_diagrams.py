@@ -1,0 +1,356 @@
+"""Draw the chapters' diagrams: chapters/figures/NAME.svg, and a picture of each.
+
+    python tools/draw_diagrams.py              # all
+    python tools/draw_diagrams.py 07_block     # some
+    python tools/draw_diagrams.py --check      # is what is stored what is drawn here?
+
+The same code and the same chapters give the same SVG. The picture (NAME.png, two dots
+a unit) is made by Chromium and bears the SHA-256 of its SVG, so that a test sees a
+picture that is out of date. Needs: ftlib, Pillow; Chromium for the pictures.
+"""
+
+import argparse
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from PIL import Image, PngImagePlugin
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+from diagram import Diagram, faults, text_width  # noqa: E402
+
+from ftlib.course import diagrams  # noqa: E402
+
+FIGURES = ROOT / "chapters" / "figures"
+CHROMIUM = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--hide-scrollbars --force-device-scale-factor=2 "
+    "--default-background-color=00000000"
+).split()
+
+# --- chapter 00: the course as a map
+
+# part: rows of {column: (chapter, title)}
+PARTS = {
+    "Part I: Foundations": [
+        {0: (1, "Gradient\ndescent"), 1: (2, "Back-\npropagation"),
+         3: (3, "Optimizers,\nschedules"), 4: (4, "Measuring\nhonestly")},
+        {1: (5, "Tokenization"), 2: (6, "Attention"), 3: (7, "Transformer")},
+    ],
+    "Part II: Pretraining": [
+        {1: (8, "Causal lan-\nguage model"), 2: (9, "Masked lan-\nguage model"),
+         3: (10, "Data, scaling,\ncompute"), 4: (11, "Training\nthat survives")},
+    ],
+    "Part III: Fine-tuning": [
+        {0: (12, "Images"), 1: (13, "Contrastive\nlearning"),
+         2: (14, "Classification,\nfew labels"), 3: (15, "Entities,\nanswers"),
+         4: (16, "Translation")},
+        {0: (17, "Domains,\nforgetting"), 1: (18, "Instruction\ntuning"),
+         2: (19, "LoRA,\ncomponents"), 3: (20, "Preferences,\nrewards"),
+         4: (21, "Speech")},
+    ],
+    "Part IV: In use": [
+        {0: (22, "Trust"), 1: (23, "Smaller\nand faster"), 2: (24, "Deploy,\nmonitor"),
+         3: (25, "Capstone")},
+    ],
+}  # fmt: skip
+ONE_DAY = (0, 6, 9, 14)
+FINE_TUNING = {4, 5, *range(12, 22), 23, 24}
+
+
+def draw_00_map() -> Diagram:
+    """Every chapter in its part, those that exist filled, and two ways through."""
+    exist = {int(path.name[:2]) for path in ROOT.glob("chapters/[0-9][0-9]_*.ipynb")}
+    missing = ", ".join(f"{n:02d}" for n in range(26) if n not in exist) or "none"
+    parts = "; ".join(
+        f"{part} has the chapters "
+        + ", ".join(f"{n:02d}" for row in rows for n, _ in row.values())
+        for part, rows in PARTS.items()
+    )
+    d = Diagram(
+        "The course in four parts, from gradient descent to a model in use.",
+        f"A map of 26 chapters. Chapter 00 is the start. {parts}. Not written yet: "
+        f"{missing}. The way of one day leads through 00, 06, 09 and 14; who wants to "
+        "fine-tune and nothing else reads 04, 05, 12 to 21, 23 and 24. Film reviews "
+        "are the thread through all parts.",
+        684,
+    )
+    places = {0: d.box(296, 16, 128, 44, "00 Start here", "blue", tint=0.16, bold=True)}
+    d.text(24, 30, "The thread: film reviews,", 13, "black", "start")
+    d.text(24, 48, "from counting words to a service", 13, "black", "start")
+    y = 80
+    for part, rows in PARTS.items():
+        d.group(16, y, 688, 24 + 66 * len(rows))
+        d.text(28, y + 14, part, 13, "black", "start", bold=True)
+        y += 28
+        for row in rows:
+            for column, (number, title) in row.items():
+                places[number] = _chapter(d, column, y, number, title, number in exist)
+            y += 66
+        y += 12
+    for start, end in zip(ONE_DAY, ONE_DAY[1:]):
+        d.arrow(places[start].bottom, places[end].top, color="orange")
+    _legend(d, y + 6)
+    return d
+
+
+def _chapter(d, column, y, number, title, exists):
+    """One chapter: filled if it exists, with a green bar if it is about fine-tuning."""
+    box = d.box(
+        24 + 136 * column, y, 128, 54, "", "blue",
+        tint=0.16 if exists else 0, dashed=not exists,
+    )  # fmt: skip
+    d.text(box.x + 23, y + 27, f"{number:02d}", 13, "black", bold=True)
+    d.text(box.x + 37, y + 27, title, 12, "black", "start")
+    if number in FINE_TUNING:
+        d.bar(box.x + 5, y + 6, 4, 42, "green")
+    return box
+
+
+def _legend(d, y):
+    """What the marks mean."""
+    d.box(24, y, 30, 20, "", "blue", tint=0.16)
+    d.text(62, y + 10, "written", 12, anchor="start")
+    d.box(134, y, 30, 20, "", "blue", tint=0, dashed=True)
+    d.text(172, y + 10, "not written yet", 12, anchor="start")
+    d.arrow((296, y + 10), (330, y + 10), color="orange")
+    d.text(338, y + 10, "one day", 12, anchor="start")
+    d.bar(418, y, 4, 20, "green")
+    d.text(430, y + 10, "for those who fine-tune and nothing else", 12, anchor="start")
+
+
+# --- chapter 07: the transformer block
+
+
+def draw_07_block() -> Diagram:
+    """Pre-norm, attention with heads, feed-forward, two residual connections."""
+    d = Diagram(
+        "A transformer block keeps the shape of what goes through it.",
+        "Vectors of shape B, T, D run down on the left, the residual stream. Twice a "
+        "branch leaves it and its result is added. First branch: LayerNorm, three "
+        "linear layers for queries, keys and values, split into H heads of shape B, H, "
+        "T, D/H; attention weights of shape B, H, T, T; the heads joined, a linear "
+        "layer back to B, T, D. Second branch: LayerNorm, a linear layer to B, T, 4D, "
+        "GELU, a linear layer back to B, T, D.",
+        560,
+    )
+    x = 92
+    d.text(x, 22, "x: (B, T, D)", 14, bold=True)
+    d.group(172, 48, 532, 212, "blue")
+    d.text(184, 64, "Self-attention: positions exchange information", 13, "blue",
+           "start", True)  # fmt: skip
+    d.group(172, 300, 532, 170, "orange")
+    d.text(184, 316, "Feed-forward: each position by itself", 13, "orange",
+           "start", True)  # fmt: skip
+    _attention(d, x)
+    _feed_forward(d, x)
+    d.text(x, 544, "x: (B, T, D)", 14, bold=True)
+    d.text(186, 500, "B texts in a batch, T tokens in a text, D numbers per token, "
+           "H heads", 12, anchor="start")  # fmt: skip
+    d.text(186, 522, "The output has the shape of the input: blocks can be stacked.",
+           12, anchor="start")  # fmt: skip
+    return d
+
+
+def _branch(d, x, y, boxes, back):
+    """A branch that leaves the stream at `y`, goes through boxes and comes back."""
+    d.arrow((x, y), boxes[0].left)
+    for a, b in zip(boxes, boxes[1:]):
+        d.arrow(a.right, b.left)
+    end = boxes[-1]
+    d.arrow(end.bottom, (end.bottom[0], back), (x + 12, back))
+
+
+def _attention(d, x):
+    norm = d.box(186, 90, 84, 44, "LayerNorm", "grey")
+    heads = []
+    for i, name in enumerate(("Q", "K", "V")):
+        heads.append(d.box(306, 84 + 34 * i, 66, 24, f"W {name}", "blue"))
+    weights = d.box(404, 84, 118, 58, "softmax of\nQ Kᵀ / √(D/H)", "blue", 12)
+    values = d.box(404, 152, 118, 24, "weights · V", "blue", 12)
+    out = d.box(566, 142, 120, 44, "join heads,\nW O", "blue")
+    plus = d.circle(x, 236, "+")
+    d.arrow((x, 36), plus.top)
+    d.arrow((x, 112), norm.left)
+    for head in heads:
+        d.arrow(norm.right, (288, 112), (288, head.left[1]), head.left)
+    for head in heads[:2]:
+        d.arrow(head.right, (404, head.right[1]))
+    d.arrow(heads[2].right, values.left)
+    d.arrow(weights.bottom, values.top)
+    d.arrow(values.right, out.left)
+    d.arrow(out.bottom, (626, 236), plus.right)
+    d.text(339, 194, "each (B, H, T, D/H)", 12, "black")
+    d.text(532, 112, "(B, H, T, T): who looks\nat whom, per head", 12, "black", "start")
+    d.text(400, 226, "(B, T, D)", 12)
+    d.text(x - 18, 236, "residual:\nadd", 12, anchor="end")
+
+
+def _feed_forward(d, x):
+    boxes = [
+        d.box(186, 346, 84, 44, "LayerNorm", "grey"),
+        d.box(312, 346, 94, 44, "W 1\nD to 4D", "orange"),
+        d.box(448, 346, 80, 44, "GELU", "orange"),
+        d.box(574, 346, 104, 44, "W 2\n4D to D", "orange"),
+    ]
+    plus = d.circle(x, 446, "+")
+    d.arrow((x, 248), plus.top)
+    _branch(d, x, 368, boxes, 446)
+    d.arrow(plus.bottom, (x, 528))
+    d.text(427, 404, "(B, T, 4D)", 12)
+    d.text(551, 404, "(B, T, 4D)", 12)
+    d.text(400, 436, "(B, T, D)", 12)
+    d.text(x - 18, 446, "residual:\nadd", 12, anchor="end")
+
+
+# --- chapter 09: masked language modelling
+
+SENTENCE = "the movie fails to live up to the sum of its parts .".split()
+FATES = {3: "[MASK]", 6: "up", 9: "soup"}  # position: what the model is given
+
+
+def draw_09_mlm() -> Diagram:
+    """A sentence, the tokens drawn, what becomes of them, and where the loss is."""
+    text = ["[CLS]", *SENTENCE, "[SEP]"]
+    given = [FATES.get(i, word) for i, word in enumerate(text)]
+    labels = [word if i in FATES else "-100" for i, word in enumerate(text)]
+    d = Diagram(
+        "In masked language modelling only the drawn positions have a loss.",
+        f"The sentence {' '.join(SENTENCE)!r} as tokens between [CLS] and [SEP]. Each "
+        "token but the special ones is drawn with probability 0.15; here fails, up and "
+        "sum. A drawn token becomes [MASK] with probability 0.8 (fails), stays with "
+        "0.1 (up) or becomes a random token with 0.1 (sum becomes soup). The model "
+        "reads all tokens. The labels are the original tokens at the three target "
+        "positions and -100 elsewhere; the loss is the mean over the targets.",
+        548,
+    )
+    rows = zip(text, given, labels)
+    widths = [max(text_width(word, 12) for word in row) + 8 for row in rows]
+    gap = (680 - sum(widths)) / (len(widths) - 1)
+    top = _row(d, 50, text, widths, gap, "black", "green")
+    inputs = _row(d, 186, given, widths, gap, "black", "orange")
+    model = d.box(20, 254, 680, 46, "", "blue", tint=0.12)
+    d.text(
+        360, 277, "BERT: every position reads every position, (B, T) to (B, T, D)", 14
+    )
+    targets = _row(d, 442, labels, widths, gap, "grey", "green")
+    d.text(20, 32, "1. The text: each token is drawn with probability 0.15, "
+           "never [CLS] or [SEP]", 13,
+           anchor="start", bold=True)  # fmt: skip
+    d.text(20, 168, "2. input_ids", 13, anchor="start", bold=True)
+    d.text(20, 424, "3. labels", 13, anchor="start", bold=True)
+    what = ("80 %:\n[MASK]", "10 %:\nunchanged", "10 %:\nrandom token")
+    for i, words in zip(FATES, what):
+        d.arrow(top[i].bottom, inputs[i].top, color="orange")
+        d.text(top[i].bottom[0] + 8, 126, words, 12, anchor="start")
+    for box in inputs:
+        d.arrow(box.bottom, (box.bottom[0], model.y), color="grey")
+    for i in FATES:
+        x = targets[i].top[0]
+        made = d.box(x - 50, 332, 100, 40, "scores for\nV tokens", "blue", 12)
+        d.arrow((x, 300), made.top)
+        d.arrow(made.bottom, targets[i].top, color="green")
+        d.text(x + 8, 400, "cross-entropy", 12, anchor="start")
+    d.text(360, 500, "-100: ignored, no loss there. The loss is the mean of the "
+           "three cross-entropies.", 13)  # fmt: skip
+    d.text(360, 522, "The model is not told which tokens were drawn: "
+           "so it has to be ready for each of them.", 13)  # fmt: skip
+    return d
+
+
+def _row(d, y, words, widths, gap, color, marked):
+    """A row of tokens in columns that all rows share; the drawn ones are marked."""
+    x, made = 20, []
+    for i, (word, wide) in enumerate(zip(words, widths)):
+        drawn = i in FATES
+        tint = 0.18 if drawn else 0.04
+        box = d.box(x, y, wide, 28, word, marked if drawn else color, 12, tint)
+        made.append(box)
+        x += wide + gap
+    return made
+
+
+# --- writing
+
+DRAWINGS = {
+    "00_map": draw_00_map,
+    "07_block": draw_07_block,
+    "09_mlm": draw_09_mlm,
+}
+
+
+def picture(svg, height) -> bytes:
+    """The PNG of an SVG, two dots a unit, with the SHA-256 of the SVG in it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        raise SystemExit("no chromium found; install it to draw the pictures")
+    with tempfile.TemporaryDirectory() as folder:
+        page = pathlib.Path(folder, "page.html")
+        body = '<meta charset="utf-8"><body style="margin:0">'
+        page.write_text(body + svg, encoding="utf-8")
+        out = pathlib.Path(folder, "page.png")
+        size = [f"--window-size=720,{height}", f"--screenshot={out}"]
+        data = f"--user-data-dir={folder}/profile"
+        command = [chromium, *CHROMIUM, data, *size, page.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        drawn = Image.open(out).convert("RGBA").crop((0, 0, 1440, 2 * height))
+        about = PngImagePlugin.PngInfo()
+        about.add_text("Source", hashlib.sha256(svg.encode()).hexdigest())
+        _reduced(drawn).save(out, pnginfo=about, optimize=True, transparency=0)
+        return out.read_bytes()
+
+
+def _reduced(drawn):
+    """128 colours, the first of them for what is outside the round corners."""
+    white = Image.new("RGBA", drawn.size, "white")
+    flat = Image.alpha_composite(white, drawn).convert("RGB")
+    flat = flat.quantize(127, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    shifted = flat.point(lambda index: min(index + 1, 127))
+    shifted.putpalette([255, 255, 255, *flat.getpalette()[: 3 * 127]])
+    outside = drawn.getchannel("A").point(lambda alpha: 255 * (alpha < 128))
+    shifted.paste(0, mask=outside)
+    return shifted
+
+
+def stale(name) -> str:
+    """Why what is stored for a drawing is not what is drawn here, or ""."""
+    svg, path = DRAWINGS[name]().svg(), FIGURES / f"{name}.svg"
+    if not path.exists() or path.read_text(encoding="utf-8") != svg:
+        return f"{path.name} differs from what tools/draw_diagrams.py draws"
+    png = path.with_suffix(".png")
+    found = diagrams.picture_source(png.read_bytes()) if png.exists() else ""
+    if found != hashlib.sha256(svg.encode()).hexdigest():
+        return f"{png.name} was made of another {path.name}"
+    return ""
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="drawings; none: all")
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    chosen = parser.parse_args(arguments)
+    unknown = sorted(set(chosen.names) - set(DRAWINGS))
+    if unknown:
+        parser.error(f"no drawing {unknown[0]!r}; there are {', '.join(DRAWINGS)}")
+    bad = 0
+    for name in chosen.names or DRAWINGS:
+        drawing = DRAWINGS[name]()
+        problems = faults(drawing.svg())
+        if chosen.check:
+            problems += [stale(name)] if stale(name) else []
+        elif not problems:
+            path = FIGURES / f"{name}.svg"
+            path.write_text(drawing.svg(), encoding="utf-8")
+            path.with_suffix(".png").write_bytes(picture(drawing.svg(), drawing.height))
+        bad += bool(problems)
+        print(f"{name}: {'; '.join(problems) or 'in order'}")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
