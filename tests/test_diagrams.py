@@ -132,7 +132,7 @@ def test_a_script_prints_the_title(capsys):
 
 
 def test_without_the_course_show_says_where_it_is(monkeypatch, capsys):
-    monkeypatch.setattr(diagrams, "folder", lambda: None)
+    monkeypatch.setattr(diagrams, "figures_folder", lambda: None)
     diagrams.show("07_block")
     assert "07_block is in the course's chapters/figures" in capsys.readouterr().out
 

@@ -16,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tomllib
 import warnings
 
 import pytest
@@ -396,7 +397,13 @@ def heads_of(cells):
     for auto, rest in re.findall(
         r"\b(AutoModelFor\w+)\.from_pretrained\((.*?)\)", text, re.S
     ):
-        name = re.search(r'hub\.resolve\("([\w.-]+)"', rest)
+        # the folder stands in the call, or in a variable that an earlier line sets
+        first = re.match(r"\s*(\w+)\s*,", rest)
+        where = rf"(?m)^{first[1]} = (.*)$" if first else "(?!)"
+        lines = re.findall(where, text)
+        name = re.search(
+            r'hub\.resolve\("([\w.-]+)"', lines[-1] if len(set(lines)) == 1 else rest
+        )
         if not name:
             found.append(
                 f"{auto}.from_pretrained({rest}): which head is that? write "
@@ -1008,8 +1015,10 @@ def test_every_chapter_is_run_without_network_and_gpu(counted):
         if word.endswith(".ipynb")
     }
     there = {path.name for path in (ROOT / "chapters").glob("*.ipynb")}
-    assert run == there and "--nbval" in runner.stages()["chapters"]
-    variables = runner.environment("chapters", "record")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    options = settings["tool"]["pytest"]["ini_options"]["addopts"]
+    assert run == there and "--nbval" in options
+    variables = runner.tests.environment("chapters")
     ask = [
         sys.executable,
         "-c",
