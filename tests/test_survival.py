@@ -1042,7 +1042,7 @@ def test_every_chapter_is_run_without_network_and_gpu(counted):
     assert (variables["CUDA_VISIBLE_DEVICES"], variables["FTLIB_DEVICE"]) == ("", "cpu")
     assert "FTLIB_DEVICE" not in {
         key: value
-        for key, value in runner.environment("unit", "record").items()
+        for key, value in runner.tests.environment("unit").items()
         if key not in os.environ
     }
     counted("fault")
