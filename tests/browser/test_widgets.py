@@ -120,15 +120,34 @@ def names_of(tree):
     return defined, used
 
 
+def imports_of(cells):
+    """All imports of these cells, as one cell; they take little time."""
+    nodes = [
+        node for cell in cells for node in notebooks.parse(notebooks.source(cell)).body
+    ]
+    kinds = (ast.Import, ast.ImportFrom)
+    return "\n".join(ast.unparse(node) for node in nodes if isinstance(node, kinds))
+
+
+def is_plain(cell):
+    """Whether a cell only names constants (a table of sizes), and so calls nothing."""
+    tree = notebooks.parse(notebooks.source(cell))
+    return all(isinstance(node, ast.Assign) for node in tree.body) and not any(
+        isinstance(node, (ast.Call, ast.ListComp, ast.DictComp))
+        for node in ast.walk(tree)
+    )
+
+
 def needed(notebook):
     """The code of the cells that the notebook's widgets need, in order."""
     cells = notebooks.code_cells(notebook)
     if any("widget" in notebooks.tags(cell) for cell in cells):
-        return [
-            notebooks.source(cell)
+        marked = [
+            cell
             for cell in cells
-            if {"setup", "widget"} & set(notebooks.tags(cell))
+            if {"setup", "widget"} & set(notebooks.tags(cell)) or is_plain(cell)
         ]
+        return [imports_of(cells), *map(notebooks.source, marked)]
     trees = [notebooks.parse(notebooks.source(cell)) for cell in cells]
     shown = {
         name
@@ -174,7 +193,8 @@ def test_only_the_needed_cells_are_chosen():
     assert needed(book) == [cells[0], cells[2], cells[3], cells[5]]
     book["cells"][1]["metadata"]["tags"] = ["setup"]
     book["cells"][3]["metadata"]["tags"] = ["widget"]
-    assert needed(book) == [cells[1], cells[3]]
+    # what is marked, after all imports and with the constants that it may need
+    assert needed(book) == cells[:4]
 
 
 # --- JupyterLab and the browser
