@@ -70,6 +70,11 @@ UV_NAMES = (
     ("constraint", "--constraints", ("UV_CONSTRAINT",)),
     ("trusted-host", "--allow-insecure-host", ("UV_INSECURE_HOST",)),
 )
+SILENCE = (  # how uv and pip say that an index cannot be reached
+    "resolve host|name resolution|Name or service|dns error|timed out|tcp connect|"
+    "Connection refused|Failed to fetch|NewConnectionError|client error|unreachable|"
+    "certificate|SSLError|ProxyError"
+)
 CHECK = """
 import importlib, os, sys
 venv, root = sys.argv[1:3]
@@ -483,10 +488,15 @@ def take_cpu_build(installer, root, environ, name="torch", index=CPU_INDEX):
 
 
 def conflict(text):
-    """Why the versions do not fit together, as uv or pip said it; None if they did."""
+    """Why the versions do not fit together, as uv or pip said it; None if they did.
+
+    pip finds "no matching distribution" too where it reached no index at all.
+    """
     if "No solution found" in text:
         match = re.search(r"Because (.*?), we can conclude", text, re.S)
         return re.sub(r"\s+", " ", match.group(1)) if match else "see above"
+    if re.search(SILENCE, text, re.I):
+        return None
     for line in reversed(text.splitlines()):
         if re.search(
             "ResolutionImpossible|No matching distribution|Cannot install", line
@@ -509,10 +519,7 @@ def explain(text):
         ("No space left|os error 28|Disk quota", "The disk is full: free 8 GB"),
         ("Permission denied|Read-only|os error 13", "A folder cannot be written"),
         (
-            "resolve host|name resolution|Name or service|dns error|timed out|"
-            "tcp connect|"
-            "Connection refused|Failed to fetch|NewConnectionError|client error|"
-            "unreachable|certificate|SSLError|ProxyError",
+            SILENCE,
             "The package index does not answer: look at the network, the proxy and "
             "PIP_INDEX_URL",
         ),
