@@ -145,7 +145,8 @@ def needed(notebook):
         marked = [
             cell
             for cell in cells
-            if {"setup", "widget"} & set(notebooks.tags(cell)) or is_plain(cell)
+            if {"colab", "setup", "widget"} & set(notebooks.tags(cell))
+            or is_plain(cell)
         ]
         return [imports_of(cells), *map(notebooks.source, marked)]
     trees = [notebooks.parse(notebooks.source(cell)) for cell in cells]
