@@ -27,9 +27,8 @@ def bootstrap_interval(values, level=0.95, samples=10_000, seed=0):
     """Percentile bootstrap interval (Efron 1979) of the mean of `values`: (low, high).
 
     values: one number per independent unit (a seed, or a text: 1 if right, 0 if wrong).
-        With fewer than about five
-    units the interval is too narrow; it is a description then, not a promise. Raises
-    ValueError for fewer than two.
+        With fewer than about five units the interval is too narrow; it is a description
+        then, not a promise. Raises ValueError for fewer than two.
     """
     values = torch.as_tensor(values, dtype=torch.float64)
     if len(values) < 2:

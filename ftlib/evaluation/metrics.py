@@ -66,9 +66,8 @@ def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
     """F1 of each class with a bootstrap interval -> (F1, low, high), each (C,).
 
     predicted: (N,) classes, or (R, N): the answers of R runs (seeds) to the same N
-        texts. F1 is no mean over texts, so each
-    sample draws N texts anew, and R runs anew, and computes F1 again; the F1 of several
-    runs is the mean of theirs.
+        texts. F1 is no mean over texts, so each sample draws N texts anew, and R runs
+        anew, and computes F1 again; the F1 of several runs is the mean of theirs.
     """
     runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
     # (R, N, C), (N, C)

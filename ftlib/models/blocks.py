@@ -29,7 +29,7 @@ A decoder without an encoder (GPT) is an EncoderBlock with a causal mask: what m
 a decoder is the mask alone. With pre_norm the sum that leaves the last block has seen
 no norm: put one more nn.LayerNorm behind it. Weights of torch's own layers fit: see
 tests/test_blocks.py for which part is which. What it is not: a model (no embeddings, no
-head; model.py has them), nor fast, nor with dropout. Needs: torch.
+head; transformer.py has them), nor fast, nor with dropout. Needs: torch.
 Shapes: B batch, T tokens, S tokens of the sequence that is read, D width.
 """
 

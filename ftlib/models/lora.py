@@ -22,7 +22,7 @@ transformers' `query, value` ... A head of your own stays trainable if you call
 safetensors only.
 
 What it is not: peft. No convolutions or embeddings, no quantised bases, one part in a
-model at a time (to add two parts, see parts.py). `nn.MultiheadAttention` reads its
+model at a time (to add two adapters, see `combine`). `nn.MultiheadAttention` reads its
 weights itself and so cannot be a target. Needs: torch, safetensors.
 
 Shapes: B batch, T tokens, D_in and D_out the widths of a layer, r the rank.

@@ -23,7 +23,7 @@ Use it:
     >>> trainable(model)
     34
 
-What it is not: the loop (train.py) or the metrics (evaluate.py). Needs: torch only.
+What it is not: the loop (train.py) or the metrics (metrics.py). Needs: torch only.
 
 Shapes: B batch, T tokens, D width, C classes, N texts.
 """
@@ -137,10 +137,9 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     function of (seed, epoch) alone.
 
     lengths: N ints. The rows are shuffled, sorted by length inside windows of `window`
-        batches, cut into batches of
-    `size`, and the batches are shuffled. Sorting everything instead would show the same
-    neighbours in every epoch. Returns a list of lists of row numbers; each row occurs
-    exactly once.
+        batches, cut into batches of `size`, and the batches are shuffled. Sorting
+        everything instead would show the same neighbours in every epoch. Returns a list
+        of lists of row numbers; each row occurs exactly once.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     rows = torch.randperm(len(lengths), generator=generator).tolist()
@@ -162,9 +161,8 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
     padded to its own longest row.
 
     rows: N lists of token ids. order: lists of row numbers (from length_grouped), or
-        None for batches from the
-    shortest rows to the longest, which is the cheapest order where order does not
-    matter (evaluation).
+        None for batches from the shortest rows to the longest, which is the cheapest
+        order where order does not matter (evaluation).
     """
     if order is None:
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))

@@ -22,9 +22,9 @@ Use it:
 the keys and values of what it has read, and reads one new token a step instead of the
 whole text.
 
-What it is not: the model (model.py) or the loop (train.py). Losses and sampling take
-any model that returns `.logits`; the cache takes the pre-norm causal LanguageModel of
-model.py, whose parts it calls by name. Needs: torch only.
+What it is not: the model (transformer.py) or the loop (train.py). Losses and sampling
+take any model that returns `.logits`; the cache takes the pre-norm causal LanguageModel
+of transformer.py, whose parts it calls by name. Needs: torch only.
 
 Shapes: B rows, T tokens, N new tokens, D width, H heads, K = D / H head width, V
 vocabulary.

@@ -22,8 +22,8 @@ Use it:
 `python -m ftlib.objectives.mlm` runs the demo, `python -m ftlib.objectives.mlm --fill
 "this film was [MASK]"` fills your own text.
 
-What it is not: the model (model.py) or the loop (train.py); any model that returns
-`.logits` and takes `where=` fits.
+What it is not: the model (transformer.py) or the loop (train.py); any model that
+returns `.logits` and takes `where=` fits.
 Needs: torch only (`fill_mask` takes a tokenizer of the `tokenizers` library).
 
 Shapes: B rows, T tokens, V vocabulary, A asked places.

@@ -53,10 +53,9 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
     `path`, completely or not at all.
 
     meta: plain values (configuration, hashes of data and vocabulary) for `load` to
-        compare. hook: called with a word
-    before each operation on the disk. Raises FloatingPointError for weights that are
-    not finite, ValueError for an optimizer with weights from outside the model,
-    OSError with the bytes needed and free.
+        compare. hook: called with a word before each operation on the disk. Raises
+        FloatingPointError for weights that are not finite, ValueError for an optimizer
+        with weights from outside the model, OSError with the bytes needed and free.
     """
     tensors = {
         f"model.{name}": tensor

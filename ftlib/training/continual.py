@@ -152,11 +152,11 @@ def fisher(model, batches, logits_of):
     weight moved, {name: tensor}.
 
     batches: each of ONE text. logits_of(model, batch) -> (1, C). For each text the
-        squared gradients of log p(class) are
-    averaged with the model's own probabilities, then over texts. That is exact, and
-    costs C backward passes a text. Squaring the gradient of a whole batch would let the
-    texts cancel each other; using the true labels instead gives the "empirical Fisher",
-    which is near zero wherever the model is right (Kunstner et al. 2019).
+        squared gradients of log p(class) are averaged with the model's own
+        probabilities, then over texts. That is exact, and costs C backward passes a
+        text. Squaring the gradient of a whole batch would let the texts cancel each
+        other; using the true labels instead gives the "empirical Fisher", which is near
+        zero wherever the model is right (Kunstner et al. 2019).
     """
     was, total, texts = (
         model.training,
@@ -200,9 +200,8 @@ def penalty(model, anchor, weights):
     (now - anchor) squared.
 
     anchor: a `copy_weights` after the old task; weights: its `fisher`, times the
-        strength you choose. What the old task did
-    not use may move freely. Multiply by the number of targets before you add it to a
-    summed loss, see `with_penalty`.
+        strength you choose. What the old task did not use may move freely. Multiply by
+        the number of targets before you add it to a summed loss, see `with_penalty`.
     """
     now = dict(model.named_parameters())
     return sum(
@@ -216,9 +215,8 @@ def with_penalty(loss_fn, anchors, strength):
     (model, batch).
 
     anchors: list of (copy_weights, fisher), one for each old task. The loop divides the
-        summed loss by the number of targets,
-    so the penalty is multiplied by it here; otherwise a larger batch would hold the old
-    weights less.
+        summed loss by the number of targets, so the penalty is multiplied by it here;
+        otherwise a larger batch would hold the old weights less.
     """
 
     def loss(model, batch):

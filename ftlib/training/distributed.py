@@ -125,7 +125,8 @@ def setup(seed=None, device=None, bf16=None):
     if device.type == "cuda":  # else every process keeps some memory of GPU 0
         torch.cuda.set_device(device)
     if world_size > 1 and not dist.is_initialized():
-        from torch.distributed.nn import functional  # noqa: F401  imported later, its default arguments keep the group alive
+        # imported later, its default arguments would keep the group alive
+        from torch.distributed.nn import functional  # noqa: F401
 
         # torchrun keeps one store over its restarts, and in it the addresses of
         # processes that are gone: each start gets its own
@@ -156,10 +157,10 @@ def wrap(model, place, shard=False):
     or FSDP2 if `shard`.
 
     DDP (Li et al. 2020): every process holds the whole model, gradients are averaged.
-        FSDP2 (Zhao et al. 2023): each holds
-    its share of every weight, gradient and optimizer state, and a block is whole only
-    while it computes; a part that sits in a ModuleList is a block. All must run forward
-    equally often then, when evaluating too. Build the optimizer afterwards.
+        FSDP2 (Zhao et al. 2023): each holds its share of every weight, gradient and
+        optimizer state, and a block is whole only while it computes; a part that sits
+        in a ModuleList is a block. All must run forward equally often then, when
+        evaluating too. Build the optimizer afterwards.
     """
     if place.world_size == 1:
         return model.to(place.device)

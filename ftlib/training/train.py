@@ -22,7 +22,7 @@ Use it:
     [(0, 12), (1, 6)]
 
 The same loop runs on one core, one GPU, and many under torchrun: if torch.distributed
-is initialised, counts and losses are summed over all processes (see launch.py).
+is initialised, counts and losses are summed over all processes (see distributed.py).
 Logging, evaluating, saving and `break` belong to your loop body.
 
 What it is not: a Trainer. No callbacks, no config. Needs: torch; tqdm for `progress`.
@@ -73,7 +73,7 @@ def sample_rows(rows, size, seed=0, rank=0, world_size=1, start=0, epochs=None):
     with 16 rows and two with 8 see the same rows between two updates. The last
     micro-batch of an epoch may be short; no row is lost or repeated. Nothing is
     remembered: `start` is all a resumed run needs. Raises ValueError if a process would
-        get no row.
+    get no row.
     """
     if rows < world_size:
         raise ValueError(
@@ -174,18 +174,17 @@ def steps(
     """Train, yielding a Step after each optimizer step.
 
     batches: iterable of micro-batches, dicts of tensors with "labels" (any shape, -100
-        where nothing is asked); a
-        column "index" (B,) with row numbers makes warnings exact. Tensors are moved to
-        the model's device.
+        at ignored positions); a column "index" (B,) with row numbers makes warnings
+        exact. Tensors are moved to the model's device.
     loss_fn(model, batch): the sum over batch["labels"] != -100 as a scalar tensor, or
-    {label column: sum} for a joint
-        loss (label columns are `labels` and those ending in `_label`). The step's loss
-        divides each sum by the number of targets in the *whole* step over all
-        micro-batches and processes; a mean of means weighs short batches too much.
-    schedule(number): factor on each group's "initial_lr". clip: largest gradient norm,
-    or None.
+        {label column: sum} for a joint loss (label columns are `labels` and those
+        ending in `_label`). The step's loss divides each sum by the number of targets
+        in the *whole* step over all micro-batches and processes; a mean of means weighs
+        short batches too much.
+    schedule(number): factor on each group's "initial_lr".
+    clip: largest gradient norm, or None.
     dtype: torch.bfloat16 for mixed precision (weights stay float32), None for none.
-        first: number of the first step.
+    first: number of the first step.
 
     A step with a non-finite loss or gradient leaves weights and optimizer untouched and
     warns; after `patience` such steps in a row it raises FloatingPointError. A step

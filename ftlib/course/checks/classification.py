@@ -8,7 +8,7 @@ honest scores with two and three classes.
 hint: the value is the accuracy; macro-F1 gives each class the same weight, however
 many texts it has
 
-What it is not: a metric library (evaluate.py holds the metrics). Needs: torch, ftlib.
+What it is not: a metric library (metrics.py holds the metrics). Needs: torch, ftlib.
 """
 
 import torch
