@@ -157,7 +157,7 @@ def add(model, targets, rank=8, alpha=16, dropout=0.0):
     if inside := list(_layers(model, LoRALinear)):
         raise ValueError(
             f"{inside[0]} and {len(inside) - 1} more layers carry a part "
-            "already; merge() or remove() it first"
+            "already; merge() or unload() it first"
         )
     names = target_modules(model, targets)
     # all, or an error and none
