@@ -1051,6 +1051,30 @@ def test_links_of_the_readme_lead_somewhere():
     assert [path for path in local if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "WARNING: Retrying after connection broken: Temporary failure in name "
+            "resolution\nERROR: No matching distribution found for uv",
+            "The package index does not answer",
+        ),
+        (
+            "ERROR: No matching distribution found for soupsieve==4.1.2",
+            "do not fit together",
+        ),
+        ("error: No space left on device (os error 28)", "The disk is full"),
+        ("error: a new kind of failure", "could not be installed"),
+    ],
+    ids=["silence", "conflict", "disk", "unknown"],
+)
+def test_a_failed_installation_is_one_sentence(bootstrap, text, words):
+    """pip says "no matching distribution" also where it reached no index at all."""
+    sentence = bootstrap.explain(text)
+    assert words in sentence and "\n" not in sentence
+    assert "INSTALL.md, section Troubleshooting" in sentence
+
+
 def test_one_address_and_one_version():
     repository = PROJECT["urls"]["Repository"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
