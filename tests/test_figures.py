@@ -255,6 +255,12 @@ plot.explore(draw, "The bar has a height of 3.", height=slider)
     cells = [nbformat.v4.new_code_cell(CELL.replace("\n    rise", " rise"))]
     cells.append(nbformat.v4.new_code_cell(interactive))
     cells.append(nbformat.v4.new_code_cell("before = slider.value\nslider.value = 4"))
+    table = """
+field = ipywidgets.Text("a & b")
+def words(text): return f"<b>{len(text)} letters</b><br>&lt;{text}&gt;"
+plot.explore(words, "The text has five letters.", text=field)
+"""
+    cells.append(nbformat.v4.new_code_cell(table))
     notebook = nbformat.v4.new_notebook(cells=cells)
     root = str(pathlib.Path(__file__).resolve().parent.parent)
     run = nbclient.NotebookClient(notebook, resources={"metadata": {"path": root}})
@@ -288,13 +294,60 @@ def test_a_widget_stores_a_still_picture_in_the_same_output(outputs):
     assert caption.metadata["ftlib"]["caption"] and not outputs[2]
 
 
-def test_a_widget_redraws_and_its_buttons_stop_at_the_ends(monkeypatch, capsys):
+def test_a_widget_of_words_stores_its_table(outputs):
+    widget, caption = outputs[3]
+    assert widget.data["text/html"] == "<b>5 letters</b><br>&lt;a & b&gt;"
+    assert widget.data["text/plain"] == "5 letters <a & b>"
+    assert "application/vnd.jupyter.widget-view+json" in widget.data
+    assert caption.data["text/plain"] == "The text has five letters."
+
+
+def boxed(monkeypatch):
+    """The boxes that `explore` makes, in a list that fills."""
     ipywidgets = pytest.importorskip("ipywidgets")
-    made, drawn = [], []
-    kept = ipywidgets.VBox
+    made, kept = [], ipywidgets.VBox
     monkeypatch.setattr(
         ipywidgets, "VBox", lambda children: made.append(kept(children)) or made[-1]
     )
+    return made
+
+
+def test_a_slider_over_a_list_moves_by_one_entry(monkeypatch, capsys):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    made = boxed(monkeypatch)
+    slider = ipywidgets.SelectionSlider(options=[10, 100, 1000], value=100)
+    plot.explore(lambda rows: f"{rows} rows", "There are 100 rows here.", rows=slider)
+    row, screen = made[0].children
+    less, more = row.children[1:]
+    assert screen.value == "100 rows"
+    more.click()
+    more.click()  # the end of the list
+    assert slider.value == 1000 and screen.value == "1000 rows"
+    less.click()
+    less.click()
+    assert screen.value == "10 rows"
+
+
+def test_ten_steps_of_a_tenth_are_one(monkeypatch, capsys):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    made = boxed(monkeypatch)
+    slider = ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1)
+    plot.explore(lambda x: f"{x!r}", "The value is zero at first.", x=slider)
+    more = made[0].children[0].children[2]
+    for _ in range(10):
+        more.click()
+    assert made[0].children[1].value == "1.0"
+
+
+def test_an_explored_table_needs_a_caption(capsys):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    with pytest.raises(ValueError, match="at least 5 are needed"):
+        plot.explore(lambda a: "<b>x</b>", "Too short.", a=ipywidgets.IntSlider(1))
+
+
+def test_a_widget_redraws_and_its_buttons_stop_at_the_ends(monkeypatch, capsys):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    made, drawn = boxed(monkeypatch), []
 
     def draw(height):
         drawn.append(height)

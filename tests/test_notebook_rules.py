@@ -6,7 +6,6 @@ import base64
 import io
 import pathlib
 
-import cell_rules
 import lint_notebooks
 import measure_chapters
 import nbformat
@@ -16,7 +15,7 @@ import run_notebook
 import study_time
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-SENTENCE = "The loss falls from 3.10 to 1.25 nats per token.\n"
+SENTENCE = "The loss falls from 3.10 to 1.25 nats per token."
 
 
 def picture(color=(0, 101, 179)):
@@ -30,12 +29,18 @@ def picture(color=(0, 101, 179)):
     return base64.b64encode(data.getvalue()).decode()
 
 
-def shown(color=(0, 101, 179)):
+def shown(color=(0, 101, 179), alt=SENTENCE):
     return new_output(
         "display_data",
         {"image/png": picture(color), "text/plain": "<figure, 60 x 40>"},
-        metadata={"image/png": {"alt": SENTENCE.strip()}},
+        metadata={"image/png": {"alt": alt}},
     )
+
+
+def caption(text=SENTENCE):
+    """A caption, as show stores it after its picture."""
+    data = {"text/html": f"<figcaption>{text}</figcaption>", "text/plain": text}
+    return new_output("display_data", data, metadata={"ftlib": {"caption": True}})
 
 
 def printed(text):
@@ -51,7 +56,7 @@ def clean():
         new_code_cell(
             "show(fig, alt=...)",
             execution_count=2,
-            outputs=[shown(), printed(SENTENCE)],
+            outputs=[shown(), caption()],
         ),
     ]
     return new_notebook(cells=cells)
@@ -115,6 +120,22 @@ def widget_without_state(notebook):
     )(notebook)
 
 
+def both(*plants):
+    def plant(notebook):
+        for each in plants:
+            each(notebook)
+
+    return plant
+
+
+def in_view(notebook):
+    """The last output's data, with what the picture rules ask of one."""
+    output = notebook.cells[-1].outputs[-1]
+    output.metadata["image/png"] = {"alt": SENTENCE}
+    notebook.cells[-1].outputs.extend([caption()])
+    return output.data
+
+
 def third_in_a_row(notebook):
     notebook.cells += [new_code_cell("1", execution_count=n) for n in (3, 4)]
 
@@ -137,12 +158,12 @@ FAULTS = {
         "errors",
     ),
     "picture without a sentence": (add_code(outputs=[shown()]), "described"),
-    "picture with two words": (
-        add_code(outputs=[shown(), printed("The loss\n")]),
-        "described",
+    "caption as program output": (
+        add_code(outputs=[shown(), printed(SENTENCE + "\n")]),
+        ["captions", "described"],
     ),
     "two pictures, one sentence": (
-        add_code(outputs=[shown(), shown(), printed(SENTENCE)]),
+        add_code(outputs=[shown(), shown(), caption()]),
         "described",
     ),
     "markdown picture without alt": (
@@ -153,9 +174,9 @@ FAULTS = {
         add_text("![a small diagram](figures/none.svg)"),
         "described",
     ),
-    "empty plot": (add_code(outputs=[shown(None), printed(SENTENCE)]), "drawn"),
+    "empty plot": (add_code(outputs=[shown(None), caption()]), "drawn"),
     "plot with black frame only": (
-        add_code(outputs=[shown((0, 0, 0)), printed(SENTENCE)]),
+        add_code(outputs=[shown((0, 0, 0)), caption()]),
         None,
     ),
     "plot past show()": (
@@ -164,24 +185,19 @@ FAULTS = {
                 new_output(
                     "display_data",
                     {"image/png": picture(), "text/plain": "<Figure size 60x40>"},
-                    metadata={"image/png": {"alt": SENTENCE.strip()}},
+                    metadata={"image/png": {"alt": SENTENCE}},
                 ),
-                printed(SENTENCE),
+                caption(),
             ]
         ),
         "drawn",
     ),
     "widget block without state": (break_widgets, "widgets"),
     "widget whose state is missing": (widget_without_state, ["still", "widgets"]),
-    "widget beside a still, without its state": (
-        add_code(
-            outputs=[
-                new_output(
-                    "display_data", {lint_notebooks.VIEW: {"model_id": "2" * 32}}
-                ),
-                shown(),
-                printed(SENTENCE),
-            ]
+    "widget with a still, without its state": (
+        both(
+            widget_without_state,
+            lambda notebook: in_view(notebook).update(shown().data),
         ),
         "widgets",
     ),
@@ -242,34 +258,10 @@ FAULTS = {
 # --- folds, verdicts, captions, style: rules of tools/cell_rules.py
 CLAIMS = "# @title Checks of this section\n"
 FOLD = {"jupyter": {"source_hidden": True}, "cellView": "form"}
-ALT = "The loss falls from 3.10 to 1.25 nats per token."
 
 
 def folded(text, *own):
     return add_code(text, tags=list(own), **FOLD)
-
-
-def drawn_with_caption(alt=ALT, caption=ALT):
-    """A picture and its caption, as show stores them."""
-    image = new_output(
-        "display_data",
-        {"image/png": picture(), "text/plain": "<figure, 60 x 40>"},
-        metadata={"image/png": {"alt": alt}},
-    )
-    words = new_output(
-        "display_data",
-        {"text/html": f"<figcaption>{caption}</figcaption>", "text/plain": caption},
-        metadata={"ftlib": {"caption": True}},
-    )
-    return [image, words]
-
-
-def both(*plants):
-    def plant(notebook):
-        for each in plants:
-            each(notebook)
-
-    return plant
 
 
 def widget(notebook):
@@ -346,15 +338,15 @@ FAULTS |= {
         "setup",
     ),
     "picture without alternative text": (
-        add_code(outputs=drawn_with_caption(alt="")),
+        add_code(outputs=[shown(alt=""), caption()]),
         "captions",
     ),
     "caption unlike the alternative text": (
-        add_code(outputs=drawn_with_caption(caption=ALT.replace("1.25", "1.35"))),
+        add_code(outputs=[shown(), caption(SENTENCE.replace("1.25", "1.35"))]),
         "captions",
     ),
     "caption of two words": (
-        add_code(outputs=drawn_with_caption(caption="The loss", alt=ALT)),
+        add_code(outputs=[shown(), caption("The loss")]),
         ["captions", "described"],
     ),
     "widget without a still": (widget, "still"),
@@ -411,14 +403,22 @@ FINE = {
         "# @title F\ndef draw(a):\n    ax.plot(a)", "hide-input"
     ),
     "Colab's cell": folded("# @title On Colab\n!git clone -q x", "colab"),
-    "a caption of its own": add_code(outputs=drawn_with_caption()),
+    "a caption of its own": add_code(outputs=[shown(), caption()]),
     "values shown": code("a, b"),
     "a long line for the shell": folded(
         "# @title On Colab\n%pip install -q " + "x" * 90, "colab"
     ),
     "a widget with a still": both(
+        widget, lambda notebook: in_view(notebook).update(shown().data)
+    ),
+    "a widget with a table": both(
+        widget, lambda notebook: in_view(notebook).update({"text/html": "<p>2 rows"})
+    ),
+    "a progress bar": both(
         widget,
-        lambda notebook: notebook.cells[-1].outputs.extend(drawn_with_caption()),
+        lambda notebook: in_view(notebook).update(
+            {"text/plain": "0%| | 0/3 [00:00<?, ?it/s]"}
+        ),
     ),
     "a tolerance": tolerated(
         relative=0.1, absolute=0.5, integers=3, reason="only five batches are averaged"
@@ -431,12 +431,6 @@ def test_what_is_fine_has_no_finding(name, findings):
     notebook = clean()
     FINE[name](notebook)
     assert findings(notebook) == []
-
-
-def test_a_printed_caption_is_refused_once_the_old_form_is_off(findings, monkeypatch):
-    assert findings(clean()) == []
-    monkeypatch.setattr(cell_rules, "OLD_CAPTIONS", False)
-    assert findings(clean()) == ["captions", "described"]
 
 
 def test_clean_notebook_has_no_finding(findings):
@@ -525,10 +519,11 @@ def write(path, *sources):
 WIDGET = """
 import ipywidgets as widgets
 from tqdm.auto import tqdm
-slider, text = widgets.IntSlider(value=2, max=9), widgets.HTML("two")
+from ftlib.course import plot
+slider = widgets.IntSlider(value=2, max=9)
 for _ in tqdm(range(3)):
     print("row")
-widgets.VBox([slider, text])
+plot.explore(lambda rows: f"<b>{rows}</b>", "A table of 2 short rows.", rows=slider)
 """
 FIGURE = """
 from ftlib.course.plot import figure, show
@@ -539,9 +534,8 @@ show(fig, "The loss falls from 2 to 1.")
 
 
 def test_a_second_run_gives_the_same_bytes(tmp_path, findings, validate):
-    still = FIGURE + WIDGET  # a widget has a picture beside it
     noise = "import random\n0 * random.random()"
-    path = write(tmp_path / "00_sample.ipynb", still, FIGURE, noise)
+    path = write(tmp_path / "00_sample.ipynb", WIDGET, FIGURE, noise)
     assert run_notebook.main([str(path)]) == 0
     first = path.read_bytes()
     assert run_notebook.main(["--check", str(path)]) == 0

@@ -33,8 +33,6 @@ from notebooks import (  # noqa: E402
     text_of,
 )
 
-# a printed sentence beneath a picture still counts as its caption
-OLD_CAPTIONS = True
 FOLDED = ("claims", "hide-input", "colab")  # the only cells whose source may be folded
 CLAIMS_TITLE = "# @title Checks of this section"
 LIMITS = {"columns": 88, "drawing lines": 6, "set-up lines": 12, "caption words": 5}
@@ -240,16 +238,20 @@ def captions(notebook, path):
                 yield f"cell {number}: a picture without alternative text; use show"
             elif text and not printed and text.split() != alt.split():
                 yield f"cell {number}: the caption is not the alternative text"
-        if printed and text and not OLD_CAPTIONS:
+        if printed and text:
             yield f"cell {number}: a caption as program output; run the cell again"
 
 
 def still(notebook, path):
     for number, cell in enumerate(notebook["cells"]):
-        data = [output.get("data", {}) for output in cell.get("outputs", [])]
-        pictured = any(kind in kinds for kinds in data for kind in PICTURES)
-        if any(VIEW in kinds for kinds in data) and not pictured:
-            yield f"cell {number}: a widget without a still picture beside it"
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            static = {*PICTURES, "text/html"} & set(data)
+            bar = "it/s]" in join(data.get("text/plain", ""))  # tqdm's stands in a line
+            if VIEW in data and not static and not bar:
+                yield (
+                    f"cell {number}: a widget without a still picture or table for "
+                    "pages without a kernel; use plot.explore"
+                )
 
 
 def base_of(node):

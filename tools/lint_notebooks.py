@@ -114,7 +114,7 @@ def errors(notebook, path):
 def described(notebook, path):
     for number, outputs, place in cell_rules.pictures_of(notebook):
         text, printed = cell_rules.caption_after(outputs, place)
-        if printed and not cell_rules.OLD_CAPTIONS:
+        if printed:
             text = ""
         vector = join(outputs[place]["data"].get("image/svg+xml", ""))
         if "<title" in vector and "<desc" in vector:

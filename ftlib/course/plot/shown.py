@@ -75,13 +75,17 @@ def in_notebook():
 
 
 def checked(fig, caption):
-    """The caption in one line, if it is a sentence and every panel shows something."""
+    """The caption in one line, if it is a sentence and every panel of `fig` (if there
+    is one) shows something.
+    """
     words = str(caption).split()
     if len(words) < 5:
         raise ValueError(
             f"the caption has {len(words)} words, at least 5 are needed; say what the "
             "figure shows, with its numbers"
         )
+    if fig is None:
+        return " ".join(words)
     visible = [ax for ax in fig.axes if ax.axison or ax.has_data()]
     if not visible:
         raise ValueError("the figure has no axes with data; draw something before show")
