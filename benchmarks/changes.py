@@ -1,9 +1,9 @@
 """What each change gave: the masked-LM training step of ftlib as it is, and with one
 thing at a time put back or added.
 
-    python benchmarks/changes.py          writes benchmarks/results/changes.json;
-    benchmarks/render.py makes the table python benchmarks/changes.py --quick  tiny, to
-    see that it runs; writes nothing
+    python benchmarks/changes.py            writes benchmarks/results/changes.json
+    python benchmarks/changes.py --quick    tiny, to see that it runs; writes nothing
+    python benchmarks/render.py             makes the table
 
 The variants take turns in one process, with equal weights and batches; the sizes are
 those of benchmarks/mlm_step.py.
@@ -41,9 +41,11 @@ def everywhere(net, batch):
 
 def whole_block(net, batch):
     """Logits at the asked places, but the last block's second half at all of them."""
-    asked = batch["labels"] != -100
-    logits = net.head(net.encoder(batch["input_ids"]).last_hidden_state[asked])
-    return F.cross_entropy(logits.float(), batch["labels"][asked], reduction="sum")
+    target_mask = batch["labels"] != -100
+    logits = net.head(net.encoder(batch["input_ids"]).last_hidden_state[target_mask])
+    return F.cross_entropy(
+        logits.float(), batch["labels"][target_mask], reduction="sum"
+    )
 
 
 @contextlib.contextmanager
@@ -51,11 +53,11 @@ def fused_attention():
     """SDPA's fused kernel for bfloat16 on the CPU as well, which the model writes out
     instead.
     """
-    kept, transformer._attend = transformer._attend, F.scaled_dot_product_attention
+    kept, transformer._attention = transformer._attention, F.scaled_dot_product_attention
     try:
         yield
     finally:
-        transformer._attend = kept
+        transformer._attention = kept
 
 
 def compiled(net):

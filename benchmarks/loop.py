@@ -1,9 +1,9 @@
 """What the loop costs: train.steps against the same training written by hand, with
 nothing counted, checked or recorded.
 
-    python benchmarks/loop.py          writes benchmarks/results/loop.json;
-    benchmarks/render.py makes the table python benchmarks/loop.py --quick  tiny, to see
-    that it runs; writes nothing
+    python benchmarks/loop.py            writes benchmarks/results/loop.json
+    python benchmarks/loop.py --quick    tiny, to see that it runs; writes nothing
+    python benchmarks/render.py          makes the table
 
 Both take turns, a few steps each, with one model and one optimizer. The ratio is bare
 seconds / seconds of train.steps: 1.00 means that counting targets, summing over
@@ -64,11 +64,11 @@ def bare(net, data, optimizer, accumulate):
         group = data[i : i + accumulate]
         count = sum((b["labels"] != -100).sum() for b in group)
         for b in group:
-            asked = b["labels"] != -100
+            target_mask = b["labels"] != -100
             (
                 F.cross_entropy(
-                    net(b["input_ids"], target_mask=asked).logits,
-                    b["labels"][asked],
+                    net(b["input_ids"], target_mask=target_mask).logits,
+                    b["labels"][target_mask],
                     reduction="sum",
                 )
                 / count

@@ -1,10 +1,11 @@
 """Tokens per second of a masked-LM training step: ftlib's loop and model against
 transformers' Trainer, equal weights and batches.
 
-    python benchmarks/mlm_step.py          writes benchmarks/results/mlm_step.json;
-    benchmarks/render.py makes the table python benchmarks/mlm_step.py --precisions
-    float32    where bfloat16 is emulated and would take an hour python
-               benchmarks/mlm_step.py --quick  tiny, to see that it runs; writes nothing
+    python benchmarks/mlm_step.py            writes benchmarks/results/mlm_step.json
+    python benchmarks/mlm_step.py --precisions float32    where bfloat16 is emulated
+                                             and would take an hour
+    python benchmarks/mlm_step.py --quick    tiny, to see that it runs; writes nothing
+    python benchmarks/render.py              makes the table
 
 The contenders take turns in one process, so that a slow minute of the machine meets all
 of them:

@@ -1,9 +1,9 @@
 """Tokens per second of the way from texts to masked batches, ftlib's functions against
 transformers', on the film reviews.
 
-    python benchmarks/pipeline.py          writes benchmarks/results/pipeline.json;
-    benchmarks/render.py makes the table python benchmarks/pipeline.py --quick  few
-    texts; writes nothing
+    python benchmarks/pipeline.py            writes benchmarks/results/pipeline.json
+    python benchmarks/pipeline.py --quick    few texts; writes nothing
+    python benchmarks/render.py              makes the table
 
 Two stages, timed apart because the first is done once and the second in every epoch:
   encode  texts to ids: tokenization.encode and tokenization.pack, against the same
@@ -72,7 +72,7 @@ def measure(texts, rounds):
     makers = encoders(texts)
     rows = makers["ftlib"]()
     assert torch.equal(rows, makers["transformers"]())  # the same work
-    found = []
+    result = []
     for stage, contenders in (("encode", makers), ("mask", maskers(rows))):
         rates = {name: [] for name in contenders}
         for _ in range(rounds):
@@ -80,12 +80,12 @@ def measure(texts, rounds):
                 start = time.perf_counter()
                 work()
                 rates[name].append(round(rows.numel() / (time.perf_counter() - start)))
-        found += [
+        result += [
             {"stage": stage, "contender": name, "tokens_per_second": values}
             for name, values in rates.items()
         ]
         print(stage, rates, flush=True)
-    return found
+    return result
 
 
 def main():

@@ -1,9 +1,9 @@
 """Two processes against one: the same optimizer step, 16 rows of 128 tokens, on one
 core, on two cores, and on two processes.
 
-    python benchmarks/processes.py          writes benchmarks/results/processes.json;
-    benchmarks/render.py makes the table python benchmarks/processes.py --quick  one
-    short round; writes nothing
+    python benchmarks/processes.py            writes benchmarks/results/processes.json
+    python benchmarks/processes.py --quick    one short round; writes nothing
+    python benchmarks/render.py               makes the table
 
 Each contender is a program of its own (torchrun needs that), and they take turns. The
 gradients of the two processes are averaged by gloo over loopback, once a step. The
@@ -45,10 +45,10 @@ def child(steps, precision):
     """Train; process 0 prints the tokens per second of the whole group, and the mean
     loss, as JSON.
     """
-    place = distributed.setup(seed=0, device="cpu", bf16=precision == "bfloat16")
+    ctx = distributed.setup(seed=0, device="cpu", bf16=precision == "bfloat16")
     net = distributed.wrap(
         transformer.LanguageModel(transformer.Config(VOCAB, 256, 4, 4, 1024, TOKENS)),
-        place,
+        ctx,
     )
     generator, batches = torch.Generator().manual_seed(0), []
     for i in range(steps + WARM):
@@ -64,8 +64,8 @@ def child(steps, precision):
         )
         batches.append(
             {
-                "input_ids": ids[place.rank :: place.world_size],
-                "labels": labels[place.rank :: place.world_size],
+                "input_ids": ids[ctx.rank :: ctx.world_size],
+                "labels": labels[ctx.rank :: ctx.world_size],
             }
         )
     times, losses = [time.perf_counter()], []
@@ -74,13 +74,13 @@ def child(steps, precision):
         batches,
         mlm.mlm_loss,
         optim.adamw(optim.parameter_groups(net, 1e-4)),
-        dtype=place.dtype,
+        dtype=ctx.dtype,
     ):
         times.append(time.perf_counter())
         losses.append(step.loss)
     seconds = [b - a for a, b in zip(times, times[1:])][WARM:]
     distributed.print0(
-        place,
+        ctx,
         json.dumps(
             {
                 "rate": ROWS * TOKENS / statistics.median(seconds),
@@ -145,11 +145,11 @@ def main():
     rates = {(name, kind): [] for kind in a.precisions for name in CONTENDERS}
     for _ in range(1 if a.quick else a.rounds):
         for (name, kind), values in rates.items():
-            said = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind)
-            values.append(round(said["rate"], 1))
+            answer = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind)
+            values.append(round(answer["rate"], 1))
             print(
                 f"{name:32} {kind:9} {values[-1]:8,.0f} tokens/s  loss "
-                f"{said['loss']:.3f}",
+                f"{answer['loss']:.3f}",
                 flush=True,
             )
     if not a.quick:

@@ -1,9 +1,10 @@
 """How much memory a stream takes: text files of two sizes through the pipeline of
 recipes/pretrain_mlm.py, to the last row.
 
-    python benchmarks/stream_memory.py          writes
-    benchmarks/results/stream_memory.json; takes about 12 minutes of a core python
-    benchmarks/stream_memory.py --quick  3 MB, to see that it runs; writes nothing
+    python benchmarks/stream_memory.py            writes its result into
+                                                  benchmarks/results/; 12 minutes
+    python benchmarks/stream_memory.py --quick    3 MB, to see that it runs; writes
+                                                  nothing
 
 Each line of the result is a process of its own, and its peak is what the system counted
 as resident (VmHWM), with Python, torch and the tokenizer in it. "files" and "data set"

@@ -65,8 +65,8 @@ def corpus(c):
     """
     splits = sources.load("imdb")
     texts, held_out = (
-        random.Random(0).sample(splits[part]["text"], n)
-        for part, n in (("train", c["texts"]), ("validation", 200))
+        random.Random(0).sample(splits[split]["text"], n)
+        for split, n in (("train", c["texts"]), ("validation", 200))
     )
     tokenizer = tokenization.train_wordpiece(texts[:3000], c["vocab"])
     rows, held_out = (
@@ -96,10 +96,10 @@ def live(c):
         masked(held_out, i, 0, tokenizer, 0.15, seed=999)
         for i in torch.arange(len(held_out)).split(128)
     ]
-    asked = torch.cat([b["labels"] for b in test]) != -100
+    target_mask = torch.cat([b["labels"] for b in test]) != -100
     lines = {
-        "unigram": metrics.unigram_loss(rows, held_out[asked], vocab),
-        "bigram": metrics.bigram_loss(rows, held_out, vocab, places=asked),
+        "unigram": metrics.unigram_loss(rows, held_out[target_mask], vocab),
+        "bigram": metrics.bigram_loss(rows, held_out, vocab, target_mask=target_mask),
     }
     print(
         f"   {transformer.count_parameters(net):,} weights, {rows.numel():,} tokens. "
@@ -127,7 +127,7 @@ def live(c):
             losses.append(metrics.mean_loss(net, test, mlm.mlm_loss))
         if over or lines["unigram"] - losses[-1] >= GOAL:
             break
-    gap = lines["unigram"] - losses[-1]
+    gain = lines["unigram"] - losses[-1]
     print(
         plot.terminal_curve(
             losses,
@@ -136,22 +136,22 @@ def live(c):
             height=14,
         )
     )
-    said = (
+    message = (
         "the goal is reached: the model reads its context"
-        if gap >= GOAL
+        if gain >= GOAL
         else f"the goal of {GOAL} was NOT reached here"
     )
     print(
         f"   Held-out loss after each 50 steps. At the end, after {done:,} steps and "
-        f"{seconds:.0f} s: {losses[-1]:.2f}, {abs(gap):.2f} nats "
-        f"{'under' if gap > 0 else 'over'} unigram;\n   {said}."
+        f"{seconds:.0f} s: {losses[-1]:.2f}, {abs(gain):.2f} nats "
+        f"{'under' if gain > 0 else 'over'} unigram;\n   {message}."
     )
 
 
 def fill(net, tokenizer, text):
     guesses = mlm.fill_mask(net, tokenizer, text)
     return "; ".join(
-        ", ".join(f"{piece} {p:.2f}" for piece, p in mask) for mask in guesses
+        ", ".join(f"{token} {p:.2f}" for token, p in mask) for mask in guesses
     )
 
 
@@ -161,33 +161,34 @@ def tune(labels):
         "random and from pretrained weights",
         flush=True,
     )
-    splits, right = sources.load("rotten_tomatoes"), {}
-    few, test = tables.subset(splits["train"], labels), splits["test"]
+    splits, correct = sources.load("rotten_tomatoes"), {}
+    train_subset, test = tables.subset(splits["train"], labels), splits["test"]
     for name in ("scratch", "pretrained"):
         torch.manual_seed(0)
         encoder, tokenizer = encoder_of(NAME, scratch=name == "scratch")
         net, _ = finetune(
             encoder,
             tokenizer,
-            few["text"],
-            few["label"],
+            train_subset["text"],
+            train_subset["label"],
             lr=5e-4,
             tokens=64,
             min_steps=60,
             show=True,
         )
-        _, right[name] = score(net, tokenizer, test["text"], test["label"], 64)
-        low, high = intervals.bootstrap_interval(right[name])
+        _, correct[name] = score(net, tokenizer, test["text"], test["label"], 64)
+        low, high = intervals.bootstrap_interval(correct[name])
         print(
-            f"   {name:10} test accuracy {right[name].mean():.3f}, 95 % interval "
+            f"   {name:10} test accuracy {correct[name].mean():.3f}, 95 % interval "
             f"{low:.3f} to {high:.3f}",
             flush=True,
         )
     # the same texts: compare text by text
-    low, high = intervals.bootstrap_interval(right["pretrained"] - right["scratch"])
+    low, high = intervals.bootstrap_interval(correct["pretrained"] - correct["scratch"])
     print(
         "   the difference: "
-        f"{right['pretrained'].mean() - right['scratch'].mean():+.3f}, 95 % interval "
+        f"{correct['pretrained'].mean() - correct['scratch'].mean():+.3f}, "
+        "95 % interval "
         f"{low:+.3f} to {high:+.3f}, "
         f"over {len(test['label'])} texts and one seed"
         + ("; it holds 0, so this run proves no gain" if low <= 0 <= high else "")

@@ -35,25 +35,25 @@ NAME, LENGTH, BATCH, SHARE = "all-MiniLM-L6-v2", 64, 32, 0.2
 TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)
 
 
-def reviews(part):
+def reviews(split):
     """Texts of one split of both film-review sets, no labels: train for reading,
     validation for the held-out loss.
     """
     return [
         text
         for name in ("rotten_tomatoes", "imdb")
-        for text in sources.load(name)[part]["text"]
+        for text in sources.load(name)[split]["text"]
     ]
 
 
-def masked(rows, tokenizer, number, epoch, index, mask_prob=SHARE):
+def masked(rows, tokenizer, seed, epoch, index, mask_prob=SHARE):
     special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
     ids, labels = mlm.mask_tokens(
         rows[index],
         tokenizer.get_vocab_size(),
         tokenizer.token_to_id("[MASK]"),
         special,
-        seed=number,
+        seed=seed,
         epoch=epoch,
         index=index,
         mask_prob=mask_prob,
@@ -61,7 +61,7 @@ def masked(rows, tokenizer, number, epoch, index, mask_prob=SHARE):
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
-def adapt(number, steps, place, lr=3e-4):
+def adapt(seed, steps, ctx, lr=3e-4):
     """MiniLM after `steps` of masked-LM on the training texts, with a new masked-LM
     head, and the record of the run.
     """
@@ -69,24 +69,24 @@ def adapt(number, steps, place, lr=3e-4):
     texts = reviews("train")
     # the file is sorted by class; packing lays neighbours into one row
     order = train.order(len(texts), 0, 0).tolist()
-    rows, held = (
-        tokenization.pack(tokenization.encode(tokenizer, part), LENGTH)
-        for part in ([texts[i] for i in order], reviews("validation"))
+    rows, val = (
+        tokenization.pack(tokenization.encode(tokenizer, group), LENGTH)
+        for group in ([texts[i] for i in order], reviews("validation"))
     )
-    held = held[train.order(len(held), 1, 0)[:256]]
-    torch.manual_seed(number)
+    val = val[train.order(len(val), 1, 0)[:256]]
+    torch.manual_seed(seed)
     net = transformer.LanguageModel(encoder.config)
     net.encoder.load_state_dict(encoder.state_dict())
     test = [
-        masked(held, tokenizer, 999, 0, i, 0.15)
-        for i in torch.arange(len(held)).split(32)
+        masked(val, tokenizer, 999, 0, i, 0.15)
+        for i in torch.arange(len(val)).split(32)
     ]
     batches = (
-        masked(rows, tokenizer, number, epoch, torch.tensor(i))
-        for epoch, i in train.sample_rows(len(rows), BATCH, number)
+        masked(rows, tokenizer, seed, epoch, torch.tensor(i))
+        for epoch, i in train.sample_rows(len(rows), BATCH, seed)
     )
     curve, start = (
-        [[0, None, round(metrics.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4)]],
+        [[0, None, round(metrics.mean_loss(net, test, mlm.mlm_loss, ctx.dtype), 4)]],
         time.perf_counter(),
     )
     run = train.steps(
@@ -94,7 +94,7 @@ def adapt(number, steps, place, lr=3e-4):
         batches,
         mlm.mlm_loss,
         optim.adamw(optim.parameter_groups(net, lr)),
-        dtype=place.dtype,
+        dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_linear(step, steps // 15, steps),
     )
     for step in run:
@@ -104,26 +104,26 @@ def adapt(number, steps, place, lr=3e-4):
                 [
                     step.number + 1,
                     round(step.loss, 4),
-                    round(metrics.mean_loss(net, test, mlm.mlm_loss, place.dtype), 4),
+                    round(metrics.mean_loss(net, test, mlm.mlm_loss, ctx.dtype), 4),
                 ]
             )
-            print(number, curve[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
+            print(seed, curve[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
         if last:
             break
     filled = mlm.fill_mask(net, tokenizer, "this movie was absolutely [MASK] .")
     return net.encoder, {
-        "arm": f"reviews:{number}",
+        "arm": f"reviews:{seed}",
         "steps": steps,
         "tokens": steps * BATCH * LENGTH,
         "corpus_tokens": rows.numel(),
         "lr": lr,
         "seconds": round(time.perf_counter() - start, 1),
         "curve": curve,
-        "filled": [piece for piece, _ in filled[0]],
+        "filled": [token for token, _ in filled[0]],
     }
 
 
-def one_cell(arm, labels, number, tests, place):
+def one_cell(arm, labels, seed, tests, ctx):
     """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from
     the seed -> accuracy on test sentences.
     """
@@ -137,27 +137,27 @@ def one_cell(arm, labels, number, tests, place):
         if arm == "plain"
         else transformer.from_state(*hf_format.load(folder_of(arm)))
     )
-    few, test = (
-        tables.subset(splits["train"], labels, number),
+    train_subset, test = (
+        tables.subset(splits["train"], labels, seed),
         tables.subset(splits["test"], tests),
     )
     net, _ = finetune(
         encoder,
         tokenizer,
-        few["text"],
-        few["label"],
-        seed=number,
-        place=place,
+        train_subset["text"],
+        train_subset["label"],
+        seed=seed,
+        ctx=ctx,
         **TUNING,
     )
-    _, right = score(
-        net, tokenizer, test["text"], test["label"], TUNING["tokens"], place
+    _, correct = score(
+        net, tokenizer, test["text"], test["label"], TUNING["tokens"], ctx
     )
     return {
         "arm": arm,
         "labels": labels,
-        "seed": number,
-        "accuracy": round(float(right.mean()), 4),
+        "seed": seed,
+        "accuracy": round(float(correct.mean()), 4),
         "seconds": round(time.perf_counter() - start, 1),
     }
 
@@ -181,9 +181,9 @@ def main():
     )
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    place = distributed.setup()
+    ctx = distributed.setup()
     facts = {
-        **about(place),
+        **about(ctx),
         "model": NAME,
         "data": "rotten_tomatoes",
         "tests": a.tests,
@@ -199,18 +199,18 @@ def main():
             r["arm"] for r in kept
         }:
             continue
-        encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, place)
+        encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, ctx)
         hf_format.save(encoder, folder_of(arm), half=False)
         runs = sorted(
             [*(r for r in kept if r["arm"] != arm), record], key=lambda r: r["arm"]
         )
         write(a.out, {**read(a.out), **facts, "adaptations": runs})
-    for number in a.seeds:
+    for seed in a.seeds:
         for labels in a.labels:
             # arms innermost: a run that is cut off leaves whole pairs
             for arm in a.score:
-                if (arm, labels, number) not in done(a.out, "arm", "labels", "seed"):
-                    cell = one_cell(arm, labels, number, a.tests, place)
+                if (arm, labels, seed) not in done(a.out, "arm", "labels", "seed"):
+                    cell = one_cell(arm, labels, seed, a.tests, ctx)
                     add(a.out, cell, facts, order=["labels", "seed", "arm"])
                     print(cell, flush=True)
 

@@ -62,10 +62,10 @@ def finetune(
     seed=0,
     classes=2,
     head=None,
-    place=None,
+    ctx=None,
     min_steps=0,
     show=False,
-    pieces=1,
+    accumulate=1,
 ):
     """A Classifier trained on `texts`, own loop, all layers. Returns (model, list of
     train.Step).
@@ -73,9 +73,9 @@ def finetune(
     size: rows of one step; pieces: the micro-batches that each process cuts its share
         of them into.
     """
-    place = place or distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
+    ctx = ctx or distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
     torch.manual_seed(seed)
-    net = distributed.wrap(classify.Classifier(encoder, classes), place)
+    net = distributed.wrap(classify.Classifier(encoder, classes), ctx)
     rows = rows_of(tokenizer, texts, tokens, head)
     tables.check_trainable(
         {"input_ids": rows, "label": labels}, vocab_size=encoder.config.vocab_size
@@ -92,36 +92,36 @@ def finetune(
 
     def mine():
         for batch in order:
-            (part,) = classify.batches_of(
-                rows, labels, order=[batch[place.rank :: place.world_size] or batch[:1]]
+            (micro_batch,) = classify.batches_of(
+                rows, labels, order=[batch[ctx.rank :: ctx.world_size] or batch[:1]]
             )
             # no row is left for this process: it reads one, asks nothing, and joins the
             # exchange
-            if place.rank >= len(batch):
-                part["labels"].fill_(-100)
-            yield from train.split_micro_batches(part, pieces)
+            if ctx.rank >= len(batch):
+                micro_batch["labels"].fill_(-100)
+            yield from train.split_micro_batches(micro_batch, accumulate)
 
     run = train.steps(
         net,
         mine(),
         classify.classification_loss,
         optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)),
-        dtype=place.dtype,
-        accumulate=pieces,
+        dtype=ctx.dtype,
+        accumulate=accumulate,
         schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total),
     )
     return distributed.unwrap(net), list(
-        train.progress(run, total) if show and place.rank == 0 else run
+        train.progress(run, total) if show and ctx.rank == 0 else run
     )
 
 
-def score(net, tokenizer, texts, labels, tokens=128, place=None, head=None):
+def score(net, tokenizer, texts, labels, tokens=128, ctx=None, head=None):
     """Logits and the share of right answers (1 or 0 for each text) on held-out
     texts.
     """
     rows = rows_of(tokenizer, texts, tokens, head)
     logits = classify.predict(
-        net, classify.batches_of(rows), place.dtype if place else None
+        net, classify.batches_of(rows), ctx.dtype if ctx else None
     )
     return logits, (logits.argmax(-1) == torch.tensor(labels)).float()
 
@@ -143,40 +143,41 @@ def main():
     a.add_argument("--lr", type=float, default=3e-4)
     a.add_argument("--scratch", action="store_true")
     a = a.parse_args()
-    place = distributed.setup(a.seed)
-    distributed.print0(
-        place, f"{reproducibility.machine()}; {distributed.describe(place)}"
-    )
+    ctx = distributed.setup(a.seed)
+    distributed.print0(ctx, f"{reproducibility.machine()}; {distributed.describe(ctx)}")
     splits = sources.load(a.data)
-    few, test = tables.subset(splits["train"], a.labels, a.seed), splits["test"]
-    tables.check_trainable(few, test, a.size)
+    train_subset, test = (
+        tables.subset(splits["train"], a.labels, a.seed),
+        splits["test"],
+    )
+    tables.check_trainable(train_subset, test, a.size)
 
-    def attempt(_, pieces):
+    def attempt(_, accumulate):
         # fresh, because a failed attempt has trained it
         encoder, tokenizer = encoder_of(a.model, a.scratch)
         return tokenizer, finetune(
             encoder,
             tokenizer,
-            few["text"],
-            few["label"],
+            train_subset["text"],
+            train_subset["label"],
             epochs=a.epochs,
             size=a.size,
             lr=a.lr,
             tokens=a.tokens,
             seed=a.seed,
-            place=place,
+            ctx=ctx,
             show=True,
-            pieces=pieces,
+            accumulate=accumulate,
         )[0]
 
     # out of memory: again, the same steps in smaller pieces
     tokenizer, net = oom.retry_on_oom(attempt, a.size)
-    _, right = score(net, tokenizer, test["text"], test["label"], a.tokens, place)
-    low, high = intervals.bootstrap_interval(right)
+    _, correct = score(net, tokenizer, test["text"], test["label"], a.tokens, ctx)
+    low, high = intervals.bootstrap_interval(correct)
     distributed.print0(
-        place,
-        f"test accuracy {right.mean():.3f}, 95 % interval "
-        f"{low:.3f} to {high:.3f} over {len(right)} texts",
+        ctx,
+        f"test accuracy {correct.mean():.3f}, 95 % interval "
+        f"{low:.3f} to {high:.3f} over {len(correct)} texts",
     )
     distributed.cleanup()
 

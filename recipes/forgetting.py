@@ -80,26 +80,26 @@ def loss_of(model, batch):
     )
 
 
-def passages(part, number):
+def passages(split, seed):
     """24 words from inside each long IMDb review, in an order drawn from the seed."""
-    found = [
+    results = [
         words[30:54]
-        for text in loaded("imdb")[part]["text"]
+        for text in loaded("imdb")[split]["text"]
         if len(words := text.split()) >= 80
     ]
-    random.Random(number).shuffle(found)
-    return found
+    random.Random(seed).shuffle(results)
+    return results
 
 
 def names_someone(words):
     """Whether a capitalised word stands inside a sentence: a person, a place,
     a title.
     """
-    inner = zip(words, words[1:])
+    neighbours = zip(words, words[1:])
     return any(
         re.fullmatch("[A-Z][a-z]+", word.strip(".,!?()'\""))
         and not before.endswith((".", "!", "?", '"', ")", ":"))
-        for before, word in inner
+        for before, word in neighbours
     )
 
 
@@ -107,34 +107,34 @@ def balanced(no, yes, n):
     return [*no[: n // 2], *yes[: n // 2]], [0] * (n // 2) + [1] * (n // 2)
 
 
-def sentiment(part, n, number):
+def sentiment(split, n, seed):
     """Is a critic's sentence (Rotten Tomatoes) positive?"""
-    few = tables.subset(loaded("rotten_tomatoes")[part], n, number)
-    return few["text"], few["label"]
+    subset = tables.subset(loaded("rotten_tomatoes")[split], n, seed)
+    return subset["text"], subset["label"]
 
 
-def writer(part, n, number):
+def writer(split, n, seed):
     """Did a critic (0) or a viewer (1, a passage of IMDb) write it? Lower-cased, as the
     critics' sentences are.
     """
     critics = tables.subset(
-        {"text": loaded("rotten_tomatoes")[part]["text"]}, n // 2, number + 100
+        {"text": loaded("rotten_tomatoes")[split]["text"]}, n // 2, seed + 100
     )["text"]
     return balanced(
         critics,
-        [" ".join(words[:21]).lower() for words in passages(part, number)[: n // 2]],
+        [" ".join(words[:21]).lower() for words in passages(split, seed)[: n // 2]],
         n,
     )
 
 
-def name(part, n, number):
+def name(split, n, seed):
     """Does a viewer's passage name somebody or something? Decided by its capital
     letters, which are then taken away.
     """
     texts = {
         yes: [
             " ".join(words).lower()
-            for words in passages(part, number + 200)
+            for words in passages(split, seed + 200)
             if names_someone(words) == yes
         ]
         for yes in (False, True)
@@ -145,7 +145,7 @@ def name(part, n, number):
 TASKS = {"sentiment": sentiment, "writer": writer, "name": name}
 
 
-def learn(net, rows, labels, task, order, place, lr, loss_fn):
+def learn(net, rows, labels, task, order, ctx, lr, loss_fn):
     """Train on the rows in the order given; rows of several tasks may share a batch,
     `task` says whose each one is.
     """
@@ -160,7 +160,7 @@ def learn(net, rows, labels, task, order, place, lr, loss_fn):
             batches,
             loss_fn,
             optim.adamw(optim.parameter_groups(net, lr)),
-            dtype=place.dtype,
+            dtype=ctx.dtype,
             schedule=lambda step: optim.warmup_linear(
                 step, len(order) // 10, len(order)
             ),
@@ -169,27 +169,27 @@ def learn(net, rows, labels, task, order, place, lr, loss_fn):
 
 
 @torch.no_grad()
-def accuracies(net, tests, place):
+def accuracies(net, tests, ctx):
     """One row of the matrix: the share of right answers on each task's test texts."""
     net.eval()
-    found = []
+    results = []
     for k, (rows, labels) in enumerate(tests):
-        right = 0
+        correct = 0
         for batch in classify.batches_of(rows, labels, size=64):
-            with torch.autocast("cpu", torch.bfloat16, enabled=place.dtype is not None):
+            with torch.autocast("cpu", torch.bfloat16, enabled=ctx.dtype is not None):
                 logits = net(
                     batch["input_ids"],
                     batch["attention_mask"],
                     torch.full_like(batch["labels"], k),
                 )
-            right += int((logits.argmax(-1) == batch["labels"]).sum())
-        found.append(right / len(rows))
+            correct += int((logits.argmax(-1) == batch["labels"]).sum())
+        results.append(correct / len(rows))
     net.train()
-    return found
+    return results
 
 
-def fresh(number, tasks, rank=None, frozen=False):
-    torch.manual_seed(number)
+def fresh(seed, tasks, rank=None, frozen=False):
+    torch.manual_seed(seed)
     encoder, tokenizer = encoder_of(NAME)
     net = Tasks(encoder, tasks)
     if rank:
@@ -203,23 +203,23 @@ def anchor_of(net, rows, labels, task):
     """EWC's memory of a task: where the weights are, and how much each one matters to
     it.
     """
-    few = (
+    batches = (
         {**b, "task": torch.tensor([task])}
         for b in classify.batches_of(
             rows[:ASKED], labels, order=[[r] for r in range(min(ASKED, len(rows)))]
         )
     )
     weights = continual.fisher(
-        net, few, lambda net, b: net(b["input_ids"], b["attention_mask"], b["task"])
+        net, batches, lambda net, b: net(b["input_ids"], b["attention_mask"], b["task"])
     )
     return continual.copy_weights(net), weights
 
 
 def sequence(
-    number,
+    seed,
     n,
     tests,
-    place,
+    ctx,
     *,
     memory=0,
     ewc=0.0,
@@ -231,13 +231,15 @@ def sequence(
 ):
     """Train on the tasks in a row -> the matrix [after task t][on task k]."""
     count = len(TASKS)
-    net, tokenizer = fresh(number, count, rank, frozen)
+    net, tokenizer = fresh(seed, count, rank, frozen)
     rows, labels, task, kept, anchors, matrix = [], [], [], [], [], []
-    asked = [(tokenization.encode(tokenizer, texts, TOKENS), y) for texts, y in tests]
+    encoded_tests = [
+        (tokenization.encode(tokenizer, texts, TOKENS), y) for texts, y in tests
+    ]
     for k, make in enumerate(TASKS.values()):
-        texts, y = make("train", n, number)
+        texts, y = make("train", n, seed)
         # shuffled once: the first rows serve EWC, and they must not be of one class
-        mix = train.order(len(texts), number, 7).tolist()
+        mix = train.order(len(texts), seed, 7).tolist()
         rows, labels = (
             rows + tokenization.encode(tokenizer, [texts[i] for i in mix], TOKENS),
             labels + [y[i] for i in mix],
@@ -247,14 +249,14 @@ def sequence(
         if joint and k + 1 < count:
             continue
         if apart:
-            net, _ = fresh(number + k, count, rank)
+            net, _ = fresh(seed + k, count, rank)
         new = range(len(rows)) if joint else range(first, len(rows))
         # without a memory `kept` is empty, and every batch is of the new task alone
         order = (
             [new[r] for r in fresh_rows] + [kept[r] for r in old]
             for epoch in range(EPOCHS)
             for fresh_rows, old in continual.replay_batches(
-                len(new), len(kept), SHARE, BATCH, number, epoch
+                len(new), len(kept), SHARE, BATCH, seed, epoch
             )
         )
         learn(
@@ -263,16 +265,16 @@ def sequence(
             labels,
             task,
             order,
-            place,
+            ctx,
             lr,
             continual.with_penalty(loss_of, anchors, ewc) if anchors else loss_of,
         )
-        row = accuracies(net, asked, place)
+        row = accuracies(net, encoded_tests, ctx)
         # with a part for each task, the old tasks are answered by their own parts,
         # which nothing has touched since
         matrix.append([*matrix[-1][:k], *row[k:]] if apart and k else row)
         if memory:
-            kept = continual.reservoir(range(len(rows)), memory, number)
+            kept = continual.reservoir(range(len(rows)), memory, seed)
         if ewc and k + 1 < count:
             anchors.append(anchor_of(net, rows[first:], labels[first:], k))
     return matrix * count if joint else matrix
@@ -289,9 +291,9 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/forgetting.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    place = distributed.setup()
+    ctx = distributed.setup()
     facts = {
-        **about(place),
+        **about(ctx),
         "model": NAME,
         "tasks": list(TASKS),
         "train": a.train,
@@ -303,19 +305,19 @@ def main():
     }
     same_settings(a.out, facts, ["train", "tests"])
     tests = [make("test", a.tests, 0) for make in TASKS.values()]
-    for number in a.seeds:
+    for seed in a.seeds:
         for method in a.methods:
-            if (method, number) not in done(a.out, "method", "seed"):
+            if (method, seed) not in done(a.out, "method", "seed"):
                 start = time.perf_counter()
-                matrix = sequence(number, a.train, tests, place, **METHODS[method])
+                matrix = sequence(seed, a.train, tests, ctx, **METHODS[method])
                 cell = {
                     "method": method,
-                    "seed": number,
+                    "seed": seed,
                     "matrix": [[round(v, 4) for v in row] for row in matrix],
                     "seconds": round(time.perf_counter() - start, 1),
                 }
                 add(a.out, cell, facts, order=["seed", "method"])
-                print(method, number, cell["matrix"], cell["seconds"], flush=True)
+                print(method, seed, cell["matrix"], cell["seconds"], flush=True)
 
 
 if __name__ == "__main__":

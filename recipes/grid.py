@@ -1,12 +1,16 @@
 """The file that a long grid writes: one cell after another, each in one move. What the
 grids of this folder share.
 
-    from grid import about, add, done, same_settings      # beside the recipe: Python
-    puts a script's own folder on its path facts = about(place) | {"data": "imdb",
-    "tests": 600} same_settings(path, facts, ["tests"])             # a file of another
-    trial is left alone if ("full", 0) not in done(path, "method", "seed"):
-        add(path, {"method": "full", "seed": 0, "accuracy": 0.69}, facts, order=["seed",
-        "method"])
+    from grid import about, add, done, same_settings
+
+    facts = about(ctx) | {"data": "imdb", "tests": 600}
+    same_settings(path, facts, ["tests"])  # a file of another trial is left alone
+    if ("full", 0) not in done(path, "method", "seed"):
+        cell = {"method": "full", "seed": 0, "accuracy": 0.69}
+        add(path, cell, facts, order=["seed", "method"])
+
+The recipes that import it lie beside it: Python puts a script's own folder on its
+path.
 
 A run may be interrupted at any moment, and two processes may fill one file as long as
 they do not share a cell.
@@ -22,7 +26,7 @@ import torch
 from ftlib.course import reproducibility
 
 
-def about(place=None):
+def about(ctx=None):
     """Where the numbers come from: commit, whether code had changed since, machine,
     versions, precision.
     """
@@ -38,7 +42,7 @@ def about(place=None):
         "dirty": bool(changed),
         "machine": reproducibility.machine(),
         "versions": reproducibility.versions(),
-        "precision": str(place and place.dtype or torch.float32),
+        "precision": str(ctx and ctx.dtype or torch.float32),
     }
 
 

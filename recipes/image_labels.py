@@ -92,36 +92,36 @@ def digits(tests=500):
     """Images (1797, 8, 8) from 0 to 1, labels, and the row numbers of the pool and of
     the test set, the same for all.
     """
-    found = load_digits()
+    bunch = load_digits()
     order = torch.randperm(
-        len(found.target), generator=torch.Generator().manual_seed(0)
+        len(bunch.target), generator=torch.Generator().manual_seed(0)
     )
     return (
-        torch.tensor(found.images / 16).float(),
-        torch.tensor(found.target),
+        torch.tensor(bunch.images / 16).float(),
+        torch.tensor(bunch.target),
         order[tests:],
         order[:tests],
     )
 
 
-def few(labels, pool, per_class, number):
+def few_rows(labels, pool, per_class, seed):
     """Rows of the pool, per_class of each class; those of a small set begin the larger
     one of the same seed.
     """
     rows = pool[
-        torch.randperm(len(pool), generator=torch.Generator().manual_seed(number))
+        torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     ]
     return torch.cat(
         [rows[labels[rows] == k][:per_class] for k in range(int(labels.max()) + 1)]
     )
 
 
-def letters(count, number=0):
+def letters(count, seed=0):
     """Printed letters, distorted and reduced to 8 x 8 by means of 4 x 4 pixels, which
     is how the digits were made.
     """
-    images, labels = glyphs(count, 32, number)
-    images = augment(images[:, None], torch.arange(count), number, 0, **DISTORT)
+    images, labels = glyphs(count, 32, seed)
+    images = augment(images[:, None], torch.arange(count), seed, 0, **DISTORT)
     return F.avg_pool2d(images, 4)[:, 0].clamp(0, 1), labels
 
 
@@ -159,7 +159,7 @@ def fit(
     distort=None,
     still_norms=False,
     head_first=False,
-    number=0,
+    seed=0,
     size=32,
 ):
     """Train on (N, 8, 8) images; still_norms freezes every batch-norm with its
@@ -168,20 +168,18 @@ def fit(
     if head_first:
         train_head(net, images, labels, side)
     if still_norms:
-        for part in net.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                cnn.freeze(part)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                cnn.freeze(module)
 
     def batches():
         for _, (epoch, rows) in zip(
-            range(steps), train.sample_rows(len(labels), min(size, len(labels)), number)
+            range(steps), train.sample_rows(len(labels), min(size, len(labels)), seed)
         ):
             rows = torch.tensor(rows)
             x = images[rows]
             if distort:
-                x = augment(x[:, None], rows, number, epoch, **distort)[:, 0].clamp(
-                    0, 1
-                )
+                x = augment(x[:, None], rows, seed, epoch, **distort)[:, 0].clamp(0, 1)
             # channels_last: a step of Lite0 takes half the time with it
             yield {
                 "pixel_values": prepare(x, side).contiguous(
@@ -210,8 +208,8 @@ def read(net, images, side, what, size=128):
     """what(net, pixel_values) over all images, in eval mode."""
     net.eval()
     chunks = (
-        prepare(part, side).contiguous(memory_format=torch.channels_last)
-        for part in images.split(size)
+        prepare(chunk, side).contiguous(memory_format=torch.channels_last)
+        for chunk in images.split(size)
     )
     return torch.cat([what(net, x) for x in chunks])
 
@@ -263,16 +261,16 @@ def probe(features, labels, rows, test):
     return model.score(features[test].numpy(), labels[test].numpy())
 
 
-def one_cell(method, n, number, data, held, a):
+def one_cell(method, n, seed, data, features, a):
     """Accuracy on the test digits and seconds of training, for one method, label count
     and seed.
     """
     (kind, start, how), (images, labels, pool, test) = METHODS[method], data
-    rows, start = few(labels, pool, n, number), time.perf_counter()
+    rows, start = few_rows(labels, pool, n, seed), time.perf_counter()
     if not isinstance(how, dict):
         # frozen: every image is read once, for all seeds and label counts
-        if method not in held:
-            held[method] = (
+        if method not in features:
+            features[method] = (
                 images.flatten(1)
                 if kind is None
                 else read(
@@ -283,14 +281,14 @@ def one_cell(method, n, number, data, held, a):
                 )
             )
             start = time.perf_counter()
-        return probe(held[method], labels, rows, test), time.perf_counter() - start
+        return probe(features[method], labels, rows, test), time.perf_counter() - start
     net = started(kind, start, a.keep, a.source_steps, a.letters)
-    torch.manual_seed(number)
+    torch.manual_seed(seed)
     if start == "scratch":
         net = network(kind, 10)
     net.head.reset_parameters()
     start = time.perf_counter()
-    fit(net, images[rows], labels[rows], SIDE[kind], number=number, **how)
+    fit(net, images[rows], labels[rows], SIDE[kind], seed=seed, **how)
     seconds = time.perf_counter() - start
     return (
         read(net, images[test], SIDE[kind], lambda net, x: net(x)).argmax(1)
@@ -327,7 +325,7 @@ def main():
         "methods": {name: list(row) for name, row in METHODS.items()},
     }
     same_settings(a.out, facts, ["tests", "letters", "source_steps"])
-    data, held = digits(a.tests), {}
+    data, features = digits(a.tests), {}
     cheap_first = sorted(
         a.methods,
         key=lambda m: METHODS[m][0] == "lite0" and isinstance(METHODS[m][2], dict),
@@ -342,31 +340,31 @@ def main():
     ]
     for methods in groups:
         # outside the methods: an interrupted grid has whole seeds
-        for number in a.seeds:
+        for seed in a.seeds:
             for method in methods:
                 for n in (
                     n
                     for n in a.sizes
-                    if (method, n, number) not in done(a.out, "method", "n", "seed")
+                    if (method, n, seed) not in done(a.out, "method", "n", "seed")
                 ):
-                    accuracy, seconds = one_cell(method, n, number, data, held, a)
+                    accuracy, seconds = one_cell(method, n, seed, data, features, a)
                     cell = {
                         "method": method,
                         "n": n,
-                        "seed": number,
+                        "seed": seed,
                         "accuracy": round(accuracy, 4),
                         "seconds": round(seconds, 1),
                     }
                     add(a.out, cell, facts, order=["method", "n", "seed"])
                     print(cell, flush=True)
-    held_out, answers = letters(520, number=1)
+    held_out, answers = letters(520, seed=1)
     for kind in sorted(
         {METHODS[m][0] for m in a.methods if METHODS[m][1] == "letters"}
     ):
         # how good a source it is: the share of 520 new letters it reads
         if ((name := f"{kind} knows letters"),) not in done(a.out, "method"):
             net = learned(kind, a.keep, a.source_steps, a.letters)
-            right = (
+            correct = (
                 (
                     read(net, held_out, SIDE[kind], lambda net, x: net(x)).argmax(1)
                     == answers
@@ -381,7 +379,7 @@ def main():
                     "method": name,
                     "n": 0,
                     "seed": 0,
-                    "accuracy": round(right, 4),
+                    "accuracy": round(correct, 4),
                     "seconds": 0.0,
                 },
                 facts,

@@ -35,7 +35,7 @@ from ftlib.training import distributed, optim, train
 LR, LAYER_DECAY, EPOCHS, HEAD = 2e-4, 0.8, 3, 0.25
 
 
-def adapt(encoder, tokenizer, texts, steps, place, tokens=128, size=32, lr=3e-4):
+def adapt(encoder, tokenizer, texts, steps, ctx, tokens=128, size=32, lr=3e-4):
     """Train `encoder` in place for some steps of masked-language modelling on `texts`,
     with a new masked-LM head.
     """
@@ -67,7 +67,7 @@ def adapt(encoder, tokenizer, texts, steps, place, tokens=128, size=32, lr=3e-4)
         batches,
         mlm.mlm_loss,
         optim.adamw(optim.parameter_groups(net, lr)),
-        dtype=place.dtype,
+        dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_linear(step, steps // 15, steps),
     )
     for step in train.progress(run, steps):
@@ -76,7 +76,7 @@ def adapt(encoder, tokenizer, texts, steps, place, tokens=128, size=32, lr=3e-4)
     encoder.load_state_dict(net.encoder.state_dict())
 
 
-def adapted(a, texts, place):
+def adapted(a, texts, ctx):
     """(encoder, tokenizer), after --adapt steps; kept in runs/ so that every seed and
     every restart begins with the same one.
     """
@@ -84,18 +84,18 @@ def adapted(a, texts, place):
     if a.adapt:
         folder = Path(f"runs/imdb_push-{a.adapt}")
         if not (folder / "model.safetensors").exists():
-            adapt(encoder, tokenizer, texts, a.adapt, place)
+            adapt(encoder, tokenizer, texts, a.adapt, ctx)
             hf_format.save(encoder, folder, half=False)
         encoder = transformer.from_state(*hf_format.load(folder))
     return encoder, tokenizer
 
 
-def one_seed(a, splits, number, place):
+def one_seed(a, splits, seed, ctx):
     """Fine-tune on the labels of seed `number` -> logits, right or wrong for each
     held-out text.
     """
-    few, held = (
-        tables.subset(splits["train"], a.labels, number),
+    train_subset, val = (
+        tables.subset(splits["train"], a.labels, seed),
         tables.subset(splits[a.split], a.tests),
     )
     how = dict(
@@ -103,16 +103,16 @@ def one_seed(a, splits, number, place):
         lr=LR,
         layer_decay=LAYER_DECAY,
         tokens=a.tokens,
-        seed=number,
+        seed=seed,
         head=int(HEAD * a.tokens),
-        place=place,
+        ctx=ctx,
         show=True,
     )
-    encoder, tokenizer = adapted(a, splits["train"]["text"], place)
-    net, _ = finetune(encoder, tokenizer, few["text"], few["label"], **how)
-    return score(
-        net, tokenizer, held["text"], held["label"], a.tokens, place, how["head"]
+    encoder, tokenizer = adapted(a, splits["train"]["text"], ctx)
+    net, _ = finetune(
+        encoder, tokenizer, train_subset["text"], train_subset["label"], **how
     )
+    return score(net, tokenizer, val["text"], val["label"], a.tokens, ctx, how["head"])
 
 
 def read(path):
@@ -140,14 +140,14 @@ def main():
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    splits, place = sources.load("imdb"), distributed.setup()
+    splits, ctx = sources.load("imdb"), distributed.setup()
     old = read(a.out)
     about = {
         "commit": commit,
         "machine": reproducibility.machine(),
         "versions": reproducibility.versions(),
         "data": "imdb",
-        "precision": str(place.dtype or torch.float32),
+        "precision": str(ctx.dtype or torch.float32),
         "model": "all-MiniLM-L6-v2",
         "labels": a.labels,
         "tokens": a.tokens,
@@ -165,24 +165,24 @@ def main():
                 f"{a.out} was made with --{key} {old[key]}, this run has "
                 f"{about[key]}; give another --out"
             )
-    for number in [s for s in a.seeds if s not in {c["seed"] for c in old["cells"]}]:
-        if number in {c["seed"] for c in read(a.out)["cells"]}:
+    for seed in [s for s in a.seeds if s not in {c["seed"] for c in old["cells"]}]:
+        if seed in {c["seed"] for c in read(a.out)["cells"]}:
             continue  # a second process did it meanwhile
         start = time.perf_counter()
-        logits, right = one_seed(a, splits, number, place)
+        logits, correct = one_seed(a, splits, seed, ctx)
         seconds, labels = (
             time.perf_counter() - start,
             tables.subset(splits[a.split], a.tests)["label"],
         )
-        low, high = intervals.bootstrap_interval(right)
+        low, high = intervals.bootstrap_interval(correct)
         old = read(a.out)  # again: a second process may have added other seeds
         commands = sorted({*old["commands"], " ".join(["python", *sys.argv])})
         cells = sorted(
             [
                 *old["cells"],
                 {
-                    "seed": number,
-                    "accuracy": round(float(right.mean()), 4),
+                    "seed": seed,
+                    "accuracy": round(float(correct.mean()), 4),
                     "interval": [round(low, 4), round(high, 4)],
                     "macro_f1": round(
                         metrics.macro_f1(logits, torch.tensor(labels), 2), 4
@@ -208,7 +208,7 @@ def main():
             encoding="utf-8",
         )
         os.replace(draft, a.out)
-        print(number, cells, flush=True)
+        print(seed, cells, flush=True)
 
 
 if __name__ == "__main__":

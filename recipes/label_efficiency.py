@@ -61,34 +61,38 @@ def features_of(name, texts, tokens):
     )
 
 
-def one_cell(method, few, test, vectors, tokens, number, place):
+def one_cell(method, train_subset, test, vectors, tokens, seed, ctx):
     """Train one way on `few` -> {accuracy, macro_f1, seconds} on `test`. Only the
     training is timed.
     """
-    (name, settings), n, start = METHODS[method], len(few["label"]), time.perf_counter()
+    (name, settings), n, start = (
+        METHODS[method],
+        len(train_subset["label"]),
+        time.perf_counter(),
+    )
     # vectors: (features of the N texts, features of the test texts)
     if settings is None:
         logits, seconds = (
-            probe(vectors[0], few["label"], vectors[1]),
+            probe(vectors[0], train_subset["label"], vectors[1]),
             time.perf_counter() - start,
         )
     else:
-        torch.manual_seed(number)  # the random weights of "scratch" are drawn here
+        torch.manual_seed(seed)  # the random weights of "scratch" are drawn here
         encoder, tokenizer = encoder_of(name, scratch=method == "scratch")
         net, _ = finetune(
             encoder,
             tokenizer,
-            few["text"],
-            few["label"],
+            train_subset["text"],
+            train_subset["label"],
             epochs=1 if n >= 10000 else 2 if n >= 3200 else 3,
             size=min(16, n),
             tokens=tokens,
-            seed=number,
-            place=place,
+            seed=seed,
+            ctx=ctx,
             **settings,
         )
         seconds = time.perf_counter() - start
-        logits, _ = score(net, tokenizer, test["text"], test["label"], tokens, place)
+        logits, _ = score(net, tokenizer, test["text"], test["label"], tokens, ctx)
     labels = torch.tensor(test["label"])
     return {
         "accuracy": round(metrics.accuracy(logits, labels), 4),
@@ -111,9 +115,9 @@ def main():
     )
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    place = distributed.setup()
+    ctx = distributed.setup()
     facts = {
-        **about(place),
+        **about(ctx),
         "data": "imdb",
         "tokens": a.tokens,
         "tests": a.tests,
@@ -121,34 +125,36 @@ def main():
     }
     same_settings(a.out, facts, ["tokens", "tests"])
     splits = sources.load("imdb")
-    test, held = tables.subset(splits["test"], a.tests), {}
-    for number in a.seeds:
+    test, features = tables.subset(splits["test"], a.tests), {}
+    for seed in a.seeds:
         for method in a.methods:
             todo = [
                 n
                 for n in a.sizes
-                if (method, n, number) not in done(a.out, "method", "n", "seed")
+                if (method, n, seed) not in done(a.out, "method", "n", "seed")
             ]
             # smaller sets begin the largest one: its features are computed once
             if todo and METHODS[method][1] is None:
-                texts = tables.subset(splits["train"], max(todo), number)["text"]
-                held["train"] = features_of(METHODS[method][0], texts, a.tokens)
-                if "test" not in held:
-                    held["test"] = features_of(
+                texts = tables.subset(splits["train"], max(todo), seed)["text"]
+                features["train"] = features_of(METHODS[method][0], texts, a.tokens)
+                if "test" not in features:
+                    features["test"] = features_of(
                         METHODS[method][0], test["text"], a.tokens
                     )
             for n in todo:
-                few = tables.subset(splits["train"], n, number)
+                train_subset = tables.subset(splits["train"], n, seed)
                 vectors = (
-                    (held["train"][:n], held["test"])
+                    (features["train"][:n], features["test"])
                     if METHODS[method][1] is None
                     else None
                 )
                 cell = {
                     "method": method,
                     "n": n,
-                    "seed": number,
-                    **one_cell(method, few, test, vectors, a.tokens, number, place),
+                    "seed": seed,
+                    **one_cell(
+                        method, train_subset, test, vectors, a.tokens, seed, ctx
+                    ),
                 }
                 add(a.out, cell, facts, order=["seed", "n", "method"])
                 print(cell, flush=True)

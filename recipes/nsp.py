@@ -62,17 +62,17 @@ def corpus(names, vocab, length):
     tokenizer = tokenization.train_wordpiece(
         [t for s in splits for t in s["train"]["text"]], vocab
     )
-    parts = []
-    for part in ("train", "validation"):
-        encoded = [tokenization.encode(tokenizer, s[part]["text"]) for s in splits]
+    collected = []
+    for split in ("train", "validation"):
+        encoded = [tokenization.encode(tokenizer, s[split]["text"]) for s in splits]
         long = [
             [row[1:-1] for row in rows if len(row) - 2 >= length] for rows in encoded
         ]
-        parts.append([rows[: min(map(len, long))] for rows in long])
-    return tokenizer, *parts
+        collected.append([rows[: min(map(len, long))] for rows in long])
+    return tokenizer, *collected
 
 
-def make_batch(documents, index, epoch, tokenizer, a, number):
+def make_batch(documents, index, epoch, tokenizer, a, seed):
     """Pairs, masked. Pairs and masks draw from the same recipe of random numbers, so
     they get different seeds.
     """
@@ -83,7 +83,7 @@ def make_batch(documents, index, epoch, tokenizer, a, number):
         a.length,
         special[2],
         special[3],
-        seed=1000 + number,
+        seed=1000 + seed,
         epoch=epoch,
     )
     ids, labels = mlm.mask_tokens(
@@ -91,7 +91,7 @@ def make_batch(documents, index, epoch, tokenizer, a, number):
         tokenizer.get_vocab_size(),
         special[4],
         special,
-        seed=number,
+        seed=seed,
         epoch=epoch,
         index=index,
         mask_prob=a.mask_prob,
@@ -102,19 +102,19 @@ def make_batch(documents, index, epoch, tokenizer, a, number):
 @torch.no_grad()
 def judge(net, batches):
     """(loss, accuracy) on the masked words and accuracy on the pairs."""
-    loss = right = asked = follows = pairs = 0
+    loss = correct = targets = follows = pairs = 0
     for batch in batches:
-        where = batch["labels"] != -100
+        target_mask = batch["labels"] != -100
         output = net(
-            batch["input_ids"], None, batch["token_type_ids"], target_mask=where
+            batch["input_ids"], None, batch["token_type_ids"], target_mask=target_mask
         )
-        target = batch["labels"][where]
+        target = batch["labels"][target_mask]
         loss += float(
             torch.nn.functional.cross_entropy(output.logits, target, reduction="sum")
         )
-        right, asked = (
-            right + int((output.logits.argmax(-1) == target).sum()),
-            asked + len(target),
+        correct, targets = (
+            correct + int((output.logits.argmax(-1) == target).sum()),
+            targets + len(target),
         )
         follows += int(
             (
@@ -122,7 +122,11 @@ def judge(net, batches):
             ).sum()
         )
         pairs += len(batch["next_sentence_label"])
-    return round(loss / asked, 4), round(right / asked, 4), round(follows / pairs, 4)
+    return (
+        round(loss / targets, 4),
+        round(correct / targets, 4),
+        round(follows / pairs, 4),
+    )
 
 
 def examine(net, tests):
@@ -133,8 +137,8 @@ def examine(net, tests):
     return *judge(net, tests[0]), round(sum(alone) / len(alone), 4)
 
 
-def one_run(loss_fn, number, documents, tests, tokenizer, a):
-    torch.manual_seed(number)
+def one_run(loss_fn, seed, documents, tests, tokenizer, a):
+    torch.manual_seed(seed)
     config = transformer.Config(
         tokenizer.get_vocab_size(),
         a.width,
@@ -152,8 +156,8 @@ def one_run(loss_fn, number, documents, tests, tokenizer, a):
         matrix.data *= 3
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr))
     batches = (
-        make_batch(documents, torch.tensor(i), epoch, tokenizer, a, number)
-        for epoch, i in train.sample_rows(len(documents), a.batch, number)
+        make_batch(documents, torch.tensor(i), epoch, tokenizer, a, seed)
+        for epoch, i in train.sample_rows(len(documents), a.batch, seed)
     )
     curve = [examine(net, tests)]
     rate = functools.partial(optim.warmup_linear, warmup=a.warmup, total=a.steps)
@@ -161,7 +165,7 @@ def one_run(loss_fn, number, documents, tests, tokenizer, a):
         if (step.number + 1) % a.every == 0:
             curve.append(examine(net, tests))
             print(
-                f"  seed {number} step {step.number + 1}: {curve[-1]}",
+                f"  seed {seed} step {step.number + 1}: {curve[-1]}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -187,12 +191,12 @@ def main(a):
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    for number in range(a.seeds):
+    for seed in range(a.seeds):
         for arm, loss_fn in arms.items():
             print(f"arm {arm}", file=sys.stderr)
             columns = one_run(
                 loss_fn,
-                number,
+                seed,
                 [row for rows in documents for row in rows],
                 tests,
                 tokenizer,
@@ -206,7 +210,7 @@ def main(a):
             "command": " ".join(["python", *sys.argv]),
             "commit": commit,
             "machine": reproducibility.machine(),
-            "seeds": list(range(number + 1)),
+            "seeds": list(range(seed + 1)),
             "settings": {k: v for k, v in vars(a).items() if k != "out"},
             "documents": [len(rows) for rows in documents],
             "held_out": [len(rows) for rows in held_out],

@@ -136,8 +136,8 @@ def fit(
     rows,
     labels,
     rate,
-    number,
-    place,
+    seed,
+    ctx,
     epochs=3,
     size=16,
     loss=classify.classification_loss,
@@ -150,7 +150,7 @@ def fit(
         o
         for epoch in range(epochs)
         for o in classify.length_grouped(
-            [len(r) for r in rows], min(size, len(rows)), number, epoch
+            [len(r) for r in rows], min(size, len(rows)), seed, epoch
         )
     ]
     run = train.steps(
@@ -158,7 +158,7 @@ def fit(
         batches(rows, labels, order=order),
         loss,
         optim.adamw(optim.parameter_groups(net, rate)),
-        dtype=place.dtype,
+        dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_linear(
             step, max(1, len(order) // 10), len(order)
         ),
@@ -168,11 +168,11 @@ def fit(
     return net
 
 
-def right_of(net, rows, labels, place):
+def correct_per_text(net, rows, labels, ctx):
     """1 or 0 for each text."""
     return (
         (
-            classify.predict(net, classify.batches_of(rows), place.dtype).argmax(-1)
+            classify.predict(net, classify.batches_of(rows), ctx.dtype).argmax(-1)
             == torch.tensor(labels)
         )
         .int()
@@ -180,41 +180,41 @@ def right_of(net, rows, labels, place):
     )
 
 
-def share(right):
-    return round(sum(right) / len(right), 4)
+def accuracy_of(correct):
+    return round(sum(correct) / len(correct), 4)
 
 
-def one_run(method, rate, number, few, test, world):
+def one_run(method, rate, seed, train_subset, test, settings):
     """A cell of `tune` or `grid`: every text's verdict is kept, as one long hexadecimal
     number.
     """
-    torch.manual_seed(number)
-    encoder, start = encoder_of(world.base), time.perf_counter()
+    torch.manual_seed(seed)
+    encoder, start = encoder_of(settings.base), time.perf_counter()
     prepare(encoder, method)
     net = fit(
         classify.Classifier(encoder, 2),
-        world.rows(few["text"]),
-        few["label"],
+        settings.rows(train_subset["text"]),
+        train_subset["label"],
         rate,
-        number,
-        world.place,
-        world.epochs,
+        seed,
+        settings.ctx,
+        settings.epochs,
     )
-    seconds, right = (
+    seconds, correct = (
         time.perf_counter() - start,
-        right_of(net, world.rows(test["text"]), test["label"], world.place),
+        correct_per_text(net, settings.rows(test["text"]), test["label"], settings.ctx),
     )
     return {
         "rate": rate,
         "trained": classify.trainable(net),
-        "accuracy": share(right),
-        "texts": len(right),
-        "right": f"{int('1' + ''.join(map(str, right)), 2):x}",
+        "accuracy": accuracy_of(correct),
+        "texts": len(correct),
+        "right": f"{int('1' + ''.join(map(str, correct)), 2):x}",
         "seconds": round(seconds, 1),
     }
 
 
-def mixed_texts(reviews, snippets, n, number):
+def mixed_texts(reviews, snippets, n, seed):
     """n texts or as many as there are, half of each source: 1 a review of IMDb, 0 a
     snippet.
 
@@ -236,53 +236,53 @@ def mixed_texts(reviews, snippets, n, number):
         )
     each = min(n // 2, *(len(side["text"]) for side in sides))
     return {
-        "text": [
-            t for side in sides for t in tables.subset(side, each, number)["text"]
-        ],
+        "text": [t for side in sides for t in tables.subset(side, each, seed)["text"]],
         "label": [1] * each + [0] * each,
     }
 
 
-def compose(number, world):
+def compose(seed, settings):
     """One seed: parts for sentiment and for the source of a text, alone, added,
     averaged.
     """
     films, imdb = sources.load("rotten_tomatoes"), sources.load("imdb")
-    n, rate = world.labels, world.rate
-    draw = tables.subset(films["train"], 2 * n, number)
+    n, rate = settings.labels, settings.rate
+    draw = tables.subset(films["train"], 2 * n, seed)
     half = [{k: v[i * n : (i + 1) * n] for k, v in draw.items()} for i in (0, 1)]
-    mixed = mixed_texts(imdb["train"], films["train"], n, number)
+    mixed = mixed_texts(imdb["train"], films["train"], n, seed)
     tests = {
-        "sentiment": tables.subset(films["test"], world.tests),
-        "source": mixed_texts(imdb["test"], films["test"], world.tests, 0),
+        "sentiment": tables.subset(films["test"], settings.tests),
+        "source": mixed_texts(imdb["test"], films["test"], settings.tests, 0),
     }
-    rows = {name: world.rows(t["text"]) for name, t in tests.items()}
+    rows = {name: settings.rows(t["text"]) for name, t in tests.items()}
 
-    def part(start, texts):
+    def adapter(start, texts):
         torch.manual_seed(start)
-        net = classify.Classifier(encoder_of(world.base), 2)
+        net = classify.Classifier(encoder_of(settings.base), 2)
         lora.add(net.encoder, **PART)
         fit(
             net,
-            world.rows(texts["text"]),
+            settings.rows(texts["text"]),
             texts["label"],
             rate,
-            number,
-            world.place,
-            world.epochs,
+            seed,
+            settings.ctx,
+            settings.epochs,
         )
         return lora.adapter_state_dict(net.encoder), {
             k: v.clone() for k, v in net.head.state_dict().items()
         }
 
     def logits(tensors, head, task):
-        net = classify.Classifier(encoder_of(world.base), 2)
+        net = classify.Classifier(encoder_of(settings.base), 2)
         net.head.load_state_dict(head)
         rank = next(iter(tensors.values())).shape[0]
         # a combined part carries its scale in B
         lora.add(net.encoder, QV, rank, 2 * rank if rank == PART["rank"] else rank)
         lora.load_state(net.encoder, tensors)
-        return classify.predict(net, classify.batches_of(rows[task]), world.place.dtype)
+        return classify.predict(
+            net, classify.batches_of(rows[task]), settings.ctx.dtype
+        )
 
     def score(tensors, head, task):
         return round(
@@ -293,12 +293,12 @@ def compose(number, world):
         return {k: (a[k] + b[k]) / 2 for k in a}
 
     first, source, second, same = (
-        part(number, half[0]),
-        part(number + 500, mixed),
-        part(number + 1000, half[1]),
-        part(number, half[1]),
+        adapter(seed, half[0]),
+        adapter(seed + 500, mixed),
+        adapter(seed + 1000, half[1]),
+        adapter(seed, half[1]),
     )
-    both = part(number, draw)
+    both = adapter(seed, draw)
     cell = {
         "sentiment alone": score(*first, "sentiment"),
         "source alone": score(*source, "source"),
@@ -349,9 +349,9 @@ def tagged_rows(tokenizer, columns, tokens):
         # one for each character
         kinds = [TAGS.get(tag, 0) for word, tag in zip(words, tags) for _ in word]
         encoded = tokenizer.encode(text)
-        places = [kinds[a] if b > a else -100 for a, b in encoded.offsets]
+        classes = [kinds[a] if b > a else -100 for a, b in encoded.offsets]
         rows.append(encoded.ids[:tokens])
-        labels.append(places[:tokens])
+        labels.append(classes[:tokens])
     return rows, labels
 
 
@@ -364,7 +364,7 @@ def tag_batches(rows, labels, order=None, size=32):
         yield batch
 
 
-def tags(number, world):
+def tags(seed, settings):
     """One seed on the Chinese base: parts for shop reviews and for names in the
     newspaper, alone and added.
     """
@@ -375,50 +375,65 @@ def tags(number, world):
     )
 
     def read(texts):
-        return tokenization.encode(tokenizer, texts, world.tokens)
+        return tokenization.encode(tokenizer, texts, settings.tokens)
 
-    few, test = (
-        tables.subset(shop["train"], world.labels, number),
-        tables.subset(shop["test"], world.tests),
+    train_subset, test = (
+        tables.subset(shop["train"], settings.labels, seed),
+        tables.subset(shop["test"], settings.tests),
     )
     names = tagged_rows(
-        tokenizer, tables.subset(paper["train"], world.labels, number), world.tokens
+        tokenizer, tables.subset(paper["train"], settings.labels, seed), settings.tokens
     )
-    asked = tagged_rows(
-        tokenizer, tables.subset(paper["test"], world.tests), world.tokens
+    tagged_test = tagged_rows(
+        tokenizer, tables.subset(paper["test"], settings.tests), settings.tokens
     )
     nets = []
     for start, kind, classes, (rows, labels), more in (
-        (number, classify.Classifier, 2, (read(few["text"]), few["label"]), {}),
-        (number + 500, Tagger, 4, names, dict(loss=tagging_loss, batches=tag_batches)),
+        (
+            seed,
+            classify.Classifier,
+            2,
+            (read(train_subset["text"]), train_subset["label"]),
+            {},
+        ),
+        (seed + 500, Tagger, 4, names, dict(loss=tagging_loss, batches=tag_batches)),
     ):
         torch.manual_seed(start)
         net = kind(encoder_of("zh-bert-mini"), classes)
         lora.add(net.encoder, **PART)
         nets.append(
             fit(
-                net, rows, labels, world.rate, number, world.place, world.epochs, **more
+                net,
+                rows,
+                labels,
+                settings.rate,
+                seed,
+                settings.ctx,
+                settings.epochs,
+                **more,
             )
         )
 
     def score():
-        found, wanted = [], []
+        results, wanted = [], []
         nets[1].eval()
         with torch.no_grad():
-            for batch in tag_batches(*asked):
+            for batch in tag_batches(*tagged_test):
                 keep = batch["labels"] != -100
-                found.append(
+                results.append(
                     nets[1](**classify.inputs_of(batch)).logits.argmax(-1)[keep]
                 )
                 wanted.append(batch["labels"][keep])
-        found, wanted = torch.cat(found), torch.cat(wanted)
+        results, wanted = torch.cat(results), torch.cat(wanted)
         hit, named, real = (
             int(x.sum())
-            for x in ((found == wanted) & (wanted > 0), found > 0, wanted > 0)
+            for x in ((results == wanted) & (wanted > 0), results > 0, wanted > 0)
         )
         return {
-            "shop": share(
-                right_of(nets[0], read(test["text"]), test["label"], world.place)
+            "shop": accuracy_of(
+                correct_per_text(
+                    nets[0], read(test["text"]), test["label"], settings.ctx
+                )
             ),
             # F1 over the tokens of names
             "names": round(2 * hit / max(1, named + real), 4),
@@ -480,11 +495,11 @@ def main():
     # the head of the masked LM stays unread, as it should
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    a.place, films = distributed.setup(), sources.load("rotten_tomatoes")
+    a.ctx, films = distributed.setup(), sources.load("rotten_tomatoes")
     tokenizer = tokenization.load(hub.resolve(a.base))
     a.rows = lambda texts: tokenization.encode(tokenizer, texts, a.tokens)
     facts = {
-        **about(a.place),
+        **about(a.ctx),
         "base": a.base,
         "data": "rotten_tomatoes",
         **{k: getattr(a, k) for k in ("labels", "tests", "tokens", "epochs", "tries")},
@@ -501,12 +516,12 @@ def main():
     # knows what `tune` found
     def jobs():
         for stage in a.stages:
-            for number in [100] if stage in ("tune", "edge") else a.seeds:
+            for seed in [100] if stage in ("tune", "edge") else a.seeds:
                 for method in a.methods if stage in ("tune", "edge", "grid") else [""]:
                     while stage == "edge" and (
                         rate := next_rate(read(a.out)["cells"], method)
                     ):
-                        yield stage, number, method, rate
+                        yield stage, seed, method, rate
                     for rate in (
                         METHODS[method][0][: a.tries]
                         if stage == "tune"
@@ -514,13 +529,13 @@ def main():
                         if stage != "edge"
                         else []
                     ):
-                        yield stage, number, method, rate
+                        yield stage, seed, method, rate
 
     start = time.perf_counter()
-    for stage, number, method, rate in jobs():
+    for stage, seed, method, rate in jobs():
         cells = read(a.out)["cells"]
         if any(
-            (c["stage"], c["seed"], c.get("method", "")) == (stage, number, method)
+            (c["stage"], c["seed"], c.get("method", "")) == (stage, seed, method)
             and rate in (None, c["rate"])
             for c in cells
         ):
@@ -530,20 +545,25 @@ def main():
         start = time.perf_counter()
         if stage in ("tune", "edge", "grid"):
             rate = rate or best_rate(cells, method, METHODS[method][0][1])
-            few = tables.subset(films["train"], a.labels, number)
+            train_subset = tables.subset(films["train"], a.labels, seed)
             cell = one_run(
-                method, rate, number, few, test if stage == "grid" else validation, a
+                method,
+                rate,
+                seed,
+                train_subset,
+                test if stage == "grid" else validation,
+                a,
             )
         else:
             a.rate = best_rate(cells, "LoRA r4 q+v", 1e-3)
             cell = {
                 "rate": a.rate,
-                **{"compose": compose, "tags": tags}[stage](number, a),
+                **{"compose": compose, "tags": tags}[stage](seed, a),
                 "seconds": round(time.perf_counter() - start, 1),
             }
         cell = {
             "stage": stage,
-            "seed": number,
+            "seed": seed,
             **({"method": method} if method else {}),
             **cell,
         }

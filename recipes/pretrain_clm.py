@@ -2,8 +2,8 @@
 again: it goes on where it was.
 
     python recipes/pretrain_clm.py --out runs/reviews-gpt-mini
-    torchrun --nproc_per_node=2 recipes/pretrain_clm.py ...          accelerate launch
-    recipes/pretrain_clm.py ...
+    torchrun --nproc_per_node=2 recipes/pretrain_clm.py ...
+    accelerate launch recipes/pretrain_clm.py ...
 
 --batch counts the rows of one optimizer step over all processes and micro-batches.
 Writes a transformers folder (config.json, model.safetensors, tokenizer.json), which
@@ -70,8 +70,8 @@ def corpus(names, vocab, length):
     """
     splits = [sources.load(name) for name in names]
     texts = {
-        part: [t for s in splits for t in s[part]["text"]]
-        for part in ("train", "validation")
+        split: [t for s in splits for t in s[split]["text"]]
+        for split in ("train", "validation")
     }
     tokenizer = tokenization.train_bpe(texts["train"], vocab)
     rows = tokenization.pack(tokenization.encode(tokenizer, texts["train"]), length)
@@ -83,11 +83,11 @@ def corpus(names, vocab, length):
     )
 
 
-def batches_from(rows, step, a, place):
+def batches_from(rows, step, a, ctx):
     """The micro-batches of this process from optimizer step `step` on."""
-    size = a.batch // (a.accumulate * place.world_size)
+    size = a.batch // (a.accumulate * ctx.world_size)
     for _, i in train.sample_rows(
-        len(rows), size, a.seed, place.rank, place.world_size, start=step * a.accumulate
+        len(rows), size, a.seed, ctx.rank, ctx.world_size, start=step * a.accumulate
     ):
         yield clm.causal_batch(rows[i]) | {"index": torch.tensor(i)}
 
@@ -96,42 +96,44 @@ def report(net, rows, tokenizer, documents, texts, length):
     """The finished model on whole held-out documents, each read from its beginning,
     beside what counting alone reaches.
     """
-    total, asked = clm.document_nll(net, documents, window=length)
+    total, targets = clm.document_nll(net, documents, window=length)
     held_out, V = (
         torch.tensor([[i for ids in documents for i in ids]]),
         tokenizer.get_vocab_size(),
     )
     # no document's first token
     asked_places = torch.tensor(
-        [[place > 0 for ids in documents for place in range(len(ids))]]
+        [[position > 0 for ids in documents for position in range(len(ids))]]
     )
     return {
         "documents": {
-            "nats": round(total / asked, 4),
-            "perplexity": round(metrics.perplexity(total / asked), 2),
-            "tokens": asked,
+            "nats": round(total / targets, 4),
+            "perplexity": round(metrics.perplexity(total / targets), 2),
+            "tokens": targets,
             "bits_per_byte": round(
                 total / math.log(2) / sum(len(t.encode()) for t in texts), 4
             ),
         },
         "uniform": round(math.log(V), 4),
         "unigram": round(metrics.unigram_loss(rows, held_out[asked_places], V), 4),
-        "bigram": round(metrics.bigram_loss(rows, held_out, V, places=asked_places), 4),
+        "bigram": round(
+            metrics.bigram_loss(rows, held_out, V, target_mask=asked_places), 4
+        ),
     }
 
 
 def main(a):
-    place, out = distributed.setup(a.seed), Path(a.out)
-    if a.batch % (a.accumulate * place.world_size):
+    ctx, out = distributed.setup(a.seed), Path(a.out)
+    if a.batch % (a.accumulate * ctx.world_size):
         raise ValueError(
             f"--batch {a.batch} is not a multiple of {a.accumulate} "
-            f"micro-batches x {place.world_size} processes; change one of "
+            f"micro-batches x {ctx.world_size} processes; change one of "
             "them"
         )
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    distributed.print0(place, distributed.describe(place))
+    distributed.print0(ctx, distributed.describe(ctx))
     tokenizer, rows, documents, texts = corpus(a.data, a.vocab, a.length)
     config = transformer.Config(
         tokenizer.get_vocab_size(),
@@ -148,7 +150,7 @@ def main(a):
         # 0.02 suits GPT-2's width of 768; in a narrow model the blocks hardly change
         # what passes through
         matrix.data *= a.gain
-    net = distributed.wrap(net, place)
+    net = distributed.wrap(net, ctx)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
     meta = {
         "config": vars(config),
@@ -159,20 +161,20 @@ def main(a):
         # other ids would scramble the embeddings
         "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16],
     }
-    found = checkpoint.newest(out / "state")
+    newest = checkpoint.newest(out / "state")
     info = (
-        checkpoint.load(found, distributed.unwrap(net), optimizer, expect=meta)
-        if found
+        checkpoint.load(newest, distributed.unwrap(net), optimizer, expect=meta)
+        if newest
         else {"step": 0, "curve": [], "seconds": 0}
     )
     run = train.steps(
         net,
-        batches_from(rows, info["step"], a, place),
+        batches_from(rows, info["step"], a, ctx),
         clm.clm_loss,
         optimizer,
         accumulate=a.accumulate,
         first=info["step"],
-        dtype=place.dtype,
+        dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps),
     )
     run = itertools.islice(run, a.steps - info["step"])
@@ -181,13 +183,11 @@ def main(a):
     start = time.time()
     # all there is to write if the run was over already
     now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}
-    for step in train.progress(run, a.steps) if place.rank == 0 else run:
+    for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
         last = step.number + 1 == a.steps
         if step.number % 250 == 249 or last:
             loss = (
-                metrics.mean_loss(
-                    net, test[place.rank :: place.world_size], clm.clm_loss
-                )
+                metrics.mean_loss(net, test[ctx.rank :: ctx.world_size], clm.clm_loss)
                 if step.number % 1000 == 999 or last
                 else None
             )
@@ -196,7 +196,7 @@ def main(a):
             )
             if loss:
                 distributed.print0(
-                    place, f"step {step.number + 1}: held-out loss {loss:.3f}"
+                    ctx, f"step {step.number + 1}: held-out loss {loss:.3f}"
                 )
         # by the step, not by the clock: all processes save together
         if step.number % 500 == 499 or last:
@@ -212,7 +212,7 @@ def main(a):
                 step=step.number + 1,
                 meta=now,
             )
-    if place.rank == 0:
+    if ctx.rank == 0:
         net = distributed.unwrap(net)
         hf_format.save(net, out)
         tokenization.save(tokenizer, out, a.length)
@@ -220,10 +220,10 @@ def main(a):
             "command": " ".join(["python", *sys.argv]),
             "commit": commit,
             "machine": reproducibility.machine(),
-            "processes": place.world_size,
+            "processes": ctx.world_size,
             "options": vars(a),
             "weights": transformer.count_parameters(net),
-            "precision": str(place.dtype or torch.float32),
+            "precision": str(ctx.dtype or torch.float32),
             "tokens": a.steps * a.batch * a.length,
             **report(net, rows, tokenizer, documents, texts, a.length),
             **now,

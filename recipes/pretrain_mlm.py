@@ -132,8 +132,8 @@ def corpus(names, vocab, longest, length):
     """
     splits = [sources.load(name) for name in names]
     texts = {
-        part: [t for s in splits for t in s[part]["text"]]
-        for part in ("train", "validation")
+        split: [t for s in splits for t in s[split]["text"]]
+        for split in ("train", "validation")
     }
     tokenizer = tokenization.train_wordpiece(texts["train"], vocab)
     return tokenizer, *(
@@ -191,10 +191,10 @@ def streamed_corpus(source, vocab, longest, length):
     )
     tokenizer = tokenization.train_wordpiece(train, vocab)
     # ids take far more room than letters
-    few = [t for t in streaming.sample(source, letters=1_000_000) if trained_on(t)]
+    sample = [t for t in streaming.sample(source, letters=1_000_000) if trained_on(t)]
     return tokenizer, *(
-        tokenization.pack(tokenization.encode(tokenizer, part), n)
-        for part, n in ((few, longest), (held_out[:1000], length))
+        tokenization.pack(tokenization.encode(tokenizer, chosen), n)
+        for chosen, n in ((sample, longest), (held_out[:1000], length))
     )
 
 
@@ -220,7 +220,7 @@ def stages_of(a):
     return stages
 
 
-def batches_from(rows, stages, step, tokenizer, a, place):
+def batches_from(rows, stages, step, tokenizer, a, ctx):
     """The micro-batches of this process from optimizer step `step` on, (B, T) with B x
     T the same in all stages.
     """
@@ -231,10 +231,10 @@ def batches_from(rows, stages, step, tokenizer, a, place):
         if skip < micro:
             order = train.sample_rows(
                 len(view),
-                per_step // (a.accumulate * place.world_size),
+                per_step // (a.accumulate * ctx.world_size),
                 a.seed,
-                place.rank,
-                place.world_size,
+                ctx.rank,
+                ctx.world_size,
                 start=skip,
             )
             for epoch, i in itertools.islice(order, micro - skip):
@@ -244,19 +244,21 @@ def batches_from(rows, stages, step, tokenizer, a, place):
         step = max(0, step - steps)
 
 
-def batches_from_stream(stream, stages, step, tokenizer, a, place):
+def batches_from_stream(stream, stages, step, tokenizer, a, ctx):
     """As `batches_from`, of rows that the stream packs on the way; after each step the
     stream stands behind its rows.
     """
     for length, steps in stages:
-        cut = stream.length // length  # the longest rows, cut more often
+        pieces_per_row = stream.length // length  # the longest rows, cut more often
         for _ in range(steps - step):
             rows, index = stream.take(
-                a.batch * a.length // (stream.length * place.world_size)
+                a.batch * a.length // (stream.length * ctx.world_size)
             )
             rows, index = (
                 rows.view(-1, length),
-                (index[:, None] * cut + torch.arange(cut)).flatten(),
+                (
+                    index[:, None] * pieces_per_row + torch.arange(pieces_per_row)
+                ).flatten(),
             )
             for ids, numbers in zip(
                 rows.chunk(a.accumulate), index.chunk(a.accumulate)
@@ -285,19 +287,19 @@ def hidden(ids, index, epoch, tokenizer, mask_prob, seed):
     return {"input_ids": ids, "labels": labels, "index": index}
 
 
-def dealt(tests, place):
+def dealt(tests, ctx):
     """This process's share of the batches, and one that asks nothing where others have
     one more: sharded models run together.
     """
-    mine = tests[place.rank :: place.world_size]
-    missing = -(-len(tests) // place.world_size) - len(mine)
+    mine = tests[ctx.rank :: ctx.world_size]
+    missing = -(-len(tests) // ctx.world_size) - len(mine)
     return mine + [
         {**tests[0], "labels": torch.full_like(tests[0]["labels"], -100)}
         for _ in range(missing)
     ]
 
 
-def loss_by_quarter(net, rows, tokenizer, a, place):
+def loss_by_quarter(net, rows, tokenizer, a, ctx):
     """Held-out loss in each quarter of rows of --max_tokens: are the last places as
     good as the first? Every process calls it.
     """
@@ -309,9 +311,7 @@ def loss_by_quarter(net, rows, tokenizer, a, place):
         ]
         for batch in tests:
             batch["labels"][:, :first] = batch["labels"][:, first + quarter :] = -100
-        losses.append(
-            round(metrics.mean_loss(net, dealt(tests, place), mlm.mlm_loss), 4)
-        )
+        losses.append(round(metrics.mean_loss(net, dealt(tests, ctx), mlm.mlm_loss), 4))
     return losses
 
 
@@ -335,27 +335,27 @@ def after(before, record):
     }
 
 
-def agreed(yes, place):
+def agreed(yes, ctx):
     """Process 0's answer for all: a checkpoint is written together, and their clocks
     differ.
     """
-    answer = torch.tensor([float(yes)], device=place.device)
-    if place.world_size > 1:
+    answer = torch.tensor([float(yes)], device=ctx.device)
+    if ctx.world_size > 1:
         torch.distributed.broadcast(answer, 0)
     return bool(answer)
 
 
-def same_for_all(step, vocabulary, place, a):
+def same_for_all(step, vocabulary, ctx, a):
     """ValueError if a process goes on from another step or has another vocabulary than
     process 0: it may see other files.
     """
-    mine = torch.tensor([step, int(vocabulary[:15], 16)], device=place.device)
+    mine = torch.tensor([step, int(vocabulary[:15], 16)], device=ctx.device)
     first = mine.clone()
-    if place.world_size > 1:
+    if ctx.world_size > 1:
         torch.distributed.broadcast(first, 0)
     if mine.tolist() != first.tolist():
         raise ValueError(
-            f"process {place.rank} found step {step} in {a.out} and "
+            f"process {ctx.rank} found step {step} in {a.out} and "
             f"process 0 step {int(first[0])}, with "
             f"{'the same' if mine[1] == first[1] else 'another'} "
             "vocabulary; give a folder and texts that all machines see"
@@ -363,19 +363,19 @@ def same_for_all(step, vocabulary, place, a):
 
 
 def main(a):
-    place, out, stages = distributed.setup(a.seed), Path(a.out), stages_of(a)
+    ctx, out, stages = distributed.setup(a.seed), Path(a.out), stages_of(a)
     for rows in (a.batch * a.length // length for length, _ in stages):
-        if rows % (a.accumulate * place.world_size):
+        if rows % (a.accumulate * ctx.world_size):
             raise ValueError(
                 f"--batch gives steps of {rows} rows, not a multiple of "
-                f"{a.accumulate} micro-batches x {place.world_size} "
+                f"{a.accumulate} micro-batches x {ctx.world_size} "
                 "processes; "
                 "change one of them"
             )
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    distributed.print0(place, distributed.describe(place))
+    distributed.print0(ctx, distributed.describe(ctx))
     longest, source = max(length for length, _ in stages), stream_of(a)
     if source and a.batch * a.length // longest % a.lanes:
         raise ValueError(
@@ -412,7 +412,7 @@ def main(a):
         # 0.02 suits BERT's width of 768; in a narrow model the blocks hardly change
         # what passes through
         matrix.data *= a.gain
-    net = distributed.wrap(net, place, a.shard)
+    net = distributed.wrap(net, ctx, a.shard)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
     # what Config learned later is named only where it is on, so that a run from before
     # goes on
@@ -433,13 +433,13 @@ def main(a):
     }
     if source:
         meta |= {"data": source.describe(), "lanes": a.lanes}
-    found = checkpoint.newest(out / "state")
+    newest = checkpoint.newest(out / "state")
     info = (
-        checkpoint.load(found, distributed.unwrap(net), optimizer, expect=meta)
-        if found
+        checkpoint.load(newest, distributed.unwrap(net), optimizer, expect=meta)
+        if newest
         else {"step": 0, "curve": [], "seconds": 0}
     )
-    same_for_all(info["step"], meta["vocabulary"], place, a)
+    same_for_all(info["step"], meta["vocabulary"], ctx, a)
     if source:
         stream = streaming.TextStream(
             source,
@@ -447,15 +447,15 @@ def main(a):
             longest,
             lanes=a.lanes,
             seed=a.seed,
-            rank=place.rank,
-            world_size=place.world_size,
+            rank=ctx.rank,
+            world_size=ctx.world_size,
             position=info.get("position"),
             keep=trained_on,
         )
     batches = (
-        batches_from_stream(stream, stages, info["step"], tokenizer, a, place)
+        batches_from_stream(stream, stages, info["step"], tokenizer, a, ctx)
         if source
-        else batches_from(rows, stages, info["step"], tokenizer, a, place)
+        else batches_from(rows, stages, info["step"], tokenizer, a, ctx)
     )
     run = train.steps(
         net,
@@ -464,7 +464,7 @@ def main(a):
         optimizer,
         accumulate=a.accumulate,
         first=info["step"],
-        dtype=place.dtype,
+        dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_linear(step, a.warmup, a.steps),
     )
     test = [
@@ -475,11 +475,11 @@ def main(a):
     # all there is to write if the run was over already
     now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}
     run = itertools.islice(run, a.steps - info["step"])
-    for step in train.progress(run, a.steps) if place.rank == 0 else run:
+    for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
         last = step.number + 1 == a.steps
         if step.number % 250 == 249 or last:
             loss = (
-                metrics.mean_loss(net, dealt(test, place), mlm.mlm_loss)
+                metrics.mean_loss(net, dealt(test, ctx), mlm.mlm_loss)
                 if step.number % 1000 == 999 or last
                 else None
             )
@@ -488,9 +488,9 @@ def main(a):
             )
             if loss:
                 distributed.print0(
-                    place, f"step {step.number + 1}: held-out loss {loss:.3f}"
+                    ctx, f"step {step.number + 1}: held-out loss {loss:.3f}"
                 )
-        if agreed(last or time.time() - saved > 60 * a.minutes_between_saves, place):
+        if agreed(last or time.time() - saved > 60 * a.minutes_between_saves, ctx):
             saved = time.time()
             now = {
                 **meta,
@@ -512,10 +512,10 @@ def main(a):
         held_out[: len(held_out) // k * k].view(-1, a.length * k),
         tokenizer,
         a,
-        place,
+        ctx,
     )
     weights = distributed.full_state_dict(net)
-    if place.rank == 0:
+    if ctx.rank == 0:
         net = transformer.LanguageModel(distributed.unwrap(net).config)
         net.load_state_dict(weights)
         hf_format.save(net, out)
@@ -529,10 +529,10 @@ def main(a):
             "command": " ".join(["python", *sys.argv]),
             "commit": commit,
             "machine": reproducibility.machine(),
-            "processes": place.world_size,
+            "processes": ctx.world_size,
             "options": vars(a),
             "weights": transformer.count_parameters(net),
-            "precision": str(place.dtype or torch.float32),
+            "precision": str(ctx.dtype or torch.float32),
             "tokens": a.steps * a.batch * a.length,
             "unigram": unigram,
             "loss_by_quarter": quarters,

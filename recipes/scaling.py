@@ -46,14 +46,14 @@ def corpus(s):
     the vocabulary is the training texts'.
     """
     splits = sources.load("imdb")
-    few = {
-        part: tables.subset(splits[part], n)["text"]
-        for part, n in (("train", s["texts"]), ("validation", s["validation"]))
+    subset = {
+        split: tables.subset(splits[split], n)["text"]
+        for split, n in (("train", s["texts"]), ("validation", s["validation"]))
     }
-    tokenizer = tokenization.train_wordpiece(few["train"], s["vocab"])
+    tokenizer = tokenization.train_wordpiece(subset["train"], s["vocab"])
     return [
-        tokenization.pack(tokenization.encode(tokenizer, few[part]), s["length"])
-        for part in ("train", "validation")
+        tokenization.pack(tokenization.encode(tokenizer, subset[split]), s["length"])
+        for split in ("train", "validation")
     ]
 
 
@@ -95,37 +95,37 @@ def operations(width, s):
     )
 
 
-def one_run(width, number, rows, held, s, place):
+def one_run(width, seed, rows, val, s, ctx):
     """Train one model -> a row of the result: sizes, held-out loss in nats, wall-clock
     and processor seconds.
     """
-    torch.manual_seed(number)
+    torch.manual_seed(seed)
     net, shuffle = (
-        distributed.wrap(build(width, s), place),
-        train.sample_rows(len(rows), s["batch"], number),
+        distributed.wrap(build(width, s), ctx),
+        train.sample_rows(len(rows), s["batch"], seed),
     )
     batches = (
         clm.causal_batch(rows[i]) for _, i in itertools.islice(shuffle, s["steps"])
     )
     optimizer = optim.adamw(optim.parameter_groups(net, RATE / width))
     schedule = lambda step: optim.warmup_cosine(
-        step, s["steps"] // 20, s["steps"], floor=0.05
+        step, s["steps"] // 20, s["steps"], min_ratio=0.05
     )  # noqa: E731
     start, clock = time.perf_counter(), time.process_time()
     for step in train.steps(
-        net, batches, clm.clm_loss, optimizer, schedule=schedule, dtype=place.dtype
+        net, batches, clm.clm_loss, optimizer, schedule=schedule, dtype=ctx.dtype
     ):
         pass
     seconds, processor = time.perf_counter() - start, time.process_time() - clock
-    tests = [clm.causal_batch(part) for part in held[:2048].split(64)]
-    parts = cost.parameters(
+    tests = [clm.causal_batch(chunk) for chunk in val[:2048].split(64)]
+    counted = cost.parameters(
         **shape(width, s), positions=s["length"], norm_out=True, head="tied"
     )
     return {
         "width": width,
-        "seed": number,
-        "weights": sum(parts.values()),
-        "weights_in_blocks": sum(parts.values()) - parts["embeddings"],
+        "seed": seed,
+        "weights": sum(counted.values()),
+        "weights_in_blocks": sum(counted.values()) - counted["embeddings"],
         "flops_per_token": operations(width, s),
         "tokens": s["steps"] * s["batch"] * s["length"],
         "train_loss": round(step.loss, 4),
@@ -192,7 +192,7 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/scaling.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    s, place = {name: getattr(a, name) for name in SETTINGS}, distributed.setup()
+    s, ctx = {name: getattr(a, name) for name in SETTINGS}, distributed.setup()
     result = (
         json.loads(a.out.read_text(encoding="utf-8"))
         if a.out.exists()
@@ -217,7 +217,7 @@ def main():
         "versions": reproducibility.versions(),
         "threads": a.threads,
         "seeds": a.seeds,
-        "precision": str(place.dtype or torch.float32),
+        "precision": str(ctx.dtype or torch.float32),
         "rate_times_width": RATE,
         "data": "imdb",
         "settings": s,
@@ -227,7 +227,7 @@ def main():
             if k in ("commit", "peak", "runs", "prediction", "held_out")
         },
     }
-    rows, held = corpus(s)
+    rows, val = corpus(s)
     # a formula, not a measurement: kept equal to what the code says today
     for r in result["runs"]:
         r["flops_per_token"] = operations(r["width"], s)
@@ -237,11 +237,11 @@ def main():
             for dtype in (torch.float32, torch.bfloat16)
         }
     done = {(r["width"], r["seed"]) for r in result["runs"]}
-    for width, number in (
+    for width, seed in (
         itertools.product(a.widths, a.seeds) if "prediction" not in result else ()
     ):
-        if (width, number) not in done:
-            result["runs"].append(one_run(width, number, rows, held, s, place))
+        if (width, seed) not in done:
+            result["runs"].append(one_run(width, seed, rows, val, s, ctx))
             write(a.out, result)
             print(result["runs"][-1], flush=True)
     if "prediction" not in result:  # from here on it is never changed
@@ -253,7 +253,7 @@ def main():
         result["held_out"] = {
             "began": start,
             "commit": commit,
-            **one_run(result["prediction"]["width"], a.seeds[0], rows, held, s, place),
+            **one_run(result["prediction"]["width"], a.seeds[0], rows, val, s, ctx),
         }
         write(a.out, result)
         print(result["held_out"], flush=True)

@@ -79,8 +79,8 @@ def swapped():
     """Held-out texts that break the rule "neutral is newspaper": {"lukewarm reviews":
     [...], "opinions in the newspaper": [...]}.
     """
-    held = [three_classes(split) for split in ("validation", "test")]
-    rows = [row for part in held for row in zip(part["text"], part["label"])]
+    splits = [three_classes(split) for split in ("validation", "test")]
+    rows = [row for split in splits for row in zip(split["text"], split["label"])]
     return {
         "lukewarm reviews": [t for t, y in rows if y != 1 and LUKEWARM.search(t)],
         "opinions in the newspaper": [
@@ -93,7 +93,7 @@ def digits(answers):
     return "".join(str(int(a)) for a in answers)
 
 
-def train(method, few, number, steps, size, place, tokens, lr=5e-4):
+def train(method, train_subset, seed, steps, size, ctx, tokens, lr=5e-4):
     """-> a function from texts to classes (N,)."""
     # 1 to 3 characters: a Chinese word has mostly 1 or 2, and nobody has to cut them
     # out
@@ -102,30 +102,30 @@ def train(method, few, number, steps, size, place, tokens, lr=5e-4):
             TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True),
             LogisticRegression(C=10, max_iter=2000),
         )
-        net.fit(few["text"], few["label"])
+        net.fit(train_subset["text"], train_subset["label"])
         return net.predict
-    torch.manual_seed(number)  # the random weights of "scratch" are drawn here
+    torch.manual_seed(seed)  # the random weights of "scratch" are drawn here
     encoder, tokenizer = encoder_of("zh-bert-mini", scratch=method == "scratch")
     net, _ = finetune(
         encoder,
         tokenizer,
-        few["text"],
-        few["label"],
+        train_subset["text"],
+        train_subset["label"],
         epochs=3,
-        size=min(size, len(few["text"])),
+        size=min(size, len(train_subset["text"])),
         lr=lr,
         tokens=tokens,
-        seed=number,
+        seed=seed,
         classes=3,
-        place=place,
+        ctx=ctx,
         min_steps=steps,
     )
-    return lambda texts: score(net, tokenizer, texts, [0] * len(texts), tokens, place)[
+    return lambda texts: score(net, tokenizer, texts, [0] * len(texts), tokens, ctx)[
         0
     ].argmax(-1)
 
 
-def probe(view, few, test):
+def probe(view, train_subset, test):
     """How well "newspaper or shop?" is answered from a view of the texts alone
     (balanced, so that 0.5 is guessing).
     """
@@ -139,12 +139,12 @@ def probe(view, few, test):
         LogisticRegression(max_iter=5000),
     )
     sees = VIEWS[view]
-    net.fit([sees(t) for t in few["text"]], few["label"])
-    right = net.predict([sees(t) for t in test["text"]]) == test["label"]
-    low, high = intervals.bootstrap_interval(torch.tensor(right))
+    net.fit([sees(t) for t in train_subset["text"]], train_subset["label"])
+    correct = net.predict([sees(t) for t in test["text"]]) == test["label"]
+    low, high = intervals.bootstrap_interval(torch.tensor(correct))
     return {
         "view": view,
-        "accuracy": round(float(right.mean()), 4),
+        "accuracy": round(float(correct.mean()), 4),
         "low": round(low, 4),
         "high": round(high, 4),
     }
@@ -171,7 +171,7 @@ def arguments():
 
 def main(a):
     torch.set_num_threads(1)
-    place, pool = distributed.setup(), three_classes("train")
+    ctx, pool = distributed.setup(), three_classes("train")
     test, odd = tables.subset(three_classes("test"), a.tests), swapped()
     sides = (
         as_newspaper(pool, min(3000, 100 * a.tests)),
@@ -190,7 +190,7 @@ def main(a):
         )
     result = {
         "commands": result.get("commands", []),
-        **about(place),
+        **about(ctx),
         "settings": settings,
         "classes": CLASSES,
         **{k: result[k] for k in ("seconds", "cells", "three")},
@@ -219,35 +219,35 @@ def main(a):
     for kind, *what in todo:
         start = time.time()
         if kind == "grid":
-            method, n, number = what
+            method, n, seed = what
             answer = train(
                 method,
-                tables.subset(pool, n, number),
-                number,
+                tables.subset(pool, n, seed),
+                seed,
                 a.steps,
                 a.size,
-                place,
+                ctx,
                 a.tokens,
             )
             result["cells"].append(
                 {
                     "method": method,
                     "n": n,
-                    "seed": number,
+                    "seed": seed,
                     "answers": digits(answer(test["text"])),
                     **{name: digits(answer(texts)) for name, texts in odd.items()},
                 }
             )
         else:
-            steps, lr, number = what
+            steps, lr, seed = what
             answer = train(
-                "zh-bert-mini", THREE, number, steps, a.size, place, a.tokens, lr
+                "zh-bert-mini", THREE, seed, steps, a.size, ctx, a.tokens, lr
             )
             result["three"].append(
                 {
                     "steps": steps,
                     "lr": lr,
-                    "seed": number,
+                    "seed": seed,
                     "own": digits(answer(THREE["text"])),
                     "answers": digits(answer(test["text"])),
                 }

@@ -133,7 +133,7 @@ def test_parts_are_those_of_ftlibs_model():
 
 def test_only_asked_tokens_cost_a_head():
     all_of_them, three = (
-        cost.flops(*NUMBERS, T=16, head="masked", asked=n)["head"] for n in (16, 3)
+        cost.flops(*NUMBERS, T=16, head="masked", targets=n)["head"] for n in (16, 3)
     )
     assert three * 16 == all_of_them * 3
 

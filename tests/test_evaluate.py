@@ -244,7 +244,7 @@ def test_wilson_equals_scipy_and_covers(level):
             < sum(w for w, (low, high) in zip(weight, low_high) if low <= p <= high)
             < 0.99
         )
-    with pytest.raises(ValueError, match="4 right of 3"):
+    with pytest.raises(ValueError, match="4 correct of 3"):
         intervals.wilson_interval(4, 3)
     with pytest.raises(ValueError, match="at least 1"):
         intervals.wilson_interval(0, 0)

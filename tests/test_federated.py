@@ -212,7 +212,7 @@ def test_rounds_repeat_and_resume():
     )
     assert torch.equal(flat(model), whole) and rest == done[2:]
     assert all(
-        r.clients == 2 and r.sent == 2 * 2 * 8 * flat(model).numel() for r in done
+        r.clients == 2 and r.bytes_sent == 2 * 2 * 8 * flat(model).numel() for r in done
     )
 
 

@@ -466,7 +466,7 @@ def test_attention_written_out_for_bfloat16_equals_the_fused_one(causal, counted
         None,
         shown & torch.ones(9, 9, dtype=torch.bool).tril() if causal else shown,
     ):
-        ours = transformer._attend(
+        ours = transformer._attention(
             q, k, v, mask, 0.0, is_causal=causal and mask is None
         )
         theirs = nn.functional.scaled_dot_product_attention(
@@ -482,8 +482,8 @@ def test_attention_written_out_for_bfloat16_equals_the_fused_one(causal, counted
     # the control
     assert (
         far(
-            transformer._attend(q, k, v, None, 0.0, False),
-            transformer._attend(q, k, v, shown, 0.0, False),
+            transformer._attention(q, k, v, None, 0.0, False),
+            transformer._attention(q, k, v, shown, 0.0, False),
         )
         > 0.01
     )

@@ -177,7 +177,7 @@ def test_schedules_stay_in_range_and_refuse_nonsense():
             schedule(0, 20, 20)
         with pytest.raises(ValueError, match="step is -1"):
             schedule(-1, 2, 20)
-    assert optim.warmup_cosine(99, 4, 20, floor=0.1) == 0.1
+    assert optim.warmup_cosine(99, 4, 20, min_ratio=0.1) == 0.1
 
 
 # --- the update rules, written out

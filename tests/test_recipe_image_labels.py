@@ -99,13 +99,13 @@ def test_draws_are_balanced_nested_and_off_the_test_set(recipe):
         and not set(pool.tolist()) & set(test.tolist())
     )
     assert len(set(pool.tolist()) | set(test.tolist())) == 1797
-    small, large = (set(recipe.few(labels, pool, n, 3).tolist()) for n in (3, 10))
+    small, large = (set(recipe.few_rows(labels, pool, n, 3).tolist()) for n in (3, 10))
     assert (
         small < large <= set(pool.tolist())
         and labels[sorted(large)].bincount().tolist() == [10] * 10
     )
-    assert recipe.few(labels, pool, 100, 0).shape == (1000,)
-    assert small != set(recipe.few(labels, pool, 3, 4).tolist())
+    assert recipe.few_rows(labels, pool, 100, 0).shape == (1000,)
+    assert small != set(recipe.few_rows(labels, pool, 3, 4).tolist())
 
 
 def test_letters_are_made_as_the_digits_were(recipe):

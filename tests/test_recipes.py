@@ -594,7 +594,7 @@ def tuned(
         TEXTS,
         LABELS,
         tokens=12,
-        place=place,
+        ctx=place,
         **{"epochs": 12, "size": 3, "lr": 1e-2, **more},
     )
     return finetune, tokenizer, net, steps
@@ -653,7 +653,7 @@ def test_more_processes_than_rows_count_each_row_once(monkeypatch, counted):
             tokens=12,
             epochs=1,
             size=3,
-            place=distributed.DistributedContext(torch.device("cpu"), rank, 4, None),
+            ctx=distributed.DistributedContext(torch.device("cpu"), rank, 4, None),
         )
     # all take the same number of steps
     assert len({len(batches) for batches in seen}) == 1

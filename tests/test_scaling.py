@@ -34,9 +34,13 @@ def recipe():
 
 def test_exact_laws_are_found_again():
     law = scaling.fit_power(SIZES, drawn(0, noise=0))
-    assert abs(law.a - 8) < 1e-9 and abs(law.alpha - 0.12) < 1e-12 and law.floor == 0
+    assert (
+        abs(law.a - 8) < 1e-9
+        and abs(law.alpha - 0.12) < 1e-12
+        and law.irreducible_loss == 0
+    )
     law = scaling.fit_irreducible(SIZES, drawn(0, floor=1.5, noise=0), tries=2000)
-    assert abs(law.floor - 1.5) < 0.01 and abs(law.alpha - 0.12) < 2e-3
+    assert abs(law.irreducible_loss - 1.5) < 0.01 and abs(law.alpha - 0.12) < 2e-3
     assert (
         scaling.Law(2.0, 1.0, 3.0)([1, 2]) == [5.0, 4.0]
         and scaling.Law(2.0, 1.0)(4) == 0.5

@@ -728,7 +728,7 @@ def test_finetuning_in_pieces_is_the_same_training(monkeypatch, counted):
             size=3,
             lr=1e-3,
             tokens=12,
-            pieces=pieces,
+            accumulate=pieces,
         )[1]
 
     def apart(a, b):

@@ -33,16 +33,16 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 def figures_folder() -> pathlib.Path | None:
     """Where the figures are: in the course above this file, or above the notebook."""
     here = pathlib.Path(__file__).resolve()
-    for place in (*here.parents, pathlib.Path.cwd(), *pathlib.Path.cwd().parents):
-        if (place / "chapters" / "figures").is_dir():
-            return place / "chapters" / "figures"
+    for folder in (*here.parents, pathlib.Path.cwd(), *pathlib.Path.cwd().parents):
+        if (folder / "chapters" / "figures").is_dir():
+            return folder / "chapters" / "figures"
     return None
 
 
 def names() -> list:
     """The names of all diagrams, such as "07_block"."""
-    found = figures_folder()
-    drawn = found.glob("[0-9][0-9]_*.svg") if found else []
+    folder = figures_folder()
+    drawn = folder.glob("[0-9][0-9]_*.svg") if folder else []
     return sorted(path.stem for path in drawn)
 
 
@@ -60,8 +60,8 @@ def svg(name) -> str:
 def words(name) -> tuple:
     """(title, description) of a diagram: its caption and its alternative text."""
     root = ElementTree.fromstring(svg(name))
-    found = (root.find(NAMESPACE + part).text for part in ("title", "desc"))
-    return tuple(" ".join(text.split()) for text in found)
+    texts = (root.find(NAMESPACE + tag).text for tag in ("title", "desc"))
+    return tuple(" ".join(text.split()) for text in texts)
 
 
 def show(name) -> None:
@@ -90,5 +90,5 @@ def show(name) -> None:
 
 def picture_source(png) -> str:
     """The SHA-256 of the SVG that a picture (bytes) was made of, "" if unknown."""
-    found = re.search(rb"tEXtSource\x00([0-9a-f]{64})", png)
-    return found.group(1).decode() if found else ""
+    match = re.search(rb"tEXtSource\x00([0-9a-f]{64})", png)
+    return match.group(1).decode() if match else ""

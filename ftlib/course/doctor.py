@@ -91,13 +91,13 @@ def hidden_by(folder, names):
     The folder that this file's own package lies in hides nothing.
     """
     here = pathlib.Path(__file__).resolve().parent
-    found = []
+    hiding = []
     for name in names:
         package, module = folder / name / "__init__.py", folder / f"{name}.py"
         if package.is_file() or module.is_file():
             ours = here.is_relative_to(package.resolve().parent)
-            found += [] if ours else [name]
-    return found
+            hiding += [] if ours else [name]
+    return hiding
 
 
 def examine_path(environ=None):
@@ -328,12 +328,12 @@ def examine_checkpoints(folder=None):
     folder = pathlib.Path(
         folder or os.environ.get("FTLIB_CHECKPOINTS") or here / "data" / "checkpoints"
     )
-    found = sorted(path for path in folder.glob("*") if path.is_dir())
+    folders = sorted(path for path in folder.glob("*") if path.is_dir())
     faults = [
-        f"{path.name}: {fault}" for path in found if (fault := checkpoint_fault(path))
+        f"{path.name}: {fault}" for path in folders if (fault := checkpoint_fault(path))
     ]
-    if found and not faults:
-        return Finding("checkpoints", True, ", ".join(path.name for path in found))
+    if folders and not faults:
+        return Finding("checkpoints", True, ", ".join(path.name for path in folders))
     remedy = "get the repository again: its folder data/checkpoints is incomplete"
     return Finding(
         "checkpoints",

@@ -160,10 +160,10 @@ def resolve(name):
             f"{', '.join(MODELS)}"
         )
     for find in (_from_package, lambda name: folder, _from_cache, _from_hub):
-        found = find(name)
-        if found is not None and _complete(found, files):
-            _verify(found, files)
-            return str(found)
+        location = find(name)
+        if location is not None and _complete(location, files):
+            _verify(location, files)
+            return str(location)
     raise FileNotFoundError(_remedy(name, folder))
 
 
@@ -264,10 +264,10 @@ def _snapshot(name, local_files_only):
 def _verify(folder, files):
     for file, expected in files.items():
         path = folder / file
-        found = _sha256(path, path.stat().st_mtime_ns) if path.is_file() else "missing"
-        if found != expected:
+        digest = _sha256(path, path.stat().st_mtime_ns) if path.is_file() else "missing"
+        if digest != expected:
             raise ValueError(
-                f"{path} has SHA-256 {found[:12]}..., not "
+                f"{path} has SHA-256 {digest[:12]}..., not "
                 f"{expected[:12]}... as published; "
                 "remove it and install or fetch the model again"
             )

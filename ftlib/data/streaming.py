@@ -159,14 +159,14 @@ class Shards:
 
     def __init__(self, dataset, lanes, field="text"):
         self.dataset, self.files, self.field = dataset, dataset.num_shards, field
-        self.share = -(-lanes // self.files)
+        self.lanes_per_file = -(-lanes // self.files)
 
     def __len__(self):
-        return self.files * self.share
+        return self.files * self.lanes_per_file
 
     def describe(self):
         """What a checkpoint remembers of the text, to notice another one."""
-        return {"files": self.files, "shares of a file": self.share}
+        return {"files": self.files, "shares of a file": self.lanes_per_file}
 
     def read(self, part, skip=0):
         """Yield the texts of this part, without the first `skip`, which are read again
@@ -174,7 +174,9 @@ class Shards:
         """
         turn, file = divmod(part, self.files)
         rows = self.dataset.shard(num_shards=self.files, index=file)
-        for row in itertools.islice(rows, turn + skip * self.share, None, self.share):
+        for row in itertools.islice(
+            rows, turn + skip * self.lanes_per_file, None, self.lanes_per_file
+        ):
             if not isinstance(row.get(self.field), str):
                 raise ValueError(
                     f"the data set has no text in {self.field!r}, it has "
@@ -313,27 +315,31 @@ class TextStream:
             for row in self.encode([text for text in texts if self.keep(text)])
             for i in row
         ]
-        whole = len(ids) // self.length
-        return torch.tensor(ids[: whole * self.length], dtype=torch.long).view(
-            whole, self.length
+        count = len(ids) // self.length
+        return torch.tensor(ids[: count * self.length], dtype=torch.long).view(
+            count, self.length
         )
 
     def _next(self, lane, count):
         """The next `count` rows of a lane, (count, T)."""
-        found = []
+        taken = []
         while count:
-            place = self.at[lane]
+            position = self.at[lane]
             # at the beginning, behind a window, or where a resumed run stands inside
             # one
             if lane not in self.rows:
                 number, text, self.rows[lane] = next(self.windows[lane])
-                place[:] = number, text, place[2] if place[:2] == [number, text] else 0
-            found.append(self.rows[lane][place[2] : place[2] + count])
-            place[2] += len(found[-1])
-            count -= len(found[-1])
-            if place[2] >= len(self.rows[lane]):
+                position[:] = (
+                    number,
+                    text,
+                    position[2] if position[:2] == [number, text] else 0,
+                )
+            taken.append(self.rows[lane][position[2] : position[2] + count])
+            position[2] += len(taken[-1])
+            count -= len(taken[-1])
+            if position[2] >= len(self.rows[lane]):
                 del self.rows[lane]
-        return torch.cat(found)
+        return torch.cat(taken)
 
     def take(self, rows):
         """The next rows of this process: (ids (rows, T), index (rows,)), the index

@@ -100,12 +100,12 @@ def read_csv(path, text="text", label="label", labels=None):
     return columns
 
 
-def _label(value, labels, path, place):
+def _label(value, labels, path, location):
     if labels is None:
         if not re.fullmatch("[0-9]{1,6}", value):
             raise _fault(
                 path,
-                place,
+                location,
                 f"label {value[:40]!r} is not a whole number from 0 to 999999",
                 "number the classes from 0, or pass their names as labels=[...]",
             )
@@ -113,18 +113,20 @@ def _label(value, labels, path, place):
     if value not in labels:
         raise _fault(
             path,
-            place,
+            location,
             f"{value[:40]!r} is not one of the labels {list(labels)}",
             "correct cell or list",
         )
     return list(labels).index(value)
 
 
-def _fault(path, place, what, remedy):
-    return ValueError(f"{path}, line {place[0]}, column {place[1]}: {what}; {remedy}")
+def _fault(path, location, what, remedy):
+    return ValueError(
+        f"{path}, line {location[0]}, column {location[1]}: {what}; {remedy}"
+    )
 
 
-def _place(before):
+def _location(before):
     """(line, column), from 1 and in characters as editors count, of what follows the
     text `before`.
     """
@@ -142,17 +144,17 @@ def _records(path):
     try:
         content = pathlib.Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = _place(error.object[: error.start].decode("utf-8"))
+        location = _location(error.object[: error.start].decode("utf-8"))
         raise _fault(
             path,
-            place,
+            location,
             f"byte 0x{error.object[error.start]:02x} is not UTF-8",
             "save as CSV UTF-8",
         ) from None
     if "\0" in content:
         raise _fault(
             path,
-            _place(content[: content.index("\0")]),
+            _location(content[: content.index("\0")]),
             "a NUL character",
             "save as CSV UTF-8",
         )
@@ -162,7 +164,7 @@ def _records(path):
         if match is None:
             raise _fault(
                 path,
-                _place(content[:position]),
+                _location(content[:position]),
                 "this double quote is not closed at the end of its cell",
                 'close it, and write a double quote inside a cell as ""',
             )
@@ -202,12 +204,12 @@ def check_trainable(train, test=None, batch_size=1, vocab_size=None):
                     f"vocabulary has 0 to {vocab_size - 1}; "
                     "use the tokenizer that belongs to the model"
                 )
-    known, asked = (
+    known, tested = (
         {int(label) for label in columns.get("label", [])} for columns in (train, test)
     )
-    if len(known) == 1 or asked - known:
+    if len(known) == 1 or tested - known:
         raise ValueError(
-            f"train has labels {sorted(known)}, test {sorted(asked)}; "
+            f"train has labels {sorted(known)}, test {sorted(tested)}; "
             "train needs two, and all of test's"
         )
     key = "text" if "text" in train else "input_ids"

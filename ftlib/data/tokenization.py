@@ -71,7 +71,7 @@ def _wordpiece(vocab=None):
     return tokenizer
 
 
-def _commonest(texts, letters, room):
+def _commonest(texts, letters, capacity):
     """The commonest characters of the texts that fit into `room` pieces, one for `e`
     and, if it is a letter, `##e`.
     """
@@ -85,8 +85,8 @@ def _commonest(texts, letters, room):
     kept = []
     # a tie must not depend on the process
     for char in sorted(counts, key=lambda char: (-counts[char], char)):
-        room -= 1 + (f"##{char}" in letters)
-        if room < 0:
+        capacity -= 1 + (f"##{char}" in letters)
+        if capacity < 0:
             break
         kept.append(char)
     return kept
@@ -142,8 +142,8 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
         kept = _commonest(texts, letters, vocab_size - len(SPECIAL))
         letters = {f"##{char}" for char in kept} & letters.keys()
         limits = {"initial_alphabet": kept, "limit_alphabet": len(kept)}
-    inner = sorted(piece for piece in letters if piece.startswith("##"))
-    vocab = learn(texts, vocab_size, SPECIAL + inner, **limits)
+    continuations = sorted(token for token in letters if token.startswith("##"))
+    vocab = learn(texts, vocab_size, SPECIAL + continuations, **limits)
     tokenizer = _wordpiece(vocab)
     tokenizer.add_special_tokens(SPECIAL)
     return _frame(tokenizer)
@@ -230,10 +230,10 @@ def truncate(row, max_tokens, keep="head"):
         )
     if len(row) <= max_tokens:
         return list(row)
-    text, room = row[1:-1], max_tokens - 2
-    front = {"head": room, "tail": 0, "both": (room + 1) // 2}[keep]
+    text, capacity = row[1:-1], max_tokens - 2
+    front = {"head": capacity, "tail": 0, "both": (capacity + 1) // 2}[keep]
     # len(text) - ..., because text[-0:] would be the whole text
-    return [row[0], *text[:front], *text[len(text) - (room - front) :], row[-1]]
+    return [row[0], *text[:front], *text[len(text) - (capacity - front) :], row[-1]]
 
 
 def encode(tokenizer, texts, max_tokens=None, keep="head"):
@@ -265,8 +265,8 @@ def starts_word(tokenizer):
     """Bool tensor (V,): which pieces begin a word (everything that does not start with
     `##`). For whole-word masks.
     """
-    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
-    return torch.tensor([not piece.startswith("##") for piece in pieces])
+    tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+    return torch.tensor([not token.startswith("##") for token in tokens])
 
 
 def pack(rows, length):
@@ -284,8 +284,8 @@ def pack(rows, length):
             f"the texts have {len(stream)} tokens together, one row needs "
             f"{length}; give more text"
         )
-    whole = len(stream) // length
-    return stream[: whole * length].view(whole, length)
+    count = len(stream) // length
+    return stream[: count * length].view(count, length)
 
 
 def pad(rows, pad_id=0):

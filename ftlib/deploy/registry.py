@@ -127,14 +127,16 @@ def find(folder, name, base):
             f"no part {name!r} in {Path(folder) / REGISTER}; there are "
             f"{', '.join(sorted(entries)) or 'none'}"
         )
-    entry, place = entries[name], Path(folder) / name
+    entry, location = entries[name], Path(folder) / name
     if entry["base"] != base:
         raise ValueError(
             f"part {name!r} was trained on the base {entry['base'][:12]}, "
             f"this one is {base[:12]}; "
             "load its base, or train the part again on this one"
         )
-    there = {path.name: file_hash(path) for path in place.glob("*") if path.is_file()}
+    there = {
+        path.name: file_hash(path) for path in location.glob("*") if path.is_file()
+    }
     if wrong := sorted(
         file
         for file in there.keys() | entry["files"].keys()
@@ -145,4 +147,4 @@ def find(folder, name, base):
             "registered; fetch the part again, "
             "or register it anew if you changed it yourself"
         )
-    return place
+    return location

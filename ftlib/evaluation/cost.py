@@ -89,11 +89,11 @@ def parameters(
     }
 
 
-def flops(vocab_size, width, layers, ffn_dim, T, head="none", asked=None):
+def flops(vocab_size, width, layers, ffn_dim, T, head="none", targets=None):
     """Operations to read one text of T tokens -> {"projections", "scores",
     "feed-forward", "head"}.
 
-    asked: tokens for which the head writes logits, all T unless told. A causal mask
+    targets: tokens for which the head computes logits, all T by default. A causal mask
         saves nothing here: the products are
     computed and then hidden (a fused kernel may skip half of "scores"). Looking up an
     embedding costs no product.
@@ -101,13 +101,13 @@ def flops(vocab_size, width, layers, ffn_dim, T, head="none", asked=None):
     D = width
     dense, _, _, _, writes = head_parts(head)
     # a pooler reads [CLS] alone
-    asked = 1 if head == "pooler" else T if asked is None else asked
+    targets = 1 if head == "pooler" else T if targets is None else targets
     return {
         "projections": layers * 8 * T * D * D,  # four D x D products for each token
         # queries times keys, and map times values: the only part with T squared
         "scores": layers * 4 * T * T * D,
         "feed-forward": layers * 4 * T * D * ffn_dim,
-        "head": 2 * asked * D * (dense * D + writes * vocab_size),
+        "head": 2 * targets * D * (dense * D + writes * vocab_size),
     }
 
 

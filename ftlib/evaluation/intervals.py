@@ -48,22 +48,22 @@ def bootstrap_interval(values, level=0.95, samples=10_000, seed=0):
     return low, high
 
 
-def wilson_interval(right, n, level=0.95):
-    """Interval of a share from counts alone (Wilson 1927): `right` of `n` -> (low,
-    high).
+def wilson_interval(correct, n, level=0.95):
+    """Interval of a proportion from counts alone (Wilson 1927): `correct` of `n` ->
+    (low, high).
 
-    It holds what it promises where the bootstrap cannot: 3 right of 3 leave no spread
+    It holds what it promises where the bootstrap cannot: 3 correct of 3 leave no spread
     to resample, and give (0.44, 1).
     """
-    if not 0 <= right <= n or n < 1:
+    if not 0 <= correct <= n or n < 1:
         raise ValueError(
-            f"{right} right of {n} is no share; right must lie between 0 "
+            f"{correct} correct of {n} is no proportion; correct must lie between 0 "
             "and n, and n be at least 1"
         )
     z = statistics.NormalDist().inv_cdf((1 + level) / 2)
     centre, spread = (
-        right + z * z / 2,
-        z * math.sqrt(right * (n - right) / n + z * z / 4),
+        correct + z * z / 2,
+        z * math.sqrt(correct * (n - correct) / n + z * z / 4),
     )
     return max(0.0, (centre - spread) / (n + z * z)), min(
         1.0, (centre + spread) / (n + z * z)
@@ -96,21 +96,23 @@ def sign_flip_test(a, b, samples=10_000, seed=0):
     difference could as well have the other sign (Fisher 1935). The observed signs count
     as one of the draws, so that p is never 0.
     """
-    gap = torch.as_tensor(b, dtype=torch.float64) - torch.as_tensor(
+    differences = torch.as_tensor(b, dtype=torch.float64) - torch.as_tensor(
         a, dtype=torch.float64
     )
     generator, extreme, chunk = (
         torch.Generator().manual_seed(seed),
         1,
-        max(1, 4_000_000 // len(gap)),
+        max(1, 4_000_000 // len(differences)),
     )
     for start in range(0, samples, chunk):
         signs = (
             torch.randint(
-                2, (min(chunk, samples - start), len(gap)), generator=generator
+                2, (min(chunk, samples - start), len(differences)), generator=generator
             ).double()
             * 2
             - 1
         )
-        extreme += int(((signs @ gap).abs() >= gap.sum().abs() - 1e-12).sum())
+        extreme += int(
+            ((signs @ differences).abs() >= differences.sum().abs() - 1e-12).sum()
+        )
     return extreme / (samples + 1)

@@ -71,9 +71,12 @@ def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
     """
     runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
     # (R, N, C), (N, C)
-    said, true = F.one_hot(runs, classes).double(), F.one_hot(labels, classes).double()
+    is_predicted, is_true = (
+        F.one_hot(runs, classes).double(),
+        F.one_hot(labels, classes).double(),
+    )
     # per text; 2 TP + FP + FN is how often the class is said or true
-    hits, total = said * true, said + true
+    hits, total = is_predicted * is_true, is_predicted + is_true
     generator, drawn = torch.Generator().manual_seed(seed), []
     for _ in range(samples):
         text = torch.bincount(
@@ -81,7 +84,9 @@ def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
             minlength=len(labels),
         ).double()
         run = torch.randint(len(runs), (len(runs),), generator=generator)
-        top, bottom = (torch.einsum("n,rnc->rc", text, part) for part in (hits, total))
+        top, bottom = (
+            torch.einsum("n,rnc->rc", text, counts) for counts in (hits, total)
+        )
         drawn.append((2 * top / bottom.clamp(min=1))[run].mean(0))
     edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(torch.stack(drawn), edges, dim=0)
@@ -99,11 +104,14 @@ def precision_recall(predicted, labels, positive=1):
     predicted: (N,) classes or (N, C) logits; labels (N,). A ratio 0 / 0 counts as 0, as
         in scikit-learn.
     """
-    said = _classes_of(torch.as_tensor(predicted)) == positive
-    asked = torch.as_tensor(labels) == positive
-    hits = int((said & asked).sum())
-    precision, recall = hits / max(1, int(said.sum())), hits / max(1, int(asked.sum()))
-    return precision, recall, 2 * hits / max(1, int(said.sum() + asked.sum()))
+    is_predicted = _classes_of(torch.as_tensor(predicted)) == positive
+    is_true = torch.as_tensor(labels) == positive
+    hits = int((is_predicted & is_true).sum())
+    precision, recall = (
+        hits / max(1, int(is_predicted.sum())),
+        hits / max(1, int(is_true.sum())),
+    )
+    return precision, recall, 2 * hits / max(1, int(is_predicted.sum() + is_true.sum()))
 
 
 def calibration_error(logits, labels, bins=10):
@@ -114,12 +122,12 @@ def calibration_error(logits, labels, bins=10):
     labels (N,).
     """
     confidence, predicted = torch.softmax(logits.double(), dim=-1).max(dim=-1)
-    right = (predicted == torch.as_tensor(labels)).double()
+    correct = (predicted == torch.as_tensor(labels)).double()
     bucket = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (0, 0.1] is bin 0
     gap = torch.zeros(bins, dtype=torch.float64).index_add(
-        0, bucket, confidence - right
+        0, bucket, confidence - correct
     )
-    return float(gap.abs().sum() / len(right))
+    return float(gap.abs().sum() / len(correct))
 
 
 def mean_loss(model, batches, loss_fn, dtype=None):
@@ -128,7 +136,7 @@ def mean_loss(model, batches, loss_fn, dtype=None):
     loss_fn(model, batch) returns the sum over batch["labels"] != -100; the sums are
     added up first and divided once.
     """
-    device, was = next(model.parameters()).device, model.training
+    device, was_training = next(model.parameters()).device, model.training
     model.eval()
     total, targets = 0.0, 0
     with (
@@ -138,7 +146,7 @@ def mean_loss(model, batches, loss_fn, dtype=None):
         for batch in batches:
             total += float(loss_fn(model, {k: v.to(device) for k, v in batch.items()}))
             targets += int((batch["labels"] != -100).sum())
-    model.train(was)
+    model.train(was_training)
     if dist.is_initialized():
         both = torch.tensor([total, targets], dtype=torch.float64, device=device)
         dist.all_reduce(both)
@@ -163,13 +171,13 @@ def unigram_loss(train, held_out, vocab_size):
     return float(-logp[held_out.flatten()].mean())
 
 
-def bigram_loss(train, held_out, vocab_size, strength=100.0, places=None):
+def bigram_loss(train, held_out, vocab_size, strength=100.0, target_mask=None):
     """Nats per token of a guess from the token before: counts of pairs, smoothed
     towards the unigram.
 
     train, held_out: (N, T) rows of ids. p(b | a) = (count(a b) + strength p(b)) /
-    (count(a) + strength), the Dirichlet prior of MacKay & Peto 1995. places: bool (N,
-    T), score only these (the first column has no neighbour and is skipped).
+    (count(a) + strength), the Dirichlet prior of MacKay & Peto 1995. target_mask: bool
+    (N, T), score only these (the first column has no neighbour and is skipped).
     """
     single = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
     p = single / single.sum()
@@ -177,17 +185,17 @@ def bigram_loss(train, held_out, vocab_size, strength=100.0, places=None):
     pairs, counts = (
         (train[:, :-1] * vocab_size + train[:, 1:]).flatten().unique(return_counts=True)
     )
-    asked = (
+    scored = (
         torch.ones_like(held_out[:, 1:], dtype=torch.bool)
-        if places is None
-        else places[:, 1:]
+        if target_mask is None
+        else target_mask[:, 1:]
     )
-    a, b = held_out[:, :-1][asked], held_out[:, 1:][asked]
-    found = torch.searchsorted(pairs, a * vocab_size + b).clamp(max=len(pairs) - 1)
-    seen = torch.where(pairs[found] == a * vocab_size + b, counts[found], 0).double()
+    a, b = held_out[:, :-1][scored], held_out[:, 1:][scored]
+    index = torch.searchsorted(pairs, a * vocab_size + b).clamp(max=len(pairs) - 1)
+    seen = torch.where(pairs[index] == a * vocab_size + b, counts[index], 0).double()
     return float(-((seen + strength * p[b]) / (before[a] + strength)).log().mean())
 
 
-def perplexity(nats):
+def perplexity(loss):
     """exp(loss): among how many equally likely tokens the model hesitates."""
-    return math.exp(nats)
+    return math.exp(loss)

@@ -12,10 +12,10 @@ Use it:
     >>> low <= law.alpha <= high
     True
 
-The law is L = a N^-alpha + floor: N weights (or tokens, or operations), L the loss in
-nats (Kaplan et al. 2020; Hoffmann et al. 2022). `fit_power` holds the floor at 0,
-`fit_irreducible` looks for it; `backtest_error` says which of them to trust a step
-ahead.
+The law is L = a N^-alpha + irreducible_loss: N parameters (or tokens, or operations),
+L the loss in nats (Kaplan et al. 2020; Hoffmann et al. 2022). `fit_power` holds the
+irreducible loss at 0, `fit_irreducible` looks for it; `backtest_error` says which of
+them to trust a step ahead.
 
 What it is not: a law of nature. It describes runs of one family, made in one way, over
 the range that was run; the interval holds the scatter of the runs and nothing about a
@@ -31,15 +31,15 @@ import torch
 
 
 class Law(NamedTuple):
-    """L(N) = a N^-alpha + floor; call it with a size, or with several."""
+    """L(N) = a N^-alpha + irreducible_loss; call it with a size, or with several."""
 
     a: float
     alpha: float
-    floor: float = 0.0
+    irreducible_loss: float = 0.0
 
     def __call__(self, size):
         if isinstance(size, (int, float)):
-            return self.a * size**-self.alpha + self.floor
+            return self.a * size**-self.alpha + self.irreducible_loss
         return [self(float(n)) for n in size]
 
 
@@ -142,7 +142,7 @@ def predict(sizes, losses, at, fit=fit_power, level=0.95, samples=1000, seed=0):
     law = fit(sizes, losses)
     left = torch.tensor(residuals(law, sizes, losses), dtype=torch.float64)
     left = left * math.sqrt(
-        len(left) / max(1, len(left) - (2 if law.floor == 0 else 3))
+        len(left) / max(1, len(left) - (2 if law.irreducible_loss == 0 else 3))
     )
     drawn = left[
         torch.randint(

@@ -151,15 +151,15 @@ def from_torch(theirs):
         theirs.in_proj_weight
     )
     with torch.no_grad():
-        parts = zip(
+        projections = zip(
             (ours.query, ours.key, ours.value),
             theirs.in_proj_weight.chunk(3),
             theirs.in_proj_bias.chunk(3),
         )
         # torch keeps the three matrices above each other, (3 D, D)
-        for part, weight, bias in parts:
-            part.weight.copy_(weight)
-            part.bias.copy_(bias)
+        for projection, weight, bias in projections:
+            projection.weight.copy_(weight)
+            projection.bias.copy_(bias)
     ours.out.load_state_dict(theirs.out_proj.state_dict())
     return ours
 
@@ -180,22 +180,24 @@ def attention_maps(model, input_ids, attention_mask=None):
         )
     # A fused kernel never has the map, so the products are caught on their way and the
     # map is computed again.
-    caught, was = [], model.training
+    caught, was_training = [], model.training
     hooks = [
-        layer.qkv.register_forward_hook(lambda part, given, made: caught.append(made))
+        layer.qkv.register_forward_hook(
+            lambda chunk, inputs, output: caught.append(output)
+        )
         for layer in layers
     ]
     try:
         with torch.no_grad():
             model.eval()(input_ids, attention_mask)
     finally:  # a hook that stays would fill the memory, call by call
-        model.train(was)
+        model.train(was_training)
         for hook in hooks:
             hook.remove()
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     maps = []
     for layer, qkv in zip(layers, caught):
-        q, k, v = (split_heads(part, layer.heads) for part in qkv.chunk(3, dim=-1))
+        q, k, v = (split_heads(chunk, layer.heads) for chunk in qkv.chunk(3, dim=-1))
         may = padding_mask(mask)
         may = (
             may & causal_mask(q.shape[2], q.device)
@@ -206,20 +208,20 @@ def attention_maps(model, input_ids, attention_mask=None):
     return torch.stack(maps)
 
 
-def attention_mass(maps, places):
-    """The mean weight that queries put on marked keys: maps (L, B, H, T, T), places
-    bool (B, T, T) -> (L, H).
+def attention_mass(maps, key_mask):
+    """The mean weight that queries put on marked keys: maps (L, B, H, T, T),
+    key_mask bool (B, T, T) -> (L, H).
 
-    places[b, i, j] marks key j for query i; a query with no marked key has no part in
-    the mean. So `places` chooses the question: the token before, [SEP], the same word.
-    Raises ValueError where nothing is marked.
+    key_mask[b, i, j] marks key j for query i; a query with no marked key has no part in
+    the mean. So `key_mask` chooses what is measured: the token before, [SEP], the same
+    word. Raises ValueError where nothing is marked.
     """
-    asked = places.any(dim=-1)  # (B, T)
-    if not asked.any():
+    has_key = key_mask.any(dim=-1)  # (B, T)
+    if not has_key.any():
         raise ValueError(
-            "places marks 0 keys, the mean needs at least 1; check the "
+            "key_mask marks 0 keys, the mean needs at least 1; check the "
             "ids that you compare"
         )
-    # (L, B, H, T); queries that are not asked give 0
-    on = (maps * places[:, None]).sum(dim=-1)
-    return on.sum(dim=(1, 3)) / asked.sum()
+    # (L, B, H, T); a query without a marked key gives 0
+    on = (maps * key_mask[:, None]).sum(dim=-1)
+    return on.sum(dim=(1, 3)) / has_key.sum()

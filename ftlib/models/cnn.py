@@ -84,11 +84,11 @@ class Block(nn.Module):
 
     def __init__(self, inputs, outputs, kernel, stride, expansion):
         super().__init__()
-        inner = inputs * expansion
-        self.expand = conv_norm(inputs, inner) if expansion > 1 else nn.Identity()
-        self.depthwise = conv_norm(inner, inner, kernel, stride, groups=inner)
+        hidden = inputs * expansion
+        self.expand = conv_norm(inputs, hidden) if expansion > 1 else nn.Identity()
+        self.depthwise = conv_norm(hidden, hidden, kernel, stride, groups=hidden)
         # no ReLU: it would throw away what few channels hold
-        self.project = conv_norm(inner, outputs, act=False)
+        self.project = conv_norm(hidden, outputs, act=False)
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x):
@@ -133,9 +133,9 @@ class Network(nn.Module):
         statistics are weights too.
         """
         super().train(mode)
-        for part in self.modules():
-            if isinstance(part, nn.BatchNorm2d) and not part.weight.requires_grad:
-                part.eval()
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()
         return self
 
 
@@ -177,9 +177,9 @@ def set_bn_momentum(net, momentum=0.1):
     """Let the running statistics of batch-norm follow within 1 / momentum steps: 0.01
     needs hundreds, short runs have tens.
     """
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = momentum
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
     return net
 
 
@@ -225,13 +225,13 @@ def image_loss(net, batch):
     )
 
 
-def freeze(part, frozen=True):
+def freeze(module, frozen=True):
     """Stop (or, frozen=False, let) a part's weights learn -> how many of its weights
     still do.
     """
-    for p in part.parameters():
+    for p in module.parameters():
         p.requires_grad = not frozen
-    return sum(p.numel() for p in part.parameters() if p.requires_grad)
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def rates_by_depth(net, lr, decay=0.8, weight_decay=0.01):
@@ -239,8 +239,10 @@ def rates_by_depth(net, lr, decay=0.8, weight_decay=0.01):
     times the rate of the one above.
     """
     groups = []
-    for below, part in enumerate([net.head, net.top, *reversed(net.blocks), net.stem]):
-        learns = [p for p in part.parameters() if p.requires_grad]
+    for below, module in enumerate(
+        [net.head, net.top, *reversed(net.blocks), net.stem]
+    ):
+        learns = [p for p in module.parameters() if p.requires_grad]
         # weight decay pulls to zero, which makes sense for kernels and not for gains
         # and biases
         for matrix in (True, False):

@@ -110,16 +110,16 @@ def our_names(config, head):
     LanguageModel has.
     """
 
-    def both(part):
-        return [f"{part}.weight", f"{part}.bias"]
+    def both(prefix):
+        return [f"{prefix}.weight", f"{prefix}.bias"]
 
     names = ["tokens.weight", "positions.weight"] + ["segments.weight"] * bool(
         config["segments"]
     )
     names += [] if config["causal"] else both("norm_in")
     for i in range(config["layers"]):
-        for part in ("attention.qkv", "attention.out", "up", "down", "norm1", "norm2"):
-            names += both(f"blocks.{i}.{part}")
+        for layer in ("attention.qkv", "attention.out", "up", "down", "norm1", "norm2"):
+            names += both(f"blocks.{i}.{layer}")
     names += both("norm_out") if config["pre_norm"] else []
     if not head:
         return names
@@ -134,9 +134,9 @@ def their_names(ours, family):
     """Our name -> ([their name or names], is the matrix turned); theirs are three where
     we join query, key and value.
     """
-    part, _, kind = ours.removeprefix("encoder.").rpartition(".")
-    layer = part.split(".")[1] if part.startswith("blocks.") else ""
-    theirs = _FAMILIES[family][part.replace(f".{layer}.", ".{}.", 1)].format(layer)
+    module, _, kind = ours.removeprefix("encoder.").rpartition(".")
+    layer = module.split(".")[1] if module.startswith("blocks.") else ""
+    theirs = _FAMILIES[family][module.replace(f".{layer}.", ".{}.", 1)].format(layer)
     theirs = theirs[1:] if theirs.startswith("^") else f"{_prefix(family)}.{theirs}"
     theirs = [
         theirs.replace("query|key|value", p)
@@ -293,8 +293,8 @@ def save(model, folder, half=True):
         t = t.detach().cpu().to(torch.float16 if half else torch.float32)
         t = F.pad(t, (0, 0, shift, 0)) if "positions" in ours else t.T if turned else t
         tensors |= {
-            name: part.clone(memory_format=torch.contiguous_format)
-            for name, part in zip(theirs, t.chunk(len(theirs)))
+            name: chunk.clone(memory_format=torch.contiguous_format)
+            for name, chunk in zip(theirs, t.chunk(len(theirs)))
         }
     # both BERTs have sentence embeddings: one that adds nothing
     if not c.segments and not c.causal:

@@ -123,7 +123,7 @@ def target_modules(model, targets):
         target: [n for n in linear if n == target or n.endswith(f".{target}")]
         for target in targets
     }
-    if none := [target for target, found in ends.items() if not found] or (
+    if none := [target for target, matches in ends.items() if not matches] or (
         [] if ends else ["(no target)"]
     ):
         # the last word of each name: twelve layers have the same six words
@@ -132,7 +132,9 @@ def target_modules(model, targets):
             f"no linear layer is named {none[0]}; the model has "
             f"{', '.join(there)}; choose targets among these"
         )
-    return [name for name in linear if any(name in found for found in ends.values())]
+    return [
+        name for name in linear if any(name in matches for matches in ends.values())
+    ]
 
 
 def count(model, targets, rank):
@@ -161,13 +163,13 @@ def add(model, targets, rank=8, alpha=16, dropout=0.0):
         )
     names = target_modules(model, targets)
     # all, or an error and none
-    parts = {
+    layers = {
         name: LoRALinear(model.get_submodule(name), rank, alpha, dropout)
         for name in names
     }
     model.requires_grad_(False)
-    for name, part in parts.items():
-        _put(model, name, part.train(model.training))
+    for name, layer in layers.items():
+        _put(model, name, layer.train(model.training))
     return names
 
 
@@ -176,10 +178,10 @@ def unload(model):
     stay frozen.
     """
     # a list of names made before the first change: the walk must not see its own edits
-    parts = _layers(model, LoRALinear)
-    for name, part in parts.items():
-        _put(model, name, part.base)
-    return list(parts)
+    layers = _layers(model, LoRALinear)
+    for name, layer in layers.items():
+        _put(model, name, layer.base)
+    return list(layers)
 
 
 @torch.no_grad()
@@ -187,10 +189,12 @@ def merge(model):
     """Fold the part into the base: W + alpha / r * B A, plain layers that cost nothing
     extra -> the names.
     """
-    for part in _layers(model, LoRALinear).values():
+    for layer in _layers(model, LoRALinear).values():
         # float32 first: a half-precision W loses the small product if both are rounded
         # before the sum
-        part.base.weight.copy_(part.base.weight.float() + part.delta_weight().float())
+        layer.base.weight.copy_(
+            layer.base.weight.float() + layer.delta_weight().float()
+        )
     return unload(model)
 
 
@@ -199,8 +203,8 @@ def adapter_state_dict(model):
     of the part, and nothing of the base.
     """
     return {
-        f"{name}.lora_{letter}.weight": getattr(part, letter).detach().clone()
-        for name, part in _layers(model, LoRALinear).items()
+        f"{name}.lora_{letter}.weight": getattr(layer, letter).detach().clone()
+        for name, layer in _layers(model, LoRALinear).items()
         for letter in "AB"
     }
 
@@ -214,14 +218,14 @@ def load_state(model, tensors):
     targets or another rank.
     """
     mine = {
-        f"{name}.lora_{letter}.weight": getattr(part, letter)
-        for name, part in _layers(model, LoRALinear).items()
+        f"{name}.lora_{letter}.weight": getattr(layer, letter)
+        for name, layer in _layers(model, LoRALinear).items()
         for letter in "AB"
     }
     if different := sorted(mine.keys() ^ tensors.keys()):
-        where = "model" if different[0] in mine else "part"
+        owner = "model" if different[0] in mine else "part"
         raise ValueError(
-            f"{different[0]} is in the {where} alone; add() the targets "
+            f"{different[0]} is in the {owner} alone; add() the targets "
             "that this part was trained with, to its own base"
         )
     for name, tensor in tensors.items():  # look at all before the first is changed
@@ -244,13 +248,13 @@ def save(model, folder, base="", half=False):
     base: the name or folder of the base, which peft's AutoPeftModel looks up; the file
         does not hold it.
     """
-    parts, folder = _layers(model, LoRALinear), Path(folder)
-    if not parts:
+    layers, folder = _layers(model, LoRALinear), Path(folder)
+    if not layers:
         raise ValueError(
             "the model carries no part; add() one and train it before save()"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    first = next(iter(parts.values()))
+    first = next(iter(layers.values()))
     # whole names: an end such as "dense" would match other layers too when peft looks
     # for it
     config = {
@@ -259,7 +263,7 @@ def save(model, folder, base="", half=False):
         "r": first.rank,
         "lora_alpha": first.alpha,
         "lora_dropout": first.dropout.p,
-        "target_modules": sorted(parts),
+        "target_modules": sorted(layers),
         "inference_mode": True,
         "task_type": None,
     }
@@ -334,13 +338,13 @@ def factor_average_error(states):
     states: two parts of equal rank. Returns {layer: number}.
     """
     one, two = states
-    found = {}
+    errors = {}
     for name in (
         n.removesuffix(".lora_A.weight") for n in one if n.endswith("lora_A.weight")
     ):
         (a1, b1), (a2, b2) = (
             (s[f"{name}.lora_A.weight"], s[f"{name}.lora_B.weight"]) for s in (one, two)
         )
-        wanted, got = (b1 @ a1 + b2 @ a2) / 2, (b1 + b2) @ (a1 + a2) / 4
-        found[name] = float((got - wanted).norm() / wanted.norm().clamp(min=1e-12))
-    return found
+        expected, got = (b1 @ a1 + b2 @ a2) / 2, (b1 + b2) @ (a1 + a2) / 4
+        errors[name] = float((got - expected).norm() / expected.norm().clamp(min=1e-12))
+    return errors

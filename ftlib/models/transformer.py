@@ -61,7 +61,7 @@ class Output(NamedTuple):
     next_sentence_logits: torch.Tensor | None = None
 
 
-def _attend(q, k, v, mask, drop, is_causal):
+def _attention(q, k, v, mask, drop, is_causal):
     """SDPA written out. On a CPU with bfloat16 the fused kernel's backward costs more
     than all matrix products together.
     """
@@ -102,7 +102,7 @@ class Attention(nn.Module):
         fused = (
             F.scaled_dot_product_attention
             if x.device.type != "cpu" or q.dtype != torch.bfloat16
-            else _attend
+            else _attention
         )
         y = fused(
             q,
@@ -287,7 +287,7 @@ def from_state(config, state):
     (MiniLM). Raises RuntimeError, naming it, for a tensor that is missing, unknown or
     of another shape.
     """
-    whole = any(name.startswith("encoder.") for name in state)
-    model = (LanguageModel if whole else Transformer)(Config(**config))
+    has_head = any(name.startswith("encoder.") for name in state)
+    model = (LanguageModel if has_head else Transformer)(Config(**config))
     model.load_state_dict(state)
     return model

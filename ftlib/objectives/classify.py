@@ -189,7 +189,7 @@ def _collect(model, batches, of, dtype):
     """Run `of(batch)` -> (B, ...) without gradients in eval mode, and put the rows back
     in the order of `index`.
     """
-    device, was = next(model.parameters()).device, model.training
+    device, was_training = next(model.parameters()).device, model.training
     model.eval()
     rows, index = [], []
     with (
@@ -206,7 +206,7 @@ def _collect(model, batches, of, dtype):
                     "index", torch.arange(len(rows[-1])) + sum(map(len, rows[:-1]))
                 )
             )
-    model.train(was)
+    model.train(was_training)
     rows, index = torch.cat(rows), torch.cat(index)
     return rows[index.argsort()]
 

@@ -64,10 +64,10 @@ def clm_loss(model, batch):
     logits = model(
         batch["input_ids"], attention_mask=batch.get("attention_mask")
     ).logits
-    asked = batch["labels"][:, 1:].flatten()
+    labels = batch["labels"][:, 1:].flatten()
     # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
     return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), asked, ignore_index=-100, reduction="sum"
+        logits[:, :-1].flatten(0, 1).float(), labels, ignore_index=-100, reduction="sum"
     )
 
 
@@ -83,13 +83,13 @@ def keep_top_p(logits, p):
     """(B, V) -> (B, V): the fewest tokens whose probabilities reach p stay (nucleus
     sampling, Holtzman et al. 2020).
     """
-    ordered, places = logits.sort(descending=True)
+    ordered, order = logits.sort(descending=True)
     # the probability of all likelier tokens
     before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
     # a token goes if the likelier ones reach p without it; the likeliest has 0 before
     # it and stays for every p > 0
     # back to the places of the vocabulary
-    dropped = (before >= p).scatter(-1, places, before >= p)
+    dropped = (before >= p).scatter(-1, order, before >= p)
     return logits.masked_fill(dropped, float("-inf"))
 
 
@@ -183,7 +183,7 @@ def generate(
     generator = (
         None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
     )
-    was, cache, new = model.training, [], input_ids
+    was_training, cache, new = model.training, [], input_ids
     model.eval()  # with dropout on, the same seed would not give the same text
     stopped = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     for _ in range(count):
@@ -199,7 +199,7 @@ def generate(
         input_ids = torch.cat([input_ids, new], dim=1)
         if stop is not None and bool(stopped.all()):
             break
-    model.train(was)
+    model.train(was_training)
     return input_ids
 
 
@@ -213,13 +213,13 @@ def document_nll(model, documents, window, stride=None):
     window that holds it; what overlaps is context. Sums are added, never means: a mean
     of the documents' means would give the words of short documents more weight.
     """
-    stride, total, asked = stride or window // 2, 0.0, 0
+    stride, total, targets = stride or window // 2, 0.0, 0
     if not 0 < stride < window:
         raise ValueError(
             f"stride {stride} leaves gaps between windows of {window} "
             f"tokens; take 1 to {window - 1}"
         )
-    was, device = model.training, next(model.parameters()).device
+    was_training, device = model.training, next(model.parameters()).device
     model.eval()
     for ids in documents:
         done = 1  # nothing stands before the first token
@@ -228,12 +228,12 @@ def document_nll(model, documents, window, stride=None):
                 torch.tensor([ids[begin : begin + window]], device=device)
             )
             batch["labels"][:, : done - begin] = -100  # asked in a window before
-            total, asked = (
+            total, targets = (
                 total + float(clm_loss(model, batch)),
-                asked + int((batch["labels"] != -100).sum()),
+                targets + int((batch["labels"] != -100).sum()),
             )
             done = begin + window
             if done >= len(ids):
                 break
-    model.train(was)
-    return total, asked
+    model.train(was_training)
+    return total, targets

@@ -77,21 +77,21 @@ def mask_tokens(
     choose, how, which = _noise(seed, epoch, index, input_ids.shape[1])
     # every piece of a word follows the draw of its first piece
     if starts_word is not None:
-        places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        positions = torch.arange(input_ids.shape[1]).expand_as(input_ids)
         # the running maximum carries the place of the latest word start along the row
-        first = torch.where(starts_word[input_ids], places, 0).cummax(dim=1).values
+        first = torch.where(starts_word[input_ids], positions, 0).cummax(dim=1).values
         choose = choose.gather(1, first)
     ordinary = torch.ones(vocab_size, dtype=torch.bool)
     ordinary[torch.as_tensor(special_ids, dtype=torch.long)] = False
-    asked = (choose < mask_prob) & ordinary[input_ids]  # (B, T)
-    labels = input_ids.masked_fill(~asked, -100)
-    masked = torch.where(asked & (how < 0.8), mask_id, input_ids)
+    is_target = (choose < mask_prob) & ordinary[input_ids]  # (B, T)
+    labels = input_ids.masked_fill(~is_target, -100)
+    masked = torch.where(is_target & (how < 0.8), mask_id, input_ids)
     # drawn from the ordinary tokens only: a special one in the middle of a text would
     # be a giveaway
     words = ordinary.nonzero().squeeze(1)
     random_words = words[(which * len(words)).long()]
     # from 0.8 to 0.9 the token stays as it is
-    masked = torch.where(asked & (how >= 0.9), random_words, masked)
+    masked = torch.where(is_target & (how >= 0.9), random_words, masked)
     return masked, labels
 
 
@@ -99,16 +99,16 @@ def mlm_loss(model, batch):
     """Summed cross-entropy, in nats, over the asked places of batch["labels"] (B, T);
     logits are made there only.
     """
-    asked = batch["labels"] != -100  # (B, T) -> logits (A, V)
+    target_mask = batch["labels"] != -100  # (B, T) -> logits (A, V)
     output = model(
         batch["input_ids"],
         batch.get("attention_mask"),
         batch.get("token_type_ids"),
-        target_mask=asked,
+        target_mask=target_mask,
     )
     # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
     return F.cross_entropy(
-        output.logits.float(), batch["labels"][asked], reduction="sum"
+        output.logits.float(), batch["labels"][target_mask], reduction="sum"
     )
 
 
@@ -171,15 +171,15 @@ def pretraining_loss(model, batch):
     Adding the sums and dividing once would weigh one pair like one token, and there are
     about 20 tokens a pair.
     """
-    asked = batch["labels"] != -100
+    target_mask = batch["labels"] != -100
     output = model(
         batch["input_ids"],
         batch.get("attention_mask"),
         batch.get("token_type_ids"),
-        target_mask=asked,
+        target_mask=target_mask,
     )
     words = F.cross_entropy(
-        output.logits.float(), batch["labels"][asked], reduction="sum"
+        output.logits.float(), batch["labels"][target_mask], reduction="sum"
     )
     pairs = F.cross_entropy(
         output.next_sentence_logits.float(),
@@ -197,22 +197,22 @@ def fill_mask(model, tokenizer, text, k=5):
     Raises ValueError if the text has no [MASK].
     """
     ids = torch.tensor([tokenizer.encode(text).ids])
-    asked = ids == tokenizer.token_to_id("[MASK]")
-    if not asked.any():
+    target_mask = ids == tokenizer.token_to_id("[MASK]")
+    if not target_mask.any():
         raise ValueError(
             f"{text!r} has no [MASK]; write [MASK] where the model shall guess"
         )
-    was = model.training
+    was_training = model.training
     # with dropout on, the same text would be filled differently every time
     model.eval()
     device = next(model.parameters()).device
     # (A, V)
     probabilities = (
-        model(ids.to(device), target_mask=asked.to(device))
+        model(ids.to(device), target_mask=target_mask.to(device))
         .logits.float()
         .softmax(dim=-1)
     )
-    model.train(was)
+    model.train(was_training)
     best = probabilities.topk(k)
     return [
         [(tokenizer.id_to_token(i), p) for i, p in zip(row.tolist(), ps.tolist())]

@@ -89,13 +89,13 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
         )
     # all put a sharded one (a DTensor) together, in one order: a file has none
     for name, tensor in sorted(tensors.items()):
-        whole = (
+        full = (
             tensor.detach().full_tensor()
             if hasattr(tensor, "full_tensor")
             else tensor.detach()
         )
         # a buffer may: a mask, say
-        if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(whole).all():
+        if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(full).all():
             raise FloatingPointError(
                 f"{name[6:]} is not finite at step {step}; go "
                 "back to an older checkpoint"
@@ -103,16 +103,18 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
         # copies, because the library refuses tensors that share their memory, as tied
         # weights do
         tensors[name] = (
-            whole.to("cpu", copy=True).contiguous() if _place()[0] == 0 else None
+            full.to("cpu", copy=True).contiguous()
+            if _rank_and_world_size()[0] == 0
+            else None
         )
-    if _place()[0] == 0:
+    if _rank_and_world_size()[0] == 0:
         metadata = {"checkpoint": json.dumps(info), "sha256": BLANK.decode()}
         _write(
             pathlib.Path(path),
             safetensors.torch.save(tensors, metadata),
             hook or (lambda operation: None),
         )
-    if _place()[1] > 1:
+    if _rank_and_world_size()[1] > 1:
         # no process may count on a checkpoint that is not on the disk yet
         dist.barrier()
 
@@ -149,11 +151,11 @@ def load(path, model, optimizer=None, expect=None):
             )
         _demand(path, "optimizer", info["weights"], _trained(model, optimizer))
         # a process that the file does not know keeps its own seed
-        if _place()[0] < len(info["random"]):
-            _restore_random(path, info["random"][_place()[0]])
+        if _rank_and_world_size()[0] < len(info["random"]):
+            _restore_random(path, info["random"][_rank_and_world_size()[0]])
         optimizer.load_state_dict(_optimizer_state(path, info, tensors, optimizer))
     model.load_state_dict(
-        {name: _share(tensor, own[name]) for name, tensor in weights.items()}
+        {name: _local_shard(tensor, own[name]) for name, tensor in weights.items()}
     )
     return info["meta"]
 
@@ -162,7 +164,7 @@ def newest(folder, pattern="*.safetensors"):
     """The valid file of `folder` with the highest number in its name (1000 after 999)
     or None; warns of broken ones.
     """
-    for path in sorted(pathlib.Path(folder).glob(pattern), key=_number, reverse=True):
+    for path in sorted(pathlib.Path(folder).glob(pattern), key=_step_of, reverse=True):
         try:
             return _read(path) and path
         except (ValueError, OSError) as error:
@@ -185,13 +187,13 @@ def save_numbered(
         [
             p
             for p in path.parent.glob("step-*.safetensors")
-            if p.stem[5:].isdigit() and _place()[0] == 0
+            if p.stem[5:].isdigit() and _rank_and_world_size()[0] == 0
         ],
     )
-    for old in sorted(files, key=_number, reverse=True):
+    for old in sorted(files, key=_step_of, reverse=True):
         if kept < max(2, keep):
             kept += old == path or newest(folder, old.name) is not None
-        elif old != path and _number(old) != best:
+        elif old != path and _step_of(old) != best:
             old.unlink(missing_ok=True)
     return path
 
@@ -303,22 +305,22 @@ def _read(path):
         ) from error
 
 
-def _number(path):
+def _step_of(path):
     return int((re.findall(r"\d+", path.stem) or [-1])[-1])
 
 
-def _demand(path, field, found, wanted):
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in wanted | found:
+def _demand(path, field, stored, expected):
+    if isinstance(stored, dict) and isinstance(expected, dict):
+        for key in expected | stored:
             _demand(
                 path,
                 f"{field} {key}",
-                found.get(key, "nothing"),
-                wanted.get(key, "nothing"),
+                stored.get(key, "nothing"),
+                expected.get(key, "nothing"),
             )
-    elif found != wanted:
+    elif stored != expected:
         raise ValueError(
-            f"{path}: {field} is {found!r} in the file, {wanted!r} here; "
+            f"{path}: {field} is {stored!r} in the file, {expected!r} here; "
             "use its settings or a new folder"
         )
 
@@ -357,7 +359,7 @@ def _optimizer_state(path, info, tensors, optimizer):
                 [] if key == "step" else [*weight.shape],
             )
         state.setdefault(int(number), {})[key] = (
-            _share(slots[name], weight) if key in SIZED else slots[name]
+            _local_shard(slots[name], weight) if key in SIZED else slots[name]
         )
     # its numbers, not the file's
     for group, own in zip(
@@ -371,18 +373,18 @@ def _optimizer_state(path, info, tensors, optimizer):
     return {"state": state, "param_groups": info["groups"]}
 
 
-def _share(whole, own):
+def _local_shard(full, own):
     """Of a whole tensor the part that this process has of `own`, or all of it; each has
     read the file, so nothing is sent.
     """
     if not hasattr(own, "full_tensor"):
-        return whole
+        return full
     return dist.tensor.distribute_tensor(
-        whole, own.device_mesh, own.placements, src_data_rank=None
+        full, own.device_mesh, own.placements, src_data_rank=None
     )
 
 
-def _place():
+def _rank_and_world_size():
     return (
         (dist.get_rank(), dist.get_world_size())
         if dist.is_available() and dist.is_initialized()
@@ -403,7 +405,7 @@ def _random_states():
         else None,
     }
     text = json.dumps(state, default=lambda array: array.tolist())
-    if _place()[1] == 1:
+    if _rank_and_world_size()[1] == 1:
         return [json.loads(text)]
     # as text of a fixed length in a tensor, because torch's own exchange of objects is
     # made of pickles
@@ -411,7 +413,7 @@ def _random_states():
     mine = torch.tensor(
         [*text.encode().ljust(1 << 16)], dtype=torch.uint8, device=device
     )
-    everyone = [torch.empty_like(mine) for _ in range(_place()[1])]
+    everyone = [torch.empty_like(mine) for _ in range(_rank_and_world_size()[1])]
     dist.all_gather(everyone, mine)
     return [json.loads(bytes(state.tolist())) for state in everyone]
 
@@ -428,10 +430,10 @@ def _restore_random(path, state):
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8))
         if state["numpy"] and "numpy" in sys.modules:
-            name, words, place, *rest = state["numpy"]
+            name, words, position, *rest = state["numpy"]
             # numpy checks no bounds
             sys.modules["numpy"].random.set_state(
-                (name, words, range(625)[place], *rest)
+                (name, words, range(625)[position], *rest)
             )
     except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(

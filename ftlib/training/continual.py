@@ -94,12 +94,10 @@ def reservoir(rows, capacity, seed=0):
     """
     generator, kept = torch.Generator().manual_seed(seed), []
     for i, row in enumerate(rows):
-        place = (
-            i if i < capacity else int(torch.randint(i + 1, (), generator=generator))
-        )
-        if place < capacity:
+        slot = i if i < capacity else int(torch.randint(i + 1, (), generator=generator))
+        if slot < capacity:
             # appends while there is capacity, replaces afterwards
-            kept[place : place + 1] = [row]
+            kept[slot : slot + 1] = [row]
     return kept
 
 
@@ -158,7 +156,7 @@ def fisher(model, batches, logits_of):
         other; using the true labels instead gives the "empirical Fisher", which is near
         zero wherever the model is right (Kunstner et al. 2019).
     """
-    was, total, texts = (
+    was_training, total, texts = (
         model.training,
         {name: torch.zeros_like(p) for name, p in copy_weights(model).items()},
         0,
@@ -176,17 +174,17 @@ def fisher(model, batches, logits_of):
         for c, p in enumerate(log_p.detach().exp()):
             # allow_unused: the head of another task is not asked here, and so it may
             # move freely
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 log_p[c],
                 list(weights.values()),
                 retain_graph=c + 1 < len(log_p),
                 allow_unused=True,
             )
-            for name, gradient in zip(weights, found):
+            for name, gradient in zip(weights, gradients):
                 if gradient is not None:
                     total[name] += p * gradient.square()
         texts += 1
-    model.train(was)
+    model.train(was_training)
     if texts == 0:
         raise ValueError(
             "0 batches were given; the Fisher information is a mean over "
@@ -220,8 +218,11 @@ def with_penalty(loss_fn, anchors, strength):
     """
 
     def loss(model, batch):
-        held = sum(penalty(model, anchor, weights) for anchor, weights in anchors)
-        return loss_fn(model, batch) + strength * held * (batch["labels"] != -100).sum()
+        penalties = sum(penalty(model, anchor, weights) for anchor, weights in anchors)
+        return (
+            loss_fn(model, batch)
+            + strength * penalties * (batch["labels"] != -100).sum()
+        )
 
     return loss
 

@@ -152,7 +152,7 @@ def setup(seed=None, device=None, bf16=None):
     )
 
 
-def wrap(model, place, shard=False):
+def wrap(model, ctx, shard=False):
     """Move the model to its device; with more than one process, train it together: DDP,
     or FSDP2 if `shard`.
 
@@ -162,27 +162,27 @@ def wrap(model, place, shard=False):
         in a ModuleList is a block. All must run forward equally often then, when
         evaluating too. Build the optimizer afterwards.
     """
-    if place.world_size == 1:
-        return model.to(place.device)
+    if ctx.world_size == 1:
+        return model.to(ctx.device)
     if shard:
-        return _sharded(model, place)
-    model = model.to(place.device)
+        return _sharded(model, ctx)
+    model = model.to(ctx.device)
     # on a CPU, DDP wants no list of devices at all
-    ids = [place.device.index] if place.device.type == "cuda" else None
+    ids = [ctx.device.index] if ctx.device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=ids)
 
 
-def _sharded(model, place):
+def _sharded(model, ctx):
     # only here: it takes a second to import
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     # DDP does this too: all start from the weights of process 0
     for tensor in [*model.parameters(), *model.buffers()]:
-        sent = tensor.detach().to(place.device).contiguous()
-        dist.broadcast(sent, 0)
-        tensor.data.copy_(sent)
-    mesh = init_device_mesh(place.device.type, (place.world_size,))
+        full = tensor.detach().to(ctx.device).contiguous()
+        dist.broadcast(full, 0)
+        tensor.data.copy_(full)
+    mesh = init_device_mesh(ctx.device.type, (ctx.world_size,))
     lists = [
         module for module in model.modules() if isinstance(module, torch.nn.ModuleList)
     ]
@@ -218,22 +218,22 @@ def full_state_dict(model):
     return tensors
 
 
-def print0(place, text):
+def print0(ctx, text):
     """Print once, from process 0."""
-    if place.rank == 0:
+    if ctx.rank == 0:
         print(text, flush=True)
 
 
-def describe(place):
+def describe(ctx):
     """One sentence: device, processes, precision."""
-    kind = "bfloat16 autocast" if place.dtype else "float32"
+    kind = "bfloat16 autocast" if ctx.dtype else "float32"
     many = (
-        f"process {place.rank + 1} of {place.world_size}"
-        if place.world_size > 1
+        f"process {ctx.rank + 1} of {ctx.world_size}"
+        if ctx.world_size > 1
         else "one process"
     )
     return (
-        f"running on {place.device.type}, {many}, {kind}, {torch.get_num_threads()} "
+        f"running on {ctx.device.type}, {many}, {kind}, {torch.get_num_threads()} "
         "threads"
     )
 

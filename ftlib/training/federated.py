@@ -29,7 +29,7 @@ True
 ...     if round.number == 2:
 ...         break
 >>> # 8 weights of 4 bytes, down and up, 4 clients
->>> round.clients, round.targets, round.sent
+>>> round.clients, round.targets, round.bytes_sent
 (4, 40, 256)
 
 The loop's body is yours: evaluate, save and `break` there, as with train.steps.
@@ -53,7 +53,7 @@ class Round(NamedTuple):
     loss: float
     targets: int  # how many there were, over all clients of the round
     clients: int  # how many took part
-    sent: int  # bytes of this round, weights to the clients and back
+    bytes_sent: int  # of this round, weights to the clients and back
 
 
 def iid_partition(rows, clients, seed=0):
@@ -134,10 +134,10 @@ def average(states, sizes):
     mean = {}
     for name, first in states[0].items():
         if first.is_floating_point():
-            whole = sum(
+            weighted = sum(
                 s[name].double() * (n / total) for s, n in zip(states, sizes) if n
             )
-            mean[name] = whole.to(first.dtype)
+            mean[name] = weighted.to(first.dtype)
         else:
             mean[name] = torch.stack([s[name] for s in states]).amax(0)
     return mean

@@ -78,8 +78,8 @@ def retry_on_oom(run, size, accumulate=1):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # what is left over is in pieces of the old sizes
-        said = (
+        message = (
             f"out of memory with micro-batches of {2 * size} rows; again with "
             f"{accumulate} of {size} rows a step"
         )
-        warnings.warn(said, stacklevel=2)
+        warnings.warn(message, stacklevel=2)

@@ -42,9 +42,9 @@ def depth(name):
 
     Knows the names of ftlib (`blocks.3.`) and transformers (`layer.3.`, `h.3.`).
     """
-    found = re.search(r"(?:blocks|layers?|h)\.(\d+)\.", name)
-    if found:
-        return int(found.group(1)) + 1
+    match = re.search(r"(?:blocks|layers?|h)\.(\d+)\.", name)
+    if match:
+        return int(match.group(1)) + 1
     embedding = re.search(r"embeddings|tokens|positions|segments|norm_in|wte|wpe", name)
     return 0 if embedding else None
 
@@ -115,9 +115,9 @@ def warmup_linear(step, warmup, total):
     return max(0.0, (total - step) / (total - warmup))
 
 
-def warmup_cosine(step, warmup, total, floor=0.0):
-    """Factor in floor..1: up in a straight line for `warmup` steps, then down along
-    half a cosine to `floor`.
+def warmup_cosine(step, warmup, total, min_ratio=0.0):
+    """Factor in min_ratio..1: up in a straight line for `warmup` steps, then down along
+    half a cosine to `min_ratio`.
 
     Loshchilov & Hutter 2017, without restarts.
     """
@@ -125,7 +125,7 @@ def warmup_cosine(step, warmup, total, floor=0.0):
     if step < warmup:
         return (step + 1) / warmup
     done = min(1.0, (step - warmup) / (total - warmup))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def momentum_update(w, g, state, lr, beta=0.9):

@@ -122,7 +122,7 @@ def _groups(batches, size):
         yield group
 
 
-def _gradients(model, group, counts, loss_fn, dtype, world):
+def _gradients(model, group, counts, loss_fn, dtype, world_size):
     """Backward through every micro-batch of one step. Returns the summed loss of each
     label column, this process only.
     """
@@ -141,7 +141,7 @@ def _gradients(model, group, counts, loss_fn, dtype, world):
             # DDP averages gradients over processes; we want the sum, so multiply by
             # their number
             sum(
-                value * (world / max(counts[k], 1)) for k, value in loss.items()
+                value * (world_size / max(counts[k], 1)) for k, value in loss.items()
             ).backward()
         # detached, or the graphs of all micro-batches would stay in memory
         for k, value in loss.items():
@@ -191,7 +191,7 @@ def steps(
     with nothing asked changes nothing.
     """
     device = next(model.parameters()).device
-    world = dist.get_world_size() if dist.is_initialized() else 1
+    world_size = dist.get_world_size() if dist.is_initialized() else 1
     params = [p for g in optimizer.param_groups for p in g["params"]]
     for g in optimizer.param_groups:
         # the schedule multiplies this, never its own last result
@@ -217,7 +217,7 @@ def steps(
         )
         *counted, tokens = _total([*counted, tokens], device)
         counts = dict(zip(columns, counted))
-        sums = _gradients(model, group, counts, loss_fn, dtype, world)
+        sums = _gradients(model, group, counts, loss_fn, dtype, world_size)
         # an infinite limit clips nothing and still returns the norm
         norm = torch.nn.utils.clip_grad_norm_(params, clip or float("inf"))
         # of sharded weights it is a DTensor: each process knows the norm of its share
@@ -235,17 +235,17 @@ def steps(
         optimizer.zero_grad(set_to_none=True)  # frees the memory as well
         bad = 0 if finite else bad + 1
         if not finite:
-            said = (
+            message = (
                 f"step {number}: loss {loss}, gradient norm {norm}, learning rate "
                 f"{lr:.3g}, {_rows(group)}; nothing was updated"
             )
             if bad >= patience:
                 raise FloatingPointError(
-                    f"{said}; {bad} steps in a row were not "
+                    f"{message}; {bad} steps in a row were not "
                     "finite, so lower the rate or look at these "
                     "rows"
                 )
-            warnings.warn(said, stacklevel=2)
+            warnings.warn(message, stacklevel=2)
         yield Step(
             number,
             loss,
@@ -267,12 +267,12 @@ def progress(run, total, every=10.0, file=None):
     if file.isatty() or "ipykernel" in sys.modules:
         yield from _bar(run, total, file)
         return
-    start = said = time.perf_counter()
+    start = shown_at = time.perf_counter()
     tokens = done = 0  # counted here, because a resumed run does not start at step 0
     for step in run:
         tokens, done, now = tokens + step.tokens, done + 1, time.perf_counter()
-        if now - said > every or step.number + 1 == total:
-            said, left = now, (total - step.number - 1) * (now - start) / done
+        if now - shown_at > every or step.number + 1 == total:
+            shown_at, left = now, (total - step.number - 1) * (now - start) / done
             print(
                 f"step {step.number + 1}/{total}  loss {step.loss:.3f}  "
                 f"{tokens / (now - start):,.0f} tokens/s  "
@@ -302,18 +302,18 @@ def _bar(run, total, file):
             yield step
 
 
-def split_micro_batches(batch, parts):
-    """Cut a batch, a dict of tensors (B, ...), into exactly `parts` micro-batches for
-    one step of `accumulate=parts`.
+def split_micro_batches(batch, accumulate):
+    """Cut a batch, a dict of tensors (B, ...), into exactly `accumulate` micro-batches
+    for one step of `steps(..., accumulate=accumulate)`.
 
-    batch["labels"] says how many rows there are. A part for which no row is left reads
-    the first one and asks nothing: all its label columns (`labels` and those ending in
-    `_label`) are -100, so that every step has `parts` micro-batches.
+    batch["labels"] says how many rows there are. A micro-batch for which no row is left
+    reads the first one and has no target: all its label columns (`labels` and those
+    ending in `_label`) are -100, so that every step has `accumulate` micro-batches.
     """
-    for part in range(parts):
-        if part < len(batch["labels"]):
+    for i in range(accumulate):
+        if i < len(batch["labels"]):
             # dealt out like cards: at most one row apart
-            yield {key: value[part::parts] for key, value in batch.items()}
+            yield {key: value[i::accumulate] for key, value in batch.items()}
         else:
             asks = [key for key in batch if key == "labels" or key.endswith("_label")]
             yield {

@@ -29,7 +29,7 @@ def _near(a, b, tolerance=CLOSE):
     )
 
 
-def _parts(sizes, asked, seed=2):
+def _micro_batches(sizes, counts, seed=2):
     """A small linear model in float64 and micro-batches of the given sizes, the first
     `asked` labels of each not " "-100."""
     g = torch.Generator().manual_seed(seed)
@@ -40,7 +40,7 @@ def _parts(sizes, asked, seed=2):
     x = [torch.randn(n, 5, generator=g, dtype=torch.float64) for n in sizes]
     y = [
         torch.randint(0, 3, (n,), generator=g).masked_fill(torch.arange(n) >= k, -100)
-        for n, k in zip(sizes, asked)
+        for n, k in zip(sizes, counts)
     ]
     return model, [{"x": a, "labels": b} for a, b in zip(x, y)]
 
@@ -59,7 +59,7 @@ def _grads(model, value):
 def check_whole_batch_gradient(answer):
     """answer(model, micro_batches, loss_sum) -> [gradient of the mean loss over all
     targets, one for each " "parameter]."""
-    model, parts = _parts((8, 2, 6), (7, 1, 2))
+    model, parts = _micro_batches((8, 2, 6), (7, 1, 2))
     counts = [int((b["labels"] != -100).sum()) for b in parts]
     single = [_grads(model, _loss_sum(model, b)) for b in parts]
     total, n, rows = sum(single), sum(counts), sum(len(b["labels"]) for b in parts)
@@ -67,13 +67,13 @@ def check_whole_batch_gradient(answer):
         p.grad = torch.ones_like(p)  # what an earlier step left behind
 
     def ask():
-        found = list(answer(model, parts, _loss_sum))
+        result = list(answer(model, parts, _loss_sum))
         expect(
-            len(found) == 2 and all(isinstance(g, torch.Tensor) for g in found),
+            len(result) == 2 and all(isinstance(g, torch.Tensor) for g in result),
             "return a list with one gradient for each parameter, in the order of "
             "model.parameters()",
         )
-        return torch.cat([g.detach().flatten() for g in found])
+        return torch.cat([g.detach().flatten() for g in result])
 
     got, means = ask(), [g / c for g, c in zip(single, counts)]
     expect(
@@ -120,7 +120,7 @@ def check_whole_batch_gradient(answer):
         _near(ask(), total / n),
         "a second call gives another gradient; something is kept between the calls",
     )
-    model, parts = _parts((4, 3), (3, 0))
+    model, parts = _micro_batches((4, 3), (3, 0))
     expect(
         _near(ask(), _grads(model, _loss_sum(model, parts[0]) / 3)),
         "a micro-batch in which nothing is asked must change nothing; do not divide "
@@ -139,7 +139,7 @@ def _epoch(fault, sizes, accumulate):
     """The weights and rates of one epoch -> (flat weights, [rate]), right or with one
     known mistake.
     """
-    (model, parts), rates = _parts(sizes, sizes, seed=4), []
+    (model, parts), rates = _micro_batches(sizes, sizes, seed=4), []
     optimizer, scheduler = _tools(model)
     for group in (parts[i : i + accumulate] for i in range(0, len(parts), accumulate)):
         n = sum(len(b["labels"]) for b in group)
@@ -185,7 +185,7 @@ def check_train_epoch(answer):
     sizes = (6, 2, 4, 5, 1, 3, 6, 2)
 
     def tried(sizes, accumulate):
-        model, parts = _parts(sizes, sizes, seed=4)
+        model, parts = _micro_batches(sizes, sizes, seed=4)
         optimizer, scheduler = _tools(model)
         used = []
         optimizer.register_step_pre_hook(
@@ -194,16 +194,20 @@ def check_train_epoch(answer):
         with warnings.catch_warnings():
             # torch warns of the very fault that the hints explain
             warnings.simplefilter("ignore")
-            said = answer(
+            returned = answer(
                 model,
                 [(b["x"], b["labels"]) for b in parts],
                 optimizer,
                 scheduler,
                 accumulate,
             )
-        return torch.cat([p.detach().flatten() for p in model.parameters()]), used, said
+        return (
+            torch.cat([p.detach().flatten() for p in model.parameters()]),
+            used,
+            returned,
+        )
 
-    (weights, used, said), (wanted, rates) = tried(sizes, 3), _epoch(None, sizes, 3)
+    (weights, used, returned), (wanted, rates) = tried(sizes, 3), _epoch(None, sizes, 3)
     expect(
         len(used) != len(sizes),
         "the optimizer steps after every micro-batch; it "
@@ -250,7 +254,7 @@ def check_train_epoch(answer):
         "group divide by its own labels?",
     )
     expect(
-        _near(torch.tensor(list(said)), torch.tensor(rates), 1e-9),
+        _near(torch.tensor(list(returned)), torch.tensor(rates), 1e-9),
         "return the list of the rates, one for each optimizer step",
     )
     _, used, _ = tried(sizes[:6], 2)

@@ -89,7 +89,10 @@ def check_causal_attention(answer):
     """
     q, k, v = (drawn(2, 3, 7, 5, seed=i) for i in range(3))
     may, ones = attention.causal_mask(7), torch.ones(7, 7, dtype=torch.bool)
-    got, right = answer(q.clone(), k.clone(), v.clone()), attention.attend(q, k, v, may)
+    got, expected = (
+        answer(q.clone(), k.clone(), v.clone()),
+        attention.attend(q, k, v, may),
+    )
     expect(
         tuple(got.shape) == (2, 3, 7, 5),
         f"the shape is {tuple(got.shape)}, that of v is asked for: (2, 3, 7, 5)",
@@ -132,9 +135,9 @@ def check_causal_attention(answer):
     )
     _expect_scores(got, q, k, v, may)
     expect(
-        near(got, right),
+        near(got, expected),
         "the outputs differ from the right ones by "
-        f"{(got - right).abs().max():.2g}; compare with attend()",
+        f"{(got - expected).abs().max():.2g}; compare with attend()",
     )
     for t in range(1, 7):
         changed = [x.clone() for x in (q, k, v)]
@@ -340,11 +343,11 @@ def check_biased_attention(answer):
         "others, so add it as it is",
     )
     _expect_scores(got, q, k, v, None, bias)
-    right = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     expect(
-        near(got, right),
+        near(got, expected),
         "the outputs differ from those of SDPA with "
-        f"attn_mask=bias by {(got - right).abs().max():.2g}",
+        f"attn_mask=bias by {(got - expected).abs().max():.2g}",
     )
     hiding = torch.zeros(5, 6, dtype=torch.float64)
     hiding[:, 4:] = HIDE

@@ -61,9 +61,9 @@ def check_loss_and_gradient(answer):
         f"the loss has shape {tuple(loss.shape)}; it is one "
         "number, the mean over the rows",
     )
-    right, p = mean_loss(logits), logits.softmax(1)
+    expected, p = mean_loss(logits), logits.softmax(1)
     expect(
-        not near(loss.reshape(()), 6 * right),
+        not near(loss.reshape(()), 6 * expected),
         "the loss is a sum; the task asks for the mean over the rows",
     )
     sideways = (logits.logsumexp(0) - logits)[rows, labels].mean()
@@ -73,8 +73,8 @@ def check_loss_and_gradient(answer):
         "compete, so use dim=1",
     )
     expect(
-        near(loss.reshape(()), right),
-        f"the loss is {float(loss):.4f} and {float(right):.4f} is right: the mean "
+        near(loss.reshape(()), expected),
+        f"the loss is {float(loss):.4f} and {float(expected):.4f} is right: the mean "
         "of -log softmax(logits)[label]",
     )
     _shape("the logits", gradient, (6, 4))
@@ -274,11 +274,11 @@ class Counted(dict):
     path.
     """
 
-    asked, most = 0, 20_000
+    visits, most = 0, 20_000
 
     def __getitem__(self, name):
-        self.asked += 1
-        if self.asked > self.most:
+        self.visits += 1
+        if self.visits > self.most:
             raise RuntimeError(
                 f"looked up {self.most:,} times in a graph of "
                 f"{len(self)} nodes: it walks every path; "
@@ -373,7 +373,7 @@ class _Node:
     asked for.
     """
 
-    asked, most = 0, 50_000
+    visits, most = 0, 50_000
 
     def __init__(self, *edges):
         self.grad, self._parents, self.local = (
@@ -384,8 +384,8 @@ class _Node:
 
     @property
     def parents(self):
-        _Node.asked += 1
-        if _Node.asked > self.most:
+        _Node.visits += 1
+        if _Node.visits > self.most:
             raise RuntimeError(
                 "a graph of 41 nodes was walked along every path; pass "
                 "a node's gradient on once, when it "
@@ -399,7 +399,7 @@ def check_pull_back(answer):
     """Clinic. answer(root) -> root, with d root / d node in .grad of every node;
     .parents and .local are given.
     """
-    _Node.asked = 0
+    _Node.visits = 0
     x = _Node()
     square = _Node((x, 3.0), (x, 3.0))
     got = answer(square)
@@ -424,29 +424,29 @@ def check_pull_back(answer):
         f"for x * x at 3 the gradient of x is {x.grad}, and 6 is "
         "right: 3 from each use",
     )
-    found = []
+    result = []
     # c = a + 3a with a = 2x, the two parents of c in both orders
     for turned in (False, True):
         x = _Node()
         a = _Node((x, 2.0))
         b = _Node((a, 3.0))
         answer(_Node(*([(b, 1.0), (a, 1.0)] if turned else [(a, 1.0), (b, 1.0)])))
-        found.append(x.grad)
+        result.append(x.grad)
     expect(
-        found != [2, 2],
+        result != [2, 2],
         "in c = a + 3a, a = 2x, the gradient of x is the local "
         "derivative 2 alone; multiply it by the "
         "gradient of the node it comes from",
     )
     expect(
-        max(found) <= 8,
-        f"in c = a + 3a, a = 2x, the gradient of x is {max(found)} "
+        max(result) <= 8,
+        f"in c = a + 3a, a = 2x, the gradient of x is {max(result)} "
         "and 8 is right: a passes its gradient "
         "on more than once, and what it sent before is sent again",
     )
     expect(
-        min(found) >= 8,
-        f"in c = a + 3a, a = 2x, the gradient of x is {min(found)} "
+        min(result) >= 8,
+        f"in c = a + 3a, a = 2x, the gradient of x is {min(result)} "
         "and 8 is right: a passes its gradient "
         "on before all its users have paid in; go through a "
         "topological order",

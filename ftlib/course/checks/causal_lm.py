@@ -78,7 +78,7 @@ def check_two_entropies(answer):
         pairs / pairs.sum(),
     )
     first = pairs.sum(1)
-    right = _entropy(p), _entropy(joint) - _entropy(first / first.sum())
+    expected = _entropy(p), _entropy(joint) - _entropy(first / first.sum())
     expect(
         math.isfinite(one),
         "the unigram entropy is not a number: ids 10 and 11 "
@@ -91,7 +91,7 @@ def check_two_entropies(answer):
         "occur; sum over those that do",
     )
     expect(
-        not _near(one, right[0] / math.log(2)),
+        not _near(one, expected[0] / math.log(2)),
         "the unigram entropy is in bits; "
         "the course counts in nats, so take "
         "the natural logarithm",
@@ -110,9 +110,9 @@ def check_two_entropies(answer):
         "the counts themselves is asked for",
     )
     expect(
-        _near(one, right[0]),
+        _near(one, expected[0]),
         f"the unigram entropy is {one:.3f}, and "
-        f"{right[0]:.3f} is right; minus the sum of p log p "
+        f"{expected[0]:.3f} is right; minus the sum of p log p "
         "over the tokens",
     )
     expect(
@@ -150,13 +150,14 @@ def check_two_entropies(answer):
         "first token of a pair",
     )
     expect(
-        _near(two, right[1]),
-        f"the bigram entropy is {two:.3f}, and {right[1]:.3f} "
+        _near(two, expected[1]),
+        f"the bigram entropy is {two:.3f}, and {expected[1]:.3f} "
         "is right; the mean of -log(count(ab) / count(a as a "
         "first token))",
     )
     return correct(
-        f"{right[0]:.2f} nats alone, {right[1]:.2f} after a look at the token before"
+        f"{expected[0]:.2f} nats alone, {expected[1]:.2f} after a look at the token "
+        "before"
     )
 
 
@@ -165,27 +166,27 @@ def check_smoothed_line(answer):
     """answer(train_ids, held_ids, vocab_size, add) -> nats per held-out token of p(b |
     a) = (count(ab) + add) / (count(a) + add V).
     """
-    train, held, add = _text(20, 12, seed=2), _text(9, 12, seed=2), 0.5
+    train, val, add = _text(20, 12, seed=2), _text(9, 12, seed=2), 0.5
     # some new pairs
-    held = torch.cat(
-        [held, torch.randint(0, V, (3, 12), generator=torch.Generator().manual_seed(5))]
+    val = torch.cat(
+        [val, torch.randint(0, V, (3, 12), generator=torch.Generator().manual_seed(5))]
     )
-    got, pairs = float(answer(train.clone(), held.clone(), V, add)), _pairs(train)
+    got, pairs = float(answer(train.clone(), val.clone(), V, add)), _pairs(train)
 
-    def cost(p, rows=held):
+    def cost(p, rows=val):
         return float(-p[rows[:, :-1], rows[:, 1:]].log().mean())
 
     def smooth(c, add=add, axis=1):
         return (c + add) / (c + add).sum(axis, keepdim=True)
 
-    right = cost(smooth(pairs))
+    expected = cost(smooth(pairs))
     expect(
         math.isfinite(got),
         "the line is infinite: a pair that training never "
         "showed has probability 0; put `add` on every count",
     )
     expect(
-        not _near(got, right / math.log(2)),
+        not _near(got, expected / math.log(2)),
         "the line is in bits; the loss of a "
         "model is in nats, so take the natural "
         "logarithm",
@@ -201,7 +202,7 @@ def check_smoothed_line(answer):
         "added to it, add * V",
     )
     expect(
-        not _near(got, cost(smooth(_pairs(held)))),
+        not _near(got, cost(smooth(_pairs(val)))),
         "the pairs were counted in the "
         "held-out text; a guess knows "
         "the training text only",
@@ -218,35 +219,35 @@ def check_smoothed_line(answer):
     )
     single = torch.bincount(train.flatten(), minlength=V).double()
     expect(
-        not _near(got, float(-smooth(single[None])[0][held[:, 1:]].log().mean()))
-        and not _near(got, float(-smooth(single[None])[0][held].log().mean())),
+        not _near(got, float(-smooth(single[None])[0][val[:, 1:]].log().mean()))
+        and not _near(got, float(-smooth(single[None])[0][val].log().mean())),
         "this line never looks at the token before; count pairs",
     )
     expect(
-        not _near(got, math.exp(right)),
+        not _near(got, math.exp(expected)),
         "this is a perplexity; the line is its logarithm",
     )
     expect(
-        not _near(got, right * held[:, 1:].numel()),
+        not _near(got, expected * val[:, 1:].numel()),
         "this is the sum; the line is a mean, nats per token",
     )
     expect(
-        _near(got, right),
-        f"the line is {got:.3f}, and {right:.3f} is right; the "
+        _near(got, expected),
+        f"the line is {got:.3f}, and {expected:.3f} is right; the "
         "mean of -log p(b | a) over the pairs inside the rows",
     )
-    again, right = (
-        float(answer(train.clone(), held.clone(), V, 3.0)),
+    again, expected = (
+        float(answer(train.clone(), val.clone(), V, 3.0)),
         cost(smooth(pairs, 3.0)),
     )
     expect(
-        _near(again, right),
-        f"with add=3 the line is {again:.3f}, and {right:.3f} "
+        _near(again, expected),
+        f"with add=3 the line is {again:.3f}, and {expected:.3f} "
         "is right; use the argument `add`",
     )
     return correct(
         f"{cost(smooth(pairs)):.2f} nats with 0.5 added to each count, "
-        f"{right:.2f} with 3"
+        f"{expected:.2f} with 3"
     )
 
 
@@ -299,9 +300,9 @@ def check_nucleus(answer):
         "for p = 0.6 the result is "
         f"{[round(x, 2) for x in got.tolist()]}; the two likeliest tokens stay",
     )
-    few = torch.as_tensor(answer(q.clone(), 0.1)).double()
+    subset = torch.as_tensor(answer(q.clone(), 0.1)).double()
     expect(
-        _same(few, [0, 1, 0, 0, 0]),
+        _same(subset, [0, 1, 0, 0, 0]),
         "with p = 0.1 the likeliest token must stay, and it alone",
     )
     full = torch.as_tensor(answer(q.clone(), 1.0)).double()
@@ -323,11 +324,11 @@ def check_uneven_perplexity(answer):
     """Clinic. answer([(mean loss in nats, number of asked tokens)]) -> perplexity of
     the whole text.
     """
-    parts = [(4.0, 1), (2.0, 7), (3.0, 12), (float("nan"), 0)]
-    real = [(loss, asked) for loss, asked in parts if asked]
+    pairs = [(4.0, 1), (2.0, 7), (3.0, 12), (float("nan"), 0)]
+    real = [(loss, count) for loss, count in pairs if count]
     total = sum(n for _, n in real)
     mean = sum(loss * n for loss, n in real) / total
-    got = float(answer(list(parts)))
+    got = float(answer(list(pairs)))
     expect(
         not math.isnan(got),
         "the result is not a number: a document of one token "
@@ -367,7 +368,7 @@ def check_uneven_perplexity(answer):
         "of documents; divide by the number of tokens",
     )
     expect(
-        not _near(got, math.exp(mean * total / len(parts))),
+        not _near(got, math.exp(mean * total / len(pairs))),
         "the nats are divided "
         "by the number of all "
         "documents; divide by "
@@ -403,16 +404,16 @@ def check_target_nll(answer):
         isinstance(got, (tuple, list)) and len(got) == 2,
         "return two numbers: the sum of the nats, and how many tokens were asked",
     )
-    total, asked = float(got[0]), int(got[1])
+    total, targets = float(got[0]), int(got[1])
 
-    def cost(place, label, keep):
+    def cost(position, label, keep):
         each = F.cross_entropy(
-            place.flatten(0, 1).double(), label.flatten(), reduction="none"
+            position.flatten(0, 1).double(), label.flatten(), reduction="none"
         )
         return float((each * keep.flatten()).sum()), int(keep.sum())
 
     here, after = logits[:, :-1], ids[:, 1:]
-    right = cost(here, after, mask[:, 1:])
+    expected = cost(here, after, mask[:, 1:])
     wrong = {
         cost(logits, ids, mask)[0]: "the labels are not shifted: place t is asked for "
         "token t, which it has read; ask it for token t + 1",
@@ -438,26 +439,26 @@ def check_target_nll(answer):
     expect(
         not any(
             n and _near(total, value / n)
-            for value in (*wrong, right[0])
+            for value in (*wrong, expected[0])
             for n in (24, 23, 19, 32, 36)
         ),
         "the first number is a mean; return the sum, and the count beside it, so "
         "that batches can be added up",
     )
     expect(
-        _near(total, right[0]),
-        f"the sum is {total:.3f} nats, and {right[0]:.3f} "
+        _near(total, expected[0]),
+        f"the sum is {total:.3f} nats, and {expected[0]:.3f} "
         "is right; mend the shift, the padding and the mean "
         "one by one",
     )
     expect(
-        asked != int(mask.sum()),
+        targets != int(mask.sum()),
         "the number is that of all real tokens; the first "
         "token of each row is not asked",
     )
     expect(
-        asked == right[1],
-        f"{asked} tokens are said to be asked, and {right[1]} "
+        targets == expected[1],
+        f"{targets} tokens are said to be asked, and {expected[1]} "
         "are: the real ones behind the first of each row",
     )
-    return correct(f"{right[1]} tokens are asked, each of the place before it")
+    return correct(f"{expected[1]} tokens are asked, each of the place before it")

@@ -142,10 +142,10 @@ def check_snapshot(answer):
 
 def rows_right(rows, size, seed, first, last, fault=None):
     """The rows of steps first .. last - 1, or those of a known mistake."""
-    found, per_epoch = [], rows // size if fault == "short" else -(-rows // size)
+    result, per_epoch = [], rows // size if fault == "short" else -(-rows // size)
     shift = {"restart": -first, "epoch start": -(first % per_epoch)}.get(fault, 0)
     for step in range(first + shift, last + shift):
-        epoch, place = divmod(step, per_epoch)
+        epoch, position = divmod(step, per_epoch)
         epoch = (
             0
             if fault == "one order"
@@ -156,8 +156,8 @@ def rows_right(rows, size, seed, first, last, fault=None):
         order = torch.randperm(
             rows, generator=torch.Generator().manual_seed(seed + epoch)
         ).tolist()
-        found.append(order[place * size : (place + 1) * size])
-    return found
+        result.append(order[position * size : (position + 1) * size])
+    return result
 
 
 ROW_HINTS = {
@@ -181,7 +181,7 @@ def check_rows_of_steps(answer):
     def ask(*arguments):
         return [[int(row) for row in step] for step in answer(*arguments)]
 
-    got, right = ask(10, 4, 7, 0, 9), rows_right(10, 4, 7, 0, 9)
+    got, expected = ask(10, 4, 7, 0, 9), rows_right(10, 4, 7, 0, 9)
     expect(
         len(got) > 3,
         f"steps 0 to 8 gave {len(got)} lists of rows and not 9; after "
@@ -194,22 +194,23 @@ def check_rows_of_steps(answer):
         "a shorter step",
     )
     expect(
-        got == right,
+        got == expected,
         f"without any interruption step 1 reads {got[1]}, and "
-        f"{right[1]} is right: the order of epoch e is "
+        f"{expected[1]} is right: the order of epoch e is "
         "torch.randperm(rows, "
         "generator=torch.Generator().manual_seed(seed + e))",
     )
     for first, last in ((5, 9), (4, 11), (3, 6), (1, 3)):
-        got, right = ask(10, 4, 7, first, last), rows_right(10, 4, 7, first, last)
+        got, expected = ask(10, 4, 7, first, last), rows_right(10, 4, 7, first, last)
         for fault, words in ROW_HINTS.items():
             expect(
-                got == right or got != rows_right(10, 4, 7, first, last, fault), words
+                got == expected or got != rows_right(10, 4, 7, first, last, fault),
+                words,
             )
         expect(
-            got == right,
+            got == expected,
             f"a run resumed at step {first} reads {got[:1]} first, "
-            f"and the uninterrupted one {right[:1]}",
+            f"and the uninterrupted one {expected[:1]}",
         )
     expect(
         ask(12, 4, 0, 3, 4) == rows_right(12, 4, 0, 3, 4),
@@ -253,7 +254,7 @@ def check_worker_losses(answer):
         [torch.autograd.grad(s, weight, retain_graph=True)[0] for s in sums],
         sum(counts),
     )
-    right = sum(single) / total
+    expected = sum(single) / total
     got = list(answer(sums, counts))
     expect(
         len(got) == 3,
@@ -265,35 +266,35 @@ def check_worker_losses(answer):
         "the losses have no graph any more, so backward cannot start from them; do "
         "not call .item(), .detach() or float()",
     )
-    found = _averaged(got, weight)
+    result = _averaged(got, weight)
     expect(
-        not near(found, sum(g / n for g, n in zip(single, counts)) / 3),
+        not near(result, sum(g / n for g, n in zip(single, counts)) / 3),
         "this is the mean of means: a target of the worker with 2 weighs more than "
         "one of the worker with 9; all divide by "
         "the same number, that of all targets",
     )
     expect(
-        not near(found, right / 3),
+        not near(result, expected / 3),
         "the step is 3 times too short: DDP divides by the number of workers as "
         "well, so multiply by it",
     )
     expect(
-        not near(found, sum(single) / 3),
+        not near(result, sum(single) / 3),
         "the sums are not divided by the number of targets",
     )
     expect(
-        not near(found, sum(g / n for g, n in zip(single, counts))),
+        not near(result, sum(g / n for g, n in zip(single, counts))),
         "the factor is right, and each worker still divides by its own targets; the "
         "divisor is the sum of all counts",
     )
     expect(
-        not near(found, right * 3),
+        not near(result, expected * 3),
         "DDP averages, it does not add up: the step is 3 times too long",
     )
     expect(
-        near(found, right),
+        near(result, expected),
         "the averaged gradient has "
-        f"{float(found.norm() / right.norm()):.2f} times the "
+        f"{float(result.norm() / expected.norm()):.2f} times the "
         "right length",
     )
     weight, sums = _worker_sums([0, 5])

@@ -33,16 +33,16 @@ def check_f1_by_hand(answer):
         float(answer(PREDICTED, LABELS, 3)),
         metrics.confusion(PREDICTED, LABELS, 3).double(),
     )
-    hits, asked, said = table.diag(), table.sum(1), table.sum(0)
-    f1 = 2 * hits / (asked + said)
-    recall, precision = hits / asked, hits / said
+    hits, actual, predicted = table.diag(), table.sum(1), table.sum(0)
+    f1 = 2 * hits / (actual + predicted)
+    recall, precision = hits / actual, hits / predicted
     expect(
         not near(value, hits.sum() / table.sum()),
         "the value is the accuracy; macro-F1 gives each class the same weight, "
         "however many texts it has",
     )
     expect(
-        not near(value, (f1 * asked).sum() / asked.sum()),
+        not near(value, (f1 * actual).sum() / actual.sum()),
         "the classes are weighted by how many texts they have; macro means the "
         "plain mean over classes",
     )
@@ -90,17 +90,17 @@ def check_f1_by_hand(answer):
         "a class that is never predicted must count as 0 in "
         "the mean over all classes, and not be left out",
     )
-    absent, right = float(answer(PREDICTED, LABELS, 4)), float(f1.sum() / 4)
+    absent, expected = float(answer(PREDICTED, LABELS, 4)), float(f1.sum() / 4)
     expect(
         absent == absent,
         "a class that is neither present nor predicted gives 0 / "
         "0 = NaN; it counts as 0",
     )
     expect(
-        near(absent, right),
+        near(absent, expected),
         "with a fourth class, neither present nor predicted, "
         f"the value is {absent:.4f}; it counts as 0 in the "
-        f"mean over all four, which makes {right:.4f}",
+        f"mean over all four, which makes {expected:.4f}",
     )
     return correct("each class has its F1, and each class counts once")
 
@@ -118,7 +118,7 @@ def check_masked_mean(answer):
         f"the shape is {tuple(got.shape)}, (3, 4) is "
         "asked for: one vector for each text",
     )
-    right = (hidden * weight).sum(1) / weight.sum(1)
+    expected = (hidden * weight).sum(1) / weight.sum(1)
 
     def same(other):
         return torch.allclose(got, other, atol=1e-5)
@@ -149,7 +149,7 @@ def check_masked_mean(answer):
         "this is the first token; the mean over the real tokens is asked for",
     )
     expect(
-        same(right),
+        same(expected),
         "the values are not the mean over the real tokens; multiply by "
         "the mask, sum over places, divide by the mask's sum",
     )
@@ -175,19 +175,19 @@ def check_few_per_class(answer):
     expect(
         len(rows) == 16, f"{len(rows)} rows came back, 8 of each of 2 classes are 16"
     )
-    found = [sum(labels[r] == c for r in rows) for c in (0, 1)]
+    result = [sum(labels[r] == c for r in rows) for c in (0, 1)]
     expect(
         len(set(rows)) == 16,
         "a row is drawn twice; draw without putting back, or "
         "the few labels are fewer still",
     )
     expect(
-        found != [16, 0],
+        result != [16, 0],
         "all rows are of one class: the file is sorted by class, so its first rows are",
     )
     expect(
-        found == [8, 8],
-        f"the classes have {found[0]} and {found[1]} rows; draw "
+        result == [8, 8],
+        f"the classes have {result[0]} and {result[1]} rows; draw "
         "inside each class, not from all rows",
     )
     again, torch_seed = (
@@ -208,12 +208,12 @@ def check_few_per_class(answer):
     # three classes, and their names are no count
     labels = [0] * 30 + [2] * 50 + [5] * 40
     rows = list(map(int, answer(labels, 6, 0)))
-    found = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
+    result = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
     expect(
-        len(set(rows)) == len(rows) and found == [6, 6, 6],
+        len(set(rows)) == len(rows) and result == [6, 6, 6],
         "with the classes 0, 2 "
         "and 5, 6 rows of each "
-        f"are asked and {found} "
+        f"are asked and {result} "
         "came back; "
         "take the classes from "
         "`labels`, not two that "
@@ -274,7 +274,7 @@ def memorise(texts, labels):
     """
     known = dict(zip(texts, labels))
     commonest = max(sorted(set(labels)), key=list(labels).count)
-    return lambda asked: [known.get(text, commonest) for text in asked]
+    return lambda queries: [known.get(text, commonest) for text in queries]
 
 
 @exercise
@@ -285,25 +285,25 @@ def check_honest_accuracy(answer):
     # each text stands in the file twice
     texts = [f"review number {i // 2}" for i in range(400)]
     labels = [0] * 200 + [1] * 200
-    trained, asked = [], []
+    trained, requests = [], []
 
     def fit(texts, labels):
         trained.append((list(texts), list(labels)))
         model = memorise(texts, labels)
 
         def predict(texts):
-            asked.append(list(texts))
+            requests.append(list(texts))
             return model(texts)
 
         return predict
 
     value = float(answer(texts, labels, fit))
     expect(
-        trained and asked,
+        trained and requests,
         "fit() or its model was not called; train on one part, "
         "ask the model about the other",
     )
-    seen, questions = set(trained[-1][0]), asked[-1]
+    seen, questions = set(trained[-1][0]), requests[-1]
     expect(
         len(trained[-1][0]) < 400 or value < 0.99,
         "the model was trained on every text and asked about them again: it knows "
@@ -344,14 +344,14 @@ def check_honest_accuracy(answer):
         f"{len(questions)} of 400 texts are asked; keep back about a tenth to a half",
     )
     known = dict(zip(texts, labels))
-    said = memorise(*trained[-1])(questions)
-    share = sum(known[text] == label for text, label in zip(questions, said)) / len(
-        questions
-    )
+    predicted = memorise(*trained[-1])(questions)
+    accuracy = sum(
+        known[text] == label for text, label in zip(questions, predicted)
+    ) / len(questions)
     expect(
-        near(value, share),
+        near(value, accuracy),
         f"the value is {value:.3f}, the share of right answers "
-        f"on the test texts is {share:.3f}",
+        f"on the test texts is {accuracy:.3f}",
     )
     return correct(
         f"the memorising model scores {value:.2f} on texts it has not seen, "
@@ -364,19 +364,19 @@ def by_first_letter(texts, labels):
     the first character.
     """
     known = dict(zip(texts, labels))
-    return lambda asked: [
-        known.get(text, {"差": 0, "会": 1}.get(text[0], 2)) for text in asked
+    return lambda queries: [
+        known.get(text, {"差": 0, "会": 1}.get(text[0], 2)) for text in queries
     ]
 
 
-def proportion_intervals(right, n):
+def proportion_intervals(correct, n):
     """The two honest 95 % intervals of a share: Wilson's and the exact one of Clopper
     and Pearson.
     """
     from scipy.stats import binomtest
 
-    exact = binomtest(right, n).proportion_ci(0.95, method="exact")
-    return intervals.wilson_interval(right, n), (exact.low, exact.high)
+    exact = binomtest(correct, n).proportion_ci(0.95, method="exact")
+    return intervals.wilson_interval(correct, n), (exact.low, exact.high)
 
 
 @exercise
@@ -392,26 +392,26 @@ def check_three_class_report(answer):
         "text": [f"{c}{i}" for i, c in enumerate(firsts)] + train["text"],
         "label": labels + train["label"],
     }
-    asked = []
+    requests = []
 
     def fit(texts, labels):
         model = by_first_letter(texts, labels)
 
         def predict(texts):
-            asked.append(list(texts))
+            requests.append(list(texts))
             return model(texts)
 
         return predict
 
     value, low, high, f1 = answer(train, test, fit)
     value, low, high, f1 = float(value), float(low), float(high), [float(v) for v in f1]
-    said, true = (
+    predicted, true = (
         torch.tensor(by_first_letter([], [])(test["text"][:40])),
         torch.tensor(labels),
     )
-    right = int((said == true).sum())
+    hits = int((predicted == true).sum())
     expect(
-        asked,
+        requests,
         "the model was never asked; fit(texts, labels) gives a function from "
         "a list of texts to a list of classes",
     )
@@ -428,16 +428,16 @@ def check_three_class_report(answer):
         "three sentences; ask about the test texts",
     )
     expect(
-        not near(value, (right + 3) / 43),
+        not near(value, (hits + 3) / 43),
         "the three training sentences stand in "
         "the test as well, and are counted; "
         "leave them out",
     )
     expect(
-        near(value, right / 40),
+        near(value, hits / 40),
         f"the accuracy is {value:.3f}; of the 40 texts "
-        f"that are not in train {right} are right, "
-        f"{right / 40:.3f}",
+        f"that are not in train {hits} are right, "
+        f"{hits / 40:.3f}",
     )
     expect(
         low < value < high,
@@ -445,9 +445,9 @@ def check_three_class_report(answer):
         f"hold the accuracy {value:.3f}; give (accuracy, low, "
         "high, F1)",
     )
-    per_class = metrics.f1_per_class(said, true, 3).tolist()
+    per_class = metrics.f1_per_class(predicted, true, 3).tolist()
     expect(len(f1) == 3, f"{len(f1)} values of F1, 3 classes have one each")
-    recall = [float((said[true == c] == c).double().mean()) for c in range(3)]
+    recall = [float((predicted[true == c] == c).double().mean()) for c in range(3)]
     expect(
         not all(map(near, f1, recall)),
         "the three values are recalls; F1 also "
@@ -467,8 +467,8 @@ def check_three_class_report(answer):
         "should be "
         f"{', '.join(f'{v:.3f}' for v in per_class)}, in the order 0, 1, 2",
     )
-    few = {"text": ["差一", "会二", "好三"], "label": [0, 1, 2]}
-    again, start, end, _ = answer(train, few, fit)  # three of three
+    tiny = {"text": ["差一", "会二", "好三"], "label": [0, 1, 2]}
+    again, start, end, _ = answer(train, tiny, fit)  # three of three
     expect(
         not near(start, end),
         "3 of 3 right, and the interval has no width: nothing "
@@ -477,7 +477,7 @@ def check_three_class_report(answer):
         "Wilson's interval",
     )
     allowed = [
-        (proportion_intervals(right, 40)[i], proportion_intervals(3, 3)[i])
+        (proportion_intervals(hits, 40)[i], proportion_intervals(3, 3)[i])
         for i in (0, 1)
     ]
     expect(
@@ -488,7 +488,7 @@ def check_three_class_report(answer):
             and near(end, b[1], 2e-3)
             for a, b in allowed
         ),
-        f"the interval for {right} of 40 is {low:.3f} to {high:.3f}; Wilson's 95 % "
+        f"the interval for {hits} of 40 is {low:.3f} to {high:.3f}; Wilson's 95 % "
         f"interval is {allowed[0][0][0]:.3f} to {allowed[0][0][1]:.3f}",
     )
     return correct(

@@ -37,7 +37,7 @@ def check_back_transfer(answer):
     """answer(scores (K, K)) -> the backward transfer; scores[t, k]: on task k, after
     training on task t.
     """
-    value, right = float(answer(SCORES.clone())), continual.backward_transfer(SCORES)
+    value, expected = float(answer(SCORES.clone())), continual.backward_transfer(SCORES)
     change = SCORES[-1] - SCORES.diagonal()
     expect(
         not near(value, change.mean()),
@@ -45,7 +45,7 @@ def check_back_transfer(answer):
         "makes the loss look smaller",
     )
     expect(
-        not near(value, -right),
+        not near(value, -expected),
         "the sign is turned: it is the end minus the "
         "moment of learning, so that forgetting is negative",
     )
@@ -85,8 +85,8 @@ def check_back_transfer(answer):
         "compare with the diagonal",
     )
     expect(
-        near(value, right, 1e-5),
-        f"the value is {value:.4f} where {right:.4f} is "
+        near(value, expected, 1e-5),
+        f"the value is {value:.4f} where {expected:.4f} is "
         "right; mean over k < K - 1 of scores[K-1, k] - "
         "scores[k, k]",
     )
@@ -105,13 +105,13 @@ def rounding_and_rest(answer):
     rows a batch, a memory larger than its share.
     """
 
-    def dealt(new, memory, share, seed=0):
+    def dealt(new, memory, fraction, seed=0):
         batches = [
             list(b)
             for b in answer(
                 [f"new {i}" for i in range(new)],
                 [f"old {i}" for i in range(memory)],
-                share,
+                fraction,
                 8,
                 seed,
             )
@@ -187,7 +187,7 @@ def check_mixed_batches(answer):
         f"a batch has {max(map(len, batches))} rows and 8 were asked for: the old "
         "rows take places, they are not put on top",
     )
-    whole = [b for b in batches if len(b) == 8]
+    complete = [b for b in batches if len(b) == 8]
     counts = [sum(r.startswith("old") for r in b) for b in batches]
     expect(
         max(counts) < 8,
@@ -199,7 +199,7 @@ def check_mixed_batches(answer):
         "some batches have no old row; every step has to feel the old task",
     )
     expect(
-        all(sum(r.startswith("old") for r in b) == 2 for b in whole),
+        all(sum(r.startswith("old") for r in b) == 2 for b in complete),
         "a quarter of 8 is 2 old rows in each batch; the number in yours differs, "
         "so count them and do not leave it to chance",
     )
@@ -339,7 +339,7 @@ def check_class_means(answer):
     sums = torch.stack(
         [unit[labels == c].mean(0) for c in range(3)] + [unit_new.mean(0)]
     )
-    right = torch.nn.functional.normalize(sums, dim=-1)
+    expected = torch.nn.functional.normalize(sums, dim=-1)
     raw = torch.stack([vectors[labels == c].mean(0) for c in range(3)] + [new.mean(0)])
 
     def same(other):
@@ -361,18 +361,18 @@ def check_class_means(answer):
         "class gets a short mean and loses; scale the means too",
     )
     expect(
-        not torch.allclose(got[0], right[3], atol=1e-4),
+        not torch.allclose(got[0], expected[3], atol=1e-4),
         "the new class stands first and moves all numbers; append it as the last row",
     )
     expect(
-        torch.allclose(got[:3], right[:3], atol=1e-4),
+        torch.allclose(got[:3], expected[:3], atol=1e-4),
         "the old classes' means are "
         "not those of their own "
         "texts; the new texts must "
         "not enter them",
     )
     expect(
-        same(right),
+        same(expected),
         "the new class is not the unit mean of its ten unit vectors; "
         "treat it like the old ones",
     )
@@ -388,9 +388,9 @@ def check_class_means(answer):
         "from the labels",
     )
     sums = torch.stack([unit[labels == c].sum(0) for c in range(5)] + [unit[:3].sum(0)])
-    right = torch.nn.functional.normalize(sums, dim=-1)
+    expected = torch.nn.functional.normalize(sums, dim=-1)
     expect(
-        same(right),
+        same(expected),
         "with five old classes the means are others; is a number of "
         "classes written in?",
     )
@@ -435,7 +435,7 @@ def check_report_all(answer):
         return predict(list(texts))
 
     got = answer([(list(a), list(b)) for a, b in tasks], spied_fit, spied_predict)
-    right = torch.tensor(TWENTIETHS) / 20
+    expected = torch.tensor(TWENTIETHS) / 20
     expect(
         isinstance(got, dict), "a dictionary is asked for: matrix, new and forgetting"
     )
@@ -465,7 +465,7 @@ def check_report_all(answer):
     )
     trained = {text for rows, _ in tasks for text, _ in rows}
     expect(
-        not any(trained & set(asked) for asked in log if asked != "fit"),
+        not any(trained & set(queries) for queries in log if queries != "fit"),
         "the model is asked about its training texts; each task has its own test texts",
     )
     blocks = " ".join("f" if entry == "fit" else "p" for entry in log)
@@ -475,50 +475,52 @@ def check_report_all(answer):
         "question; ask about every task after each "
         "one, or the times are lost",
     )
-    asked = {
+    queries = {
         (log[:i].count("fit"), text.split()[1])
         for i, texts in enumerate(log)
         if texts != "fit"
         for text in texts
     }
     expect(
-        len(asked) >= K * K,
+        len(queries) >= K * K,
         "only the task that was trained last is asked: the "
         "diagonal is filled and the old tasks are not measured "
         "again",
     )
     expect(
-        not torch.allclose(matrix, right.T, atol=1e-5),
+        not torch.allclose(matrix, expected.T, atol=1e-5),
         "rows and columns are exchanged: a row is a time, a column a task",
     )
     expect(
-        torch.allclose(matrix, right, atol=1e-5),
+        torch.allclose(matrix, expected, atol=1e-5),
         "a score in the matrix is not the "
         "share of right answers on that "
         "task's test texts",
     )
     expect(
-        near(got["new"], right[-1, -1]),
+        near(got["new"], expected[-1, -1]),
         "new is the score on the last task after "
         "the last training: the last entry of the "
         "diagonal",
     )
-    lost = continual.forgetting(right)
+    lost = continual.forgetting(expected)
     expect(
         not near(got["forgetting"], -lost),
         "forgetting has the wrong sign: a loss is positive here",
     )
     expect(
-        not near(got["forgetting"], (right.max(0).values - right[-1]).mean()),
+        not near(got["forgetting"], (expected.max(0).values - expected[-1]).mean()),
         "the last task is in the mean of forgetting; it had no time to forget",
     )
     expect(
-        not near(got["forgetting"], -continual.backward_transfer(right)),
+        not near(got["forgetting"], -continual.backward_transfer(expected)),
         "this is minus the backward transfer, which starts from the diagonal; "
         "forgetting starts from the best score so far, after any task",
     )
     expect(
-        not near(got["forgetting"], (right.max(0).values - right[-1])[:-1].mean()),
+        not near(
+            got["forgetting"], (expected.max(0).values - expected[-1])[:-1].mean()
+        ),
         "the end itself is among the scores `so far`: a task that gained at the end "
         "then counts as 0; leave the last row out of the best",
     )

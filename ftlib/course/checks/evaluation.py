@@ -34,8 +34,8 @@ def _answers(n=300, seed=0):
     return a, b, labels
 
 
-def _f1(said, labels):
-    return metrics.precision_recall(said, labels)[2]
+def _f1(predicted, labels):
+    return metrics.precision_recall(predicted, labels)[2]
 
 
 @exercise
@@ -49,27 +49,27 @@ def check_paired_f1(answer):
         isinstance(result, (tuple, list)) and len(result) == 3,
         "return three numbers: (difference, low, high)",
     )
-    gap, low, high = map(float, result)
-    right = _f1(b, labels) - _f1(a, labels)
+    difference, low, high = map(float, result)
+    expected = _f1(b, labels) - _f1(a, labels)
     expect(
-        abs(gap + right) > 1e-9,
+        abs(difference + expected) > 1e-9,
         "the sign is turned round: the difference is F1 of b minus F1 of a",
     )
     accuracy = float((b == labels).double().mean() - (a == labels).double().mean())
     expect(
-        abs(gap - accuracy) > 1e-9,
+        abs(difference - accuracy) > 1e-9,
         "this is the difference of the accuracies; take "
         "the third number of precision_recall",
     )
     macro = metrics.macro_f1(b, labels, 2) - metrics.macro_f1(a, labels, 2)
     expect(
-        abs(gap - macro) > 1e-9,
+        abs(difference - macro) > 1e-9,
         "this is macro-F1, the mean over both classes; here F1 of class 1 is asked",
     )
     expect(
-        abs(gap - right) < 1e-9,
-        f"the difference is {gap:.4f}, on all texts it is {right:.4f}; take it from "
-        "all texts, each once, not from redrawn ones",
+        abs(difference - expected) < 1e-9,
+        f"the difference is {difference:.4f}, on all texts it is {expected:.4f}; take "
+        "it from all texts, each once, not from redrawn ones",
     )
     expect(low <= high, "low lies above high; the quantile 0.025 comes first")
     rows = torch.randint(300, (4000, 300), generator=torch.Generator().manual_seed(5))
@@ -85,7 +85,8 @@ def check_paired_f1(answer):
         "with replacement (torch.randint, not randperm)",
     )
     expect(
-        width < 1.35 * wanted or not abs(low - gap + (high - gap)) < 0.6 * width,
+        width < 1.35 * wanted
+        or not abs(low - difference + (high - difference)) < 0.6 * width,
         f"the interval is {width / wanted:.1f} times as wide as it should be: "
         "redraw the same texts for a and b, "
         "or what is hard for both no longer cancels",
@@ -112,7 +113,7 @@ def check_paired_f1(answer):
     )
     again, other = answer(a, b, labels, 600, 0), answer(a, b, labels, 600, 1)
     expect(
-        list(map(float, again)) == [gap, low, high],
+        list(map(float, again)) == [difference, low, high],
         "a second call with the same "
         "seed gives another interval; "
         "make a generator from the seed",
@@ -128,7 +129,7 @@ def check_paired_f1(answer):
         "texts; use the same rows for both",
     )
     return correct(
-        f"b is better by {gap:.2f}, and the interval from {low:.2f} to "
+        f"b is better by {difference:.2f}, and the interval from {low:.2f} to "
         f"{high:.2f} is as wide as pairs allow"
     )
 
@@ -453,14 +454,14 @@ def check_honest_report(answer):
     # each text stands in the file twice
     texts = [f"review number {i // 2}" for i in range(600)]
     labels = [int(i < 200) for i in range(600)]  # a third of class 1, sorted
-    trained, asked = [], []
+    trained, requests = [], []
 
     def fit(texts, labels):
         trained.append((list(texts), list(labels)))
         known = memorise(texts, labels)
 
         def predict(texts):
-            asked.append(list(texts))
+            requests.append(list(texts))
             # knows what it was trained on, and of the rest every third one
             return [
                 known([t])[0] if t in seen or int(t.split()[-1]) % 3 else truth[t]
@@ -480,11 +481,11 @@ def check_honest_report(answer):
         key for key in ("n", "accuracy", "low", "high", "baseline") if key not in report
     ]
     expect(
-        trained and asked,
+        trained and requests,
         "fit() or its model was not called; train on one part, "
         "ask the model about the other",
     )
-    questions = [t for part in asked for t in part]
+    questions = [t for request in requests for t in request]
     expect(
         len(questions) >= 60,
         f"the model is asked about {len(questions)} texts; hold out 10 to 50 % of them",
@@ -521,9 +522,10 @@ def check_honest_report(answer):
     n, score, low, high, base = (
         float(report[key]) for key in ("n", "accuracy", "low", "high", "baseline")
     )
-    said = fit(*trained[0])(questions)
-    right = torch.tensor(
-        [float(s == truth[t]) for s, t in zip(said, questions)], dtype=torch.float64
+    predicted = fit(*trained[0])(questions)
+    hits = torch.tensor(
+        [float(s == truth[t]) for s, t in zip(predicted, questions)],
+        dtype=torch.float64,
     )
     expect(
         n == len(questions),
@@ -531,10 +533,8 @@ def check_honest_report(answer):
         "n counts the texts behind the accuracy",
     )
     expect(
-        abs(score - float(right.mean())) < 1e-6,
-        f"the accuracy is {score:.3f}, the "
-        "share of right answers is "
-        f"{right.mean():.3f}",
+        abs(score - float(hits.mean())) < 1e-6,
+        f"the accuracy is {score:.3f}, the share of right answers is {hits.mean():.3f}",
     )
     counted = list(trained[0][1])
     usual = max(sorted(set(counted)), key=counted.count)

@@ -229,11 +229,14 @@ def check_loss_from_logits(answer):
     labels = torch.arange(12) % 5
     log_p = logits - logits.logsumexp(1, keepdim=True)
     picked = log_p[torch.arange(12), labels]
-    right, got = float(-picked.mean()), float(answer(logits.clone(), labels))
+    expected, got = float(-picked.mean()), float(answer(logits.clone(), labels))
     mistakes = [
-        (-right, "the sign is turned round; a surprise is never below 0"),
-        (12 * right, "this is the sum over the rows; the task asks for the mean"),
-        (right / math.log(2), "this is in bits; use the natural logarithm, for nats"),
+        (-expected, "the sign is turned round; a surprise is never below 0"),
+        (12 * expected, "this is the sum over the rows; the task asks for the mean"),
+        (
+            expected / math.log(2),
+            "this is in bits; use the natural logarithm, for nats",
+        ),
         (
             -float(log_p.mean()),
             "every class of a row counts; only the true class's probability is asked",
@@ -252,9 +255,9 @@ def check_loss_from_logits(answer):
     for value, message in mistakes:
         expect(abs(got - value) > 1e-5, message)
     expect(
-        abs(got - right) < 1e-5,
+        abs(got - expected) < 1e-5,
         f"for small logits the loss is {got:.4f} instead "
-        f"of {right:.4f}: mean of -z_y + "
+        f"of {expected:.4f}: mean of -z_y + "
         "ln sum exp z",
     )
     high = torch.tensor([[1000.0, 0.0]], dtype=torch.float64)
@@ -432,7 +435,7 @@ def check_zeroed_steps(answer):
     def near(other):
         return torch.allclose(w, other, atol=1e-4)
 
-    right = _descend(X, y, rate, steps)
+    expected = _descend(X, y, rate, steps)
     expect(
         not near(torch.zeros(4, dtype=torch.float64)),
         "the weights are still 0: the gradient is emptied between backward() and "
@@ -464,7 +467,8 @@ def check_zeroed_steps(answer):
         "this is the result of one step; repeat it `steps` times",
     )
     expect(
-        near(right),
-        f"after {steps} steps the first weight is {w[0]:.3f} instead of {right[0]:.3f}",
+        near(expected),
+        f"after {steps} steps the first weight is {w[0]:.3f} instead of "
+        f"{expected[0]:.3f}",
     )
     return correct("six steps downhill, each along its own gradient")

@@ -144,13 +144,15 @@ def learning_faults(head, states, fresh, features, labels):
         return float(
             F.cosine_similarity(
                 total.flatten(),
-                ((said - len(fresh) * F.one_hot(y)).T @ features).flatten(),
+                ((votes - len(fresh) * F.one_hot(y)).T @ features).flatten(),
                 dim=0,
             )
         )
 
     if fresh:
-        said = sum(F.linear(features, *states[i].values()).softmax(1) for i, _ in fresh)
+        votes = sum(
+            F.linear(features, *states[i].values()).softmax(1) for i, _ in fresh
+        )
         draw, own = torch.Generator().manual_seed(7), likeness(labels)
         expect(
             own > -0.9,
@@ -234,9 +236,11 @@ def check_mean_and_max(answer):
     """answer(maps (B, C, h, w)) -> (B, 2C): the mean of each map, then its largest
     value.
     """
-    maps = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(1)) - 4
-    value = answer(maps)
-    mean, top = maps.mean((2, 3)), maps.amax((2, 3))
+    feature_maps = (
+        torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(1)) - 4
+    )
+    value = answer(feature_maps)
+    mean, top = feature_maps.mean((2, 3)), feature_maps.amax((2, 3))
     expect(
         value.shape != (3, 5),
         "5 numbers came back for each image, 10 are asked: "
@@ -260,11 +264,15 @@ def check_mean_and_max(answer):
         "the maxima come first; the means are asked first",
     )
     expect(
-        not torch.allclose(value, torch.cat([mean, maps.abs().amax((2, 3))], 1)),
+        not torch.allclose(
+            value, torch.cat([mean, feature_maps.abs().amax((2, 3))], 1)
+        ),
         "the maximum is taken of the absolute values; a map may be negative everywhere",
     )
     expect(
-        not torch.allclose(value, torch.cat([mean, maps.relu().amax((2, 3))], 1)),
+        not torch.allclose(
+            value, torch.cat([mean, feature_maps.relu().amax((2, 3))], 1)
+        ),
         "a maximum of a map that is negative everywhere came back as 0",
     )
     expect(
@@ -288,7 +296,7 @@ def check_layer_rates(answer):
     the head.
     """
     rates = [float(rate) for rate in answer(4, 0.1, 0.5)]
-    right = [0.0125, 0.025, 0.05, 0.1]
+    expected = [0.0125, 0.025, 0.05, 0.1]
 
     def like(other):
         return len(rates) == len(other) and all(
@@ -305,12 +313,12 @@ def check_layer_rates(answer):
         "learns at `decay` times the rate of the part above it",
     )
     expect(
-        not like(right[::-1]),
+        not like(expected[::-1]),
         "the order is turned round: what lies near the input "
         "moves least, and the list begins there",
     )
     expect(
-        not like([rate * 0.5 for rate in right]),
+        not like([rate * 0.5 for rate in expected]),
         "every rate is `decay` times too small: the head itself learns at lr",
     )
     expect(
@@ -319,8 +327,8 @@ def check_layer_rates(answer):
     )
     expect(not like([0.5**k for k in (3, 2, 1, 0)]), "lr is missing from the product")
     expect(
-        like(right),
-        f"for 4 parts, lr 0.1 and decay 0.5 the rates are {rates}; {right} is right",
+        like(expected),
+        f"for 4 parts, lr 0.1 and decay 0.5 the rates are {rates}; {expected} is right",
     )
     # at 0.5 one half, `decay` and `1 - decay` are the same number
     rates = [float(rate) for rate in answer(3, 0.1, 0.8)]
@@ -369,8 +377,8 @@ def check_box_overlap(answer):
             [1, 5, 3, 7],
         ]
     )
-    value, right = answer(a, b), torch.tensor([4 / 28, 0.0, 1.0, 1 / 8])
-    inner = torch.tensor([4.0, 0, 8, 1])
+    value, expected = answer(a, b), torch.tensor([4 / 28, 0.0, 1.0, 1 / 8])
+    overlap = torch.tensor([4.0, 0, 8, 1])
 
     def like(other):
         return torch.allclose(value[:4].float(), other, atol=1e-5)
@@ -381,18 +389,18 @@ def check_box_overlap(answer):
         "each pair, (N,) = (6,), is asked",
     )
     expect(
-        not like(inner),
+        not like(overlap),
         "the value is the area of the intersection; divide it by the area of the union",
     )
     expect(
-        not like(inner / torch.tensor([32.0, 5, 16, 9])),
+        not like(overlap / torch.tensor([32.0, 5, 16, 9])),
         "the union counts the "
         "intersection twice; "
         "subtract it once from "
         "the sum of the areas",
     )
     expect(
-        not like(inner / torch.tensor([16.0, 1, 8, 1])),
+        not like(overlap / torch.tensor([16.0, 1, 8, 1])),
         "the divisor is the "
         "smaller area; a small box "
         "inside a large one would "
@@ -405,9 +413,9 @@ def check_box_overlap(answer):
         "intersection at 0",
     )
     expect(
-        like(right),
+        like(expected),
         f"the values are {[round(float(v), 3) for v in value[:4]]}; "
-        f"{[round(float(v), 3) for v in right]} is right",
+        f"{[round(float(v), 3) for v in expected]} is right",
     )
     beside, below = value[4].abs() > 1e-6, value[5].abs() > 1e-6
     expect(

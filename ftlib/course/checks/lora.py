@@ -91,7 +91,7 @@ def check_start_pair(answer):
     d_in, d_out, rank = 900, 100, 9
     random = answer(d_in, d_out, rank)[0 if a else 1].detach().double()
     fan, size = random.shape[1], float(random.pow(2).mean().sqrt())
-    asked, ratio = f"take about 1 / sqrt({fan})", size * fan**0.5
+    advice, ratio = f"take about 1 / sqrt({fan})", size * fan**0.5
     for what, wrong in (
         ("rank", rank),
         ("sqrt(rank)", rank**0.5),
@@ -101,18 +101,18 @@ def check_start_pair(answer):
         expect(
             abs(size * wrong - 1) > 0.05 or 0.4 < ratio < 1.9,
             f"the random numbers are divided by {what}; the rows of this matrix "
-            f"meet {fan} numbers each: {asked}",
+            f"meet {fan} numbers each: {advice}",
         )
     expect(
         ratio < 1.9,
         f"the random numbers have the size {size:.2f}; with {fan} "
-        f"columns {asked} = {fan**-0.5:.2f}, or the first step of "
+        f"columns {advice} = {fan**-0.5:.2f}, or the first step of "
         "the other matrix is a leap",
     )
     expect(
         ratio > 0.4,
         f"the random numbers have the size {size:.1e}: the other "
-        f"matrix gets next to no gradient; {asked}",
+        f"matrix gets next to no gradient; {advice}",
     )
     return correct(
         "the product is zero, and the zero matrix has a gradient to leave it by"
@@ -175,11 +175,11 @@ def check_fold_in(answer):
         not _near(got, W - 12 / 3 * B @ A),
         "the product is subtracted; that takes a part out again",
     )
-    right = W + 12 / 3 * B @ A
+    expected = W + 12 / 3 * B @ A
     expect(
-        _near(got, right),
+        _near(got, expected),
         "the weights differ from W + alpha / rank * B A by "
-        f"{(got - right).abs().max():.2g}; "
+        f"{(got - expected).abs().max():.2g}; "
         "try one row x: x @ W.T + alpha / rank * (x @ A.T) @ B.T",
     )
     expect(
@@ -205,9 +205,9 @@ def check_fold_in(answer):
         "len(A) = 2.5",
     )
     # sizes at which a second rounding shows in some of the 54 numbers
-    half, small = W.to(torch.float16), 0.3
-    folded = answer(half, A.float() * small, B.float(), 12)
-    best = (half.float() + 4 * B.float() @ (A.float() * small)).to(torch.float16)
+    half, factor = W.to(torch.float16), 0.3
+    folded = answer(half, A.float() * factor, B.float(), 12)
+    best = (half.float() + 4 * B.float() @ (A.float() * factor)).to(torch.float16)
     expect(
         folded.dtype == torch.float16,
         "weight was float16 and the result is "
@@ -230,7 +230,7 @@ def check_largest_rank(answer):
     """
     mini = [(256, 256)] * 8  # query and value of 4 layers
     got = answer(mini, 300_000, 4)
-    right = 300_000 // (4 * 8 * 512)
+    expected = 300_000 // (4 * 8 * 512)
     expect(
         got != 300_000 // (4 * 8 * 256 * 256) and got != 0,
         "you count d_in x d_out, the whole matrix; the pair has rank x d_in and "
@@ -251,7 +251,7 @@ def check_largest_rank(answer):
         "rank x d_in numbers, and B rank x d_out",
     )
     expect(
-        got != right + 1,
+        got != expected + 1,
         "this rank is one too high: rounded up, the file is larger than allowed",
     )
     expect(
@@ -259,9 +259,9 @@ def check_largest_rank(answer):
         f"{got!r} is not a whole number; use // and return an int",
     )
     expect(
-        got == right,
+        got == expected,
         "for 8 layers of 256 to 256, 300,000 bytes and 4 bytes a "
-        f"number your answer is {got}, and {right} is right",
+        f"number your answer is {got}, and {expected} is right",
     )
     uneven = [(256, 1024), (1024, 256), (256, 256)]
     expect(
@@ -323,11 +323,11 @@ def peft_file(rank=3, alpha=12, dtype=torch.float32):
     """
     tensors, seed = {}, 0
     for layer in range(2):
-        for part, wide in (("query", 6), ("value", 10)):
-            tensors[NAME.format(layer, part, "A")] = _drawn(rank, 6, seed=seed).to(
+        for matrix, wide in (("query", 6), ("value", 10)):
+            tensors[NAME.format(layer, matrix, "A")] = _drawn(rank, 6, seed=seed).to(
                 dtype
             )
-            tensors[NAME.format(layer, part, "B")] = _drawn(
+            tensors[NAME.format(layer, matrix, "B")] = _drawn(
                 wide, rank, seed=seed + 1
             ).to(dtype)
             seed += 2
@@ -369,9 +369,9 @@ def check_products_of(answer):
         "is asked for, as named_modules() gives it",
     )
     wanted = {
-        NAME.format(i, part, "A").split(".lora_")[0].removeprefix("base_model.model.")
+        NAME.format(i, matrix, "A").split(".lora_")[0].removeprefix("base_model.model.")
         for i in (0, 1)
-        for part in ("query", "value")
+        for matrix in ("query", "value")
     }
     expect(
         got.keys() == wanted,
@@ -409,15 +409,15 @@ def check_products_of(answer):
         "(d_out, d_in) = (10, 6)",
     )
     for i in (0, 1):
-        for part in ("query", "value"):
-            right = (
+        for matrix in ("query", "value"):
+            expected = (
                 4
-                * tensors[NAME.format(i, part, "B")]
-                @ tensors[NAME.format(i, part, "A")]
+                * tensors[NAME.format(i, matrix, "B")]
+                @ tensors[NAME.format(i, matrix, "A")]
             )
-            name = f"encoder.layer.{i}.attention.self.{part}"
+            name = f"encoder.layer.{i}.attention.self.{matrix}"
             expect(
-                _near(got[name], right),
+                _near(got[name], expected),
                 f"the product of {name} is another "
                 "layer's, or is no B A; pair A and B by "
                 "their layer",

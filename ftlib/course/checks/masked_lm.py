@@ -47,7 +47,7 @@ def _expect_places(ids, before, masked, labels):
     """The part of a mask that needs no counting: what was asked, and what must not
     change.
     """
-    asked = labels != -100
+    targets = labels != -100
     expect(
         bool((ids == before).all()),
         "your function changes the ids it was given; work on a copy: input_ids.clone()",
@@ -63,26 +63,26 @@ def _expect_places(ids, before, masked, labels):
         "that the loss leaves out",
     )
     expect(
-        not bool(asked.all()),
+        not bool(targets.all()),
         "every place is asked; labels must be -100 where nothing is asked, or the "
         "model learns to copy what it sees",
     )
     expect(
-        bool(asked.any()),
+        bool(targets.any()),
         "nothing is asked; labels hold the original id at the chosen places",
     )
     expect(
-        not bool(torch.isin(before[asked], torch.tensor(SPECIAL)).any()),
+        not bool(torch.isin(before[targets], torch.tensor(SPECIAL)).any()),
         "special tokens are asked; [CLS], [SEP] and [PAD] teach nothing about "
         "words, so leave special_ids out",
     )
     expect(
-        bool((labels[asked] == before[asked]).all()),
+        bool((labels[targets] == before[targets]).all()),
         "labels do not hold the original ids; take the labels before you write "
         "[MASK] into the row",
     )
     expect(
-        bool((masked[~asked] == before[~asked]).all()),
+        bool((masked[~targets] == before[~targets]).all()),
         "a place that is not asked was changed; leave it as it is",
     )
 
@@ -96,17 +96,17 @@ def check_hide_tokens(answer):
     ids = before.clone()
     masked, labels = answer(ids, V, MASK, SPECIAL, mask_prob=0.15)
     _expect_places(ids, before, masked, labels)
-    asked, ordinary = labels != -100, ~torch.isin(before, torch.tensor(SPECIAL))
-    n, total = int(asked.sum()), int(ordinary.sum())
+    targets, ordinary = labels != -100, ~torch.isin(before, torch.tensor(SPECIAL))
+    n, total = int(targets.sum()), int(ordinary.sum())
     expect(
-        len(set(asked.sum(1).tolist())) > 3,
+        len(set(targets.sum(1).tolist())) > 3,
         "every row has the same number of questions; draw each place by itself: "
         "torch.rand(ids.shape) < mask_prob",
     )
-    hidden = masked[asked]
+    hidden = masked[targets]
     shares = {
         "[MASK]": (hidden == MASK).sum(),
-        "unchanged": (hidden == before[asked]).sum(),
+        "unchanged": (hidden == before[targets]).sum(),
     }
     expect(
         int(shares["[MASK]"]) < n,
@@ -122,7 +122,7 @@ def check_hide_tokens(answer):
         within(n, total, 0.15),
         f"{n} of {total} words are asked, {n / total:.3f} instead of mask_prob = 0.15",
     )
-    changed = hidden[(hidden != MASK) & (hidden != before[asked])]
+    changed = hidden[(hidden != MASK) & (hidden != before[targets])]
     expect(
         not within(int(shares["[MASK]"]), n, 0.72)
         or within(int(shares["[MASK]"]), n, 0.8),
@@ -177,7 +177,7 @@ def check_target_loss(answer):
     labels = torch.where(torch.rand(4, 10, generator=g) < 0.3, ids, -100)
     labels[0, 3] = 0  # id 0 can be a question too
     n, flat = int((labels != -100).sum()), labels.flatten()
-    right = torch.nn.functional.cross_entropy(
+    expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), flat, reduction="sum"
     )
     every = torch.nn.functional.cross_entropy(
@@ -190,12 +190,12 @@ def check_target_loss(answer):
         return abs(got - float(other)) < 1e-3
 
     expect(
-        not near(right / n),
+        not near(expected / n),
         "this is a mean; return the sum, and the loop divides by the number of all "
         "targets of the step",
     )
     expect(
-        not near(right / labels.numel()),
+        not near(expected / labels.numel()),
         "the sum is divided by all places; unasked places have no part in it, and "
         "nothing is divided",
     )
@@ -219,17 +219,17 @@ def check_target_loss(answer):
         "a question for token 0 is left out; unasked is -100, and 0 is an ordinary id",
     )
     expect(
-        not near(-right),
+        not near(-expected),
         "the sign is turned round; a loss falls when the right token becomes likelier",
     )
     expect(
-        not near(right / math.log(2)),
+        not near(expected / math.log(2)),
         "the loss is in bits; use the natural logarithm (nats), as the rest of the "
         "course does",
     )
     expect(
-        near(right),
-        f"the loss is {got:.3f}, and {float(right):.3f} is right; sum -log p(label) "
+        near(expected),
+        f"the loss is {got:.3f}, and {float(expected):.3f} is right; sum -log p(label) "
         "over the asked places",
     )
     nothing = float(answer(logits, torch.full_like(labels, -100)))
@@ -247,7 +247,7 @@ def check_whole_words(answer):
     """
     starts = torch.tensor([[1, 0, 0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 0]]).bool()
     chosen = torch.tensor([[1, 0, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1, 0]]).bool()
-    right = torch.tensor([[1, 1, 1, 0, 0, 0, 1, 1], [0, 1, 1, 1, 0, 0, 0, 0]]).bool()
+    expected = torch.tensor([[1, 1, 1, 0, 0, 0, 1, 1], [0, 1, 1, 1, 0, 0, 0, 0]]).bool()
     kept = chosen.clone()
     got = torch.as_tensor(answer(chosen, starts)).bool()
     expect(torch.equal(chosen, kept), "your function changes `chosen`; work on a copy")
@@ -278,19 +278,19 @@ def check_whole_words(answer):
         "only one piece follows; a word of three pieces or more must go as a whole",
     )
     expect(
-        not bool((got & ~right & ~chosen).any()),
+        not bool((got & ~expected & ~chosen).any()),
         "a word was hidden although its first piece is not chosen",
     )
     expect(
-        torch.equal(got, right),
+        torch.equal(got, expected),
         "a piece does not follow the first piece of its word; look at each row from "
         "left to right",
     )
-    cut, none = (
+    broken, none = (
         torch.tensor([[1, 0, 1], [0, 0, 1]]).bool(),
         torch.tensor([[0, 0, 1], [0, 0, 0]]).bool(),
     )
-    border = torch.as_tensor(answer(none, cut)).bool()
+    border = torch.as_tensor(answer(none, broken)).bool()
     expect(
         not bool(border[1, 0]),
         "the last word of one row reaches into the next row; treat each row by itself",
@@ -321,40 +321,40 @@ def check_unigram_line(answer):
     g = torch.Generator().manual_seed(2)
     p = torch.arange(1, 41).float().reciprocal()
     train = torch.multinomial(p, 600, True, generator=g).view(20, 30)
-    held = torch.multinomial(p, 200, True, generator=g).view(10, 20)
-    held[0, 0] = 44  # a token that the training text does not have
-    right, got = metrics.unigram_loss(train, held, 45), float(answer(train, held, 45))
+    val = torch.multinomial(p, 200, True, generator=g).view(10, 20)
+    val[0, 0] = 44  # a token that the training text does not have
+    expected, got = metrics.unigram_loss(train, val, 45), float(answer(train, val, 45))
 
     def line(counts, target):
         logp = (counts / counts.sum()).log()
         return float(-logp[target.flatten()].mean())
 
     counts = torch.bincount(train.flatten(), minlength=45).double()
-    own = torch.bincount(held.flatten(), minlength=45).double()
-    share = (counts + 1) / (counts + 1).sum()
+    own = torch.bincount(val.flatten(), minlength=45).double()
+    fraction = (counts + 1) / (counts + 1).sum()
     expect(
         math.isfinite(got),
         "the line is infinite: a token that training never showed has probability "
         "0; add 1 to every count",
     )
     expect(
-        abs(got - right / math.log(2)) > 1e-4,
+        abs(got - expected / math.log(2)) > 1e-4,
         "the line is in bits; the loss of the course is in nats, so use the natural "
         "logarithm",
     )
     expect(
-        abs(got - line(own + 1, held)) > 1e-4 and abs(got - line(own, held)) > 1e-4,
+        abs(got - line(own + 1, val)) > 1e-4 and abs(got - line(own, val)) > 1e-4,
         "the counts come from the held-out text itself; a guess may only know the "
         "training text",
     )
     expect(
         abs(got - line(counts + 1, train)) > 1e-4
-        and abs(got - float(-(share * share.log()).sum())) > 1e-4,
+        and abs(got - float(-(fraction * fraction.log()).sum())) > 1e-4,
         "this is the entropy of the training text; the line is what held-out tokens "
         "cost",
     )
     expect(
-        abs(got - float(-share.log().mean())) > 1e-4,
+        abs(got - float(-fraction.log().mean())) > 1e-4,
         "every token of the vocabulary counts once; take the mean over the held-out "
         "tokens",
     )
@@ -364,12 +364,12 @@ def check_unigram_line(answer):
         "text",
     )
     expect(
-        abs(got - math.exp(right)) > 1e-3,
+        abs(got - math.exp(expected)) > 1e-3,
         "this is the perplexity; the line is its logarithm",
     )
     expect(
-        abs(got - right) < 1e-4,
-        f"the line is {got:.3f}, and {right:.3f} is right; mean of -log((count + 1) "
+        abs(got - expected) < 1e-4,
+        f"the line is {got:.3f}, and {expected:.3f} is right; mean of -log((count + 1) "
         "/ (all + V))",
     )
     return correct(

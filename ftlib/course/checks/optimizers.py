@@ -158,9 +158,9 @@ def check_adamw_by_hand(answer):
 @exercise
 def check_rate_at(answer):
     """answer(step, peak, warmup, hold, total, floor) -> the rate of this step."""
-    peak, warmup, hold, total, floor = 0.02, 5, 10, 55, 0.002
+    peak, warmup, hold, total, lowest = 0.02, 5, 10, 55, 0.002
     rates = [
-        float(answer(step, peak, warmup, hold, total, floor))
+        float(answer(step, peak, warmup, hold, total, lowest))
         for step in range(total + 12)
     ]
 
@@ -177,7 +177,7 @@ def check_rate_at(answer):
         "this is a factor from 0 to 1; the rate is peak times that",
     )
     expect(
-        not near(max(rates), peak + floor),
+        not near(max(rates), peak + lowest),
         "the floor is added on top of the peak; the way down goes from peak to floor",
     )
     expect(
@@ -205,23 +205,24 @@ def check_rate_at(answer):
     # the way down has 40 steps
     middle, quarter, end = rates[35], rates[25], rates[total]
     expect(
-        not near(quarter, peak + (floor - peak) * 0.25),
+        not near(quarter, peak + (lowest - peak) * 0.25),
         "the way down is a straight line; half a cosine is slow at both ends",
     )
     expect(not near(end, 0), "the rate ends at 0; it ends at floor")
     expect(
-        not near(end, 2 * floor - peak),
+        not near(end, 2 * lowest - peak),
         "the cosine runs from 1 to -1; 0.5 * (1 + cos) runs from 1 to 0",
     )
     expect(
-        near(end, floor), f"at step {total} the rate is {end:.4g}, and floor is {floor}"
+        near(end, lowest),
+        f"at step {total} the rate is {end:.4g}, and floor is {lowest}",
     )
     expect(
-        near(middle, (peak + floor) / 2),
+        near(middle, (peak + lowest) / 2),
         "half-way down the rate must be the mean of peak and floor",
     )
     expect(
-        near(rates[total + 10], floor),
+        near(rates[total + 10], lowest),
         "after the last step the cosine rises again; stop its progress at 1",
     )
     expect(
@@ -247,7 +248,7 @@ def check_clip_all(answer):
     ]
     kept, flat = [x.clone() for x in grads], torch.cat([x.flatten() for x in grads])
     norm, limit = float(flat.norm()), 2.0
-    out, said = answer(grads, limit)
+    out, returned = answer(grads, limit)
     expect(
         all(map(_near, grads, kept)),
         "the gradients you were given have changed; return new tensors",
@@ -286,20 +287,20 @@ def check_clip_all(answer):
         f"the clipped gradient has the length {float(joined.norm()):.3f}, and the "
         "limit is 2",
     )
-    small = [x / 100 for x in kept]
-    lengthened, _ = answer([x.clone() for x in small], limit)
+    scaled = [x / 100 for x in kept]
+    lengthened, _ = answer([x.clone() for x in scaled], limit)
     expect(
-        all(map(_near, lengthened, small)),
+        all(map(_near, lengthened, scaled)),
         "a gradient shorter than the limit was changed; clipping never lengthens a "
         "gradient",
     )
     expect(
-        abs(float(said) - limit) > 1e-3,
+        abs(float(returned) - limit) > 1e-3,
         "the norm you return is the one after clipping; the log needs the one before",
     )
     expect(
-        abs(float(said) - norm) < 1e-6,
-        f"the norm before clipping is {norm:.3f}, and you return {float(said):.3f}",
+        abs(float(returned) - norm) < 1e-6,
+        f"the norm before clipping is {norm:.3f}, and you return {float(returned):.3f}",
     )
     nothing, _ = answer([torch.zeros(3), torch.zeros(2)], limit)
     expect(

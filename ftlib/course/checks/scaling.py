@@ -25,11 +25,11 @@ from ftlib.course.checks import correct, exercise, expect
 from ftlib.data import corpus
 
 
-def _near(got, right, within=1e-6):
+def _near(got, expected, within=1e-6):
     return (
         isinstance(got, (int, float))
         and math.isfinite(got)
-        and abs(got - right) <= within
+        and abs(got - expected) <= within
     )
 
 
@@ -55,7 +55,7 @@ def check_overlap_of(answer):
     )
     got, one, two = _number(answer(a, b, 3)), _grams(a, 3), _grams(b, 3)
     shared, union = set(one) & set(two), set(one) | set(two)
-    right = len(shared) / len(union)
+    expected = len(shared) / len(union)
     letters = [
         {t[i : i + 3] for i in range(len(t) - 2)} for t in (a.lower(), b.lower())
     ]
@@ -118,8 +118,8 @@ def check_overlap_of(answer):
         "a run that occurs twice counts twice in yours; make sets first",
     )
     expect(
-        _near(got, right),
-        f"the two texts overlap by {right:.4f} and you say "
+        _near(got, expected),
+        f"the two texts overlap by {expected:.4f} and you say "
         f"{got:.4f}; print both sets and compare",
     )
     expect(_near(_number(answer(a, a, 2)), 1.0), "a text and itself overlap by 1")
@@ -140,9 +140,9 @@ def check_filled_share(answer):
         _number(answer(list(lengths), 3)),
         [lengths[:3], lengths[3:6], lengths[6:]],
     )
-    filled, places = sum(lengths), sum(len(b) * max(b) for b in batches)
+    filled, positions = sum(lengths), sum(len(b) * max(b) for b in batches)
     expect(
-        not _near(got, 1 - filled / places),
+        not _near(got, 1 - filled / positions),
         "this is the share that is padding; the share that holds text is asked for",
     )
     expect(
@@ -172,25 +172,25 @@ def check_filled_share(answer):
         "the last, shorter batch is left out; it is computed as well",
     )
     expect(
-        not _near(got, places / filled),
+        not _near(got, positions / filled),
         "this is places over text; the share is text over places",
     )
     expect(
-        _near(got, filled / places),
-        f"of {places} places {filled} hold text, "
-        f"{filled / places:.4f}, and you say {got:.4f}",
+        _near(got, filled / positions),
+        f"of {positions} places {filled} hold text, "
+        f"{filled / positions:.4f}, and you say {got:.4f}",
     )
     draw = random.Random(0)
     for size, batch in ((50, 8), (7, 7), (5, 1)):
         many = [draw.randint(1, 300) for _ in range(size)]
-        cut = [many[i : i + batch] for i in range(0, size, batch)]
-        right = sum(many) / sum(len(b) * max(b) for b in cut)
+        groups = [many[i : i + batch] for i in range(0, size, batch)]
+        expected = sum(many) / sum(len(b) * max(b) for b in groups)
         got = _number(answer(list(many), batch))
         expect(
-            _near(got, right),
+            _near(got, expected),
             f"right for eight texts, wrong for {size} texts in "
             f"batches of {batch}: "
-            f"{right:.4f} is right, yours is {got:.4f}",
+            f"{expected:.4f} is right, yours is {got:.4f}",
         )
     return correct("text over places, each batch as wide as its own longest text")
 
@@ -220,12 +220,15 @@ def check_predict_loss(answer):
     """answer(sizes, losses, floor, new_size) -> (alpha, predicted loss) of L = a
     N^-alpha + floor by least squares on logs.
     """
-    sizes, floor, new = [1e3, 1e3, 1e4, 1e5, 1e5], 1.0, 1e6
+    sizes, irreducible, new = [1e3, 1e3, 1e4, 1e5, 1e5], 1.0, 1e6
     losses = [5.1, 4.7, 3.5, 2.9, 2.7]
-    x, y = [math.log(n) for n in sizes], [math.log(loss - floor) for loss in losses]
+    x, y = (
+        [math.log(n) for n in sizes],
+        [math.log(loss - irreducible) for loss in losses],
+    )
     start, slope = _line(x, y)
-    right = (-slope, math.exp(start + slope * math.log(new)) + floor)
-    result = answer(list(sizes), list(losses), floor, new)
+    expected = (-slope, math.exp(start + slope * math.log(new)) + irreducible)
+    result = answer(list(sizes), list(losses), irreducible, new)
     expect(
         isinstance(result, (tuple, list)) and len(result) == 2,
         "return two numbers: (alpha, predicted loss)",
@@ -253,7 +256,7 @@ def check_predict_loss(answer):
         not _near(alpha, -_line(sizes, y)[1]),
         "you fit log loss against N itself; take the logarithm of both",
     )
-    ends = -(math.log(losses[-1] - floor) - math.log(losses[0] - floor)) / (
+    ends = -(math.log(losses[-1] - irreducible) - math.log(losses[0] - irreducible)) / (
         x[-1] - x[0]
     )
     expect(
@@ -268,20 +271,20 @@ def check_predict_loss(answer):
         "loss, so size is x",
     )
     expect(
-        _near(alpha, right[0]),
-        f"alpha is {right[0]:.4f} by least squares on the "
+        _near(alpha, expected[0]),
+        f"alpha is {expected[0]:.4f} by least squares on the "
         "logarithms of these five runs, yours is "
         f"{alpha:.4f}",
     )
     expect(
-        not _near(loss, right[1] - floor, 1e-4),
+        not _near(loss, expected[1] - irreducible, 1e-4),
         "alpha is right; the predicted "
         "loss lacks the floor that you "
         "subtracted before the fit",
     )
     expect(
-        not _near(loss, math.log(right[1] - floor), 1e-4)
-        and not _near(loss, math.log(right[1] - floor) + floor, 1e-4),
+        not _near(loss, math.log(expected[1] - irreducible), 1e-4)
+        and not _near(loss, math.log(expected[1] - irreducible) + irreducible, 1e-4),
         "alpha is right; the line gives the logarithm of the loss, so take exp of it",
     )
     expect(
@@ -291,9 +294,9 @@ def check_predict_loss(answer):
         "size",
     )
     expect(
-        _near(loss, right[1], 1e-4),
+        _near(loss, expected[1], 1e-4),
         f"alpha is right; at N = {new:.0e} the line "
-        f"gives {right[1]:.3f} and you say {loss:.3f}",
+        f"gives {expected[1]:.3f} and you say {loss:.3f}",
     )
     record = stored()
     runs, foretold = record["runs"], record["prediction"]
@@ -325,7 +328,7 @@ def check_hours_and_money(answer):
     """
     case = dict(weights=2e9, tokens=3e11, gpus=8, peak=4e14, share=0.3, price=2.0)
     flops = 6 * case["weights"] * case["tokens"]
-    right = flops / (case["peak"] * case["share"] * case["gpus"]) / 3600
+    expected = flops / (case["peak"] * case["share"] * case["gpus"]) / 3600
     result = answer(**case)
     expect(
         isinstance(result, (tuple, list)) and len(result) == 2,
@@ -334,7 +337,7 @@ def check_hours_and_money(answer):
     hours, money = map(_number, result)
 
     def is_(times):
-        return _near(hours / right, times, 1e-6)
+        return _near(hours / expected, times, 1e-6)
 
     expect(not is_(3600), "these are seconds; an hour has 3,600")
     expect(not is_(60), "these are minutes; hours are asked for")
@@ -364,20 +367,21 @@ def check_hours_and_money(answer):
     )
     expect(
         is_(1),
-        f"the run takes {right:,.0f} hours and you say {hours:,.3g}; write "
+        f"the run takes {expected:,.0f} hours and you say {hours:,.3g}; write "
         "down the operations first, then the speed",
     )
     expect(
-        not _near(money, right * case["price"], 1e-3),
+        not _near(money, expected * case["price"], 1e-3),
         "the hours are right; this is the money for one GPU, and you pay for all eight",
     )
     expect(
-        not _near(money, right * case["gpus"], 1e-3),
+        not _near(money, expected * case["gpus"], 1e-3),
         "the hours are right; the money lacks the price",
     )
     expect(
-        _near(money / (right * 16), 1, 1e-6),
-        f"the hours are right; {right * 16:,.0f} is the money and you say {money:,.3g}",
+        _near(money / (expected * 16), 1, 1e-6),
+        f"the hours are correct; {expected * 16:,.0f} is the money and you say "
+        f"{money:,.3g}",
     )
     one = answer(**{**case, "gpus": 1})
     expect(

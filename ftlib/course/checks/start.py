@@ -25,44 +25,44 @@ def check_share_right(answer):
     """`share_right(predictions, labels)`: two lists of N whole numbers -> the share of
     places where they are equal.
     """
-    share = answer([1, 1, 1, 0], [0, 0, 1, 0])
+    result = answer([1, 1, 1, 0], [0, 0, 1, 0])
     expect(
-        isinstance(share, Real),
-        f"the result is a {type(share).__name__}; return one number",
+        isinstance(result, Real),
+        f"the result is a {type(result).__name__}; return one number",
     )
     expect(
-        share != 2,
+        result != 2,
         "you return how many answers are right; divide by how many "
         "there are, so that tests of "
         "different length can be compared",
     )
     expect(
-        share != 50,
+        result != 50,
         "you return a percentage; a share lies between 0 and 1, so "
         "leave out the factor 100",
     )
     expect(
-        abs(share - 0.5) < 1e-9,
+        abs(result - 0.5) < 1e-9,
         "2 of these 4 answers are right, which is 0.5, "
-        f"and you return {share}; "
+        f"and you return {result}; "
         "compare place by place and divide by 4",
     )
-    share = answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0])
+    result = answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0])
     expect(
-        abs(share - 0.2) > 1e-9,
+        abs(result - 0.2) > 1e-9,
         "you return the share of wrong answers; 4 of these "
         "5 are right: 0.8 is asked for",
     )
     expect(
-        min(abs(share - 1), abs(share - 0.5)) > 1e-9,
+        min(abs(result - 1), abs(result - 0.5)) > 1e-9,
         "you look at one class only; "
         "an answer of 0 where the "
         "label "
         "is 0 is right too, and all 5 answers count",
     )
     expect(
-        abs(share - 0.8) < 1e-9,
-        f"4 of these 5 answers are right, which is 0.8, and you return {share}",
+        abs(result - 0.8) < 1e-9,
+        f"4 of these 5 answers are right, which is 0.8, and you return {result}",
     )
     expect(
         abs(answer([0, 1], [1, 0])) < 1e-9,
@@ -91,27 +91,27 @@ def check_decide(answer):
     better, noisy = (
         [a + d for a, d in zip(EASY, change)] for change in (STEADY, NOISE)
     )
-    said = answer(noisy, EASY)
+    chosen = answer(noisy, EASY)
     expect(
-        isinstance(said, str) and said in ("first", "second", "undecided"),
-        f'the result is {said!r}; return one of the words "first", "second" and '
+        isinstance(chosen, str) and chosen in ("first", "second", "undecided"),
+        f'the result is {chosen!r}; return one of the words "first", "second" and '
         '"undecided"',
     )
     expect(
-        said == "undecided",
+        chosen == "undecided",
         "a mean that is larger by 0.004, with differences from "
         "-0.06 to +0.07, is noise; "
         "compute an interval of the differences and ask whether 0 lies inside",
     )
-    said = answer(better, EASY)
+    chosen = answer(better, EASY)
     expect(
-        said != "second",
+        chosen != "second",
         "the first method is better on each of these subsets and "
         "you say the second; subtract "
         "the second from the first",
     )
     expect(
-        said == "first",
+        chosen == "first",
         "the first method is better by 0.01 to 0.03 on every "
         "subset; two separate intervals "
         "overlap because the subsets differ in difficulty, so take the difference "
@@ -137,38 +137,38 @@ def check_bytes_of(answer):
     """
     V, D, C, size = 1000, 16, 3, 2
     weights = V * D + D * C + C
-    found = answer(V, D, C, size)
+    result = answer(V, D, C, size)
     expect(
-        isinstance(found, Real),
-        f"the result is a {type(found).__name__}; return one number",
+        isinstance(result, Real),
+        f"the result is a {type(result).__name__}; return one number",
     )
     expect(
-        found != weights,
+        result != weights,
         "you return the number of weights; each takes `bytes_each` bytes in memory",
     )
     expect(
-        found != weights * size * 8,
+        result != weights * size * 8,
         "you count bits; a byte is 8 bits, and `bytes_each` is in bytes already",
     )
     expect(
-        found != (V * D + D * C) * size,
+        result != (V * D + D * C) * size,
         "the layer's biases are missing: one more weight for each class",
     )
     expect(
-        found != (D * C + C) * size,
+        result != (D * C + C) * size,
         "the table is missing: it holds `width` "
         "numbers for each of the tokens, and "
         "is by far the largest part",
     )
     expect(
-        found != V * D * D * C * size,
+        result != V * D * D * C * size,
         "you multiply the two parts; they lie beside each other, so add them",
     )
     expect(
-        found == weights * size,
+        result == weights * size,
         f"{V} tokens of width {D} and {C} classes are "
         f"{weights} weights, "
-        f"{weights * size} bytes at {size} bytes each; you return {found}",
+        f"{weights * size} bytes at {size} bytes each; you return {result}",
     )
     expect(
         answer(7, 5, 2, 4) == (7 * 5 + 5 * 2 + 2) * 4,
@@ -248,13 +248,13 @@ def check_choose(answer):
     "table model".
     """
     for situation, (best, why) in REASONS.items():
-        said = answer(situation)
+        choice = answer(situation)
         expect(
-            said in CHOICES,
-            f"{situation}: {said!r} is none of the four choices; "
+            choice in CHOICES,
+            f"{situation}: {choice!r} is none of the four choices; "
             f"they are {', '.join(CHOICES)}",
         )
-        expect(said == best, why.get(said, NUMBERS.format(situation)))
+        expect(choice == best, why.get(choice, NUMBERS.format(situation)))
     return correct(
         "few labels or none: pretrained; a fixed form: a rule; many labels "
         "and no time: words; no text: a "

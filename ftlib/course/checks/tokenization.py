@@ -34,17 +34,17 @@ WORDS = {
 }
 
 
-def library_merges(counts, number):
+def library_merges(counts, count):
     """The merges of `tokenizers`' BPE on words {word: count}."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    size = len({char for word in counts for char in word}) + number
+    size = len({char for word in counts for char in word}) + count
     tokenizer.train_from_iterator(
         (" ".join([word] * times) for word, times in counts.items()),
         trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False),
     )
     return [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]][
-        :number
+        :count
     ]
 
 
@@ -53,7 +53,7 @@ def made_up_words(seed=1, distinct=300):
     counts are tied.
     """
     rng = random.Random(seed)
-    parts = [
+    syllables = [
         "an",
         "be",
         "co",
@@ -71,19 +71,19 @@ def made_up_words(seed=1, distinct=300):
         "oo",
     ]
     return {
-        "".join(rng.choices(parts, k=rng.randint(1, 4))): rng.randint(1, 40)
+        "".join(rng.choices(syllables, k=rng.randint(1, 4))): rng.randint(1, 40)
         for _ in range(distinct)
     }
 
 
-def _mistaken(counts, number, weigh=True, update=True, score=False, last_tie=False):
+def _mistaken(counts, count, weigh=True, update=True, score=False, last_tie=False):
     """Merges with one misunderstanding built in, to recognise it in an answer."""
     words, merges = {word: list(word) for word in counts}, []
     ids = {
         char: i
         for i, char in enumerate(sorted({char for word in counts for char in word}))
     }
-    for _ in range(number):
+    for _ in range(count):
         pairs, single = Counter(), Counter()
         for word, symbols in words.items():
             times = counts[word] if weigh else 1
@@ -122,7 +122,7 @@ def check_bpe_merges(answer):
     """answer(counts {word: count}, number) -> the first `number` merges [(left,
     right)], as `tokenizers` learns them.
     """
-    got, right = answer(dict(WORDS), 6), library_merges(WORDS, 6)
+    got, expected = answer(dict(WORDS), 6), library_merges(WORDS, 6)
     expect(
         isinstance(got, (list, tuple))
         and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in got),
@@ -145,10 +145,12 @@ def check_bpe_merges(answer):
         "this is WordPiece's score, count(ab) / (count(a) count(b)); BPE takes the "
         "pair with the highest count",
     )
-    expect(len(got) == len(right), f"6 merges are asked for and {len(got)} came back")
     expect(
-        got == right,
-        f"on {len(WORDS)} words the library's merges are {right}, "
+        len(got) == len(expected), f"6 merges are asked for and {len(got)} came back"
+    )
+    expect(
+        got == expected,
+        f"on {len(WORDS)} words the library's merges are {expected}, "
         f"yours {got}; if a tie was decided "
         "otherwise: the pair whose symbols have the smaller numbers wins",
     )
@@ -165,24 +167,24 @@ def check_bpe_merges(answer):
         "that occurs once is not joined",
     )
     words = made_up_words()
-    got, right = (
+    got, expected = (
         [tuple(pair) for pair in answer(dict(words), 150)],
         library_merges(words, 150),
     )
-    wrong = next((i for i, (a, b) in enumerate(zip(got, right)) if a != b), None)
+    wrong = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), None)
     if wrong is not None:
         expect(
             False,
             f"merge {wrong + 1} of 150 is {got[wrong]} and the library's is "
-            f"{right[wrong]}; new symbols get the next "
+            f"{expected[wrong]}; new symbols get the next "
             "number, and a join must not cross the border of a symbol (x|ab is not "
             "xa|b)",
         )
     expect(
-        len(got) == len(right),
-        f"{len(right)} merges are possible here and {len(got)} came back",
+        len(got) == len(expected),
+        f"{len(expected)} merges are possible here and {len(got)} came back",
     )
-    return correct(f"{len(right)} merges, equal to the library's, in order")
+    return correct(f"{len(expected)} merges, equal to the library's, in order")
 
 
 @exercise
@@ -259,11 +261,11 @@ def check_longest_pieces(answer):
     ]
     tokenizer = tokenization.train_wordpiece([" ".join(texts[:150])], 60)
     for word in texts:
-        right = tokenizer.encode(word, add_special_tokens=False).tokens
+        expected = tokenizer.encode(word, add_special_tokens=False).tokens
         got = list(answer(word, tokenizer.get_vocab()))
         expect(
-            got == right,
-            f"{word} is cut into {got}, and the library cuts it into {right}",
+            got == expected,
+            f"{word} is cut into {got}, and the library cuts it into {expected}",
         )
     return correct(f"{len(texts)} words are cut as the library cuts them")
 
@@ -284,10 +286,10 @@ def check_text_of_pieces(answer):
     """
     tokenizer = tokenization.train_bpe(["a good film, a good café"] * 3, 300)
 
-    def pieces(text):
+    def tokens_of(text):
         return tokenizer.encode(text, add_special_tokens=False).tokens
 
-    got = answer(pieces("a good film"))
+    got = answer(tokens_of("a good film"))
     expect(
         isinstance(got, str),
         f"the result is a {type(got).__name__}; a text is "
@@ -299,12 +301,12 @@ def check_text_of_pieces(answer):
         "every visible character stands for a byte",
     )
     expect(got == "a good film", f"'a good film' comes back as {got!r}")
-    got = answer(pieces(" good "))
+    got = answer(tokens_of(" good "))
     expect(
         got == " good ",
         f"' good ' comes back as {got!r}; the spaces at both ends belong to the text",
     )
-    got = answer(pieces("好é🎬"))
+    got = answer(tokens_of("好é🎬"))
     expect(
         "å" not in got and "Ã" not in got,
         "the stand-ins are read as letters; turn each back into its byte and decode "
@@ -316,7 +318,7 @@ def check_text_of_pieces(answer):
         "of all pieces first, then decode once",
     )
     expect(got == "好é🎬", f"'好é🎬' comes back as {got!r}")
-    broken = answer(pieces("a好")[:-1])
+    broken = answer(tokens_of("a好")[:-1])
     expect(
         broken != "a",
         "the bytes of half a character are dropped without a sign; "
@@ -329,7 +331,7 @@ def check_text_of_pieces(answer):
     )
     for seed in range(300):
         expect(
-            answer(pieces(any_text(seed))) == any_text(seed),
+            answer(tokens_of(any_text(seed))) == any_text(seed),
             f"{any_text(seed)!a} does not come back exactly",
         )
     return correct("300 random Unicode strings come back exactly")
@@ -389,15 +391,20 @@ def check_cut_both(answer):
         "came back; text[-0:] is the whole text",
     )
     for limit in range(3, 30):
-        room = limit - 2
-        right = (
+        capacity = limit - 2
+        expected = (
             row
             if limit >= len(row)
-            else [2, *row[1:-1][: (room + 1) // 2], *row[1:-1][20 - room // 2 :], 3]
+            else [
+                2,
+                *row[1:-1][: (capacity + 1) // 2],
+                *row[1:-1][20 - capacity // 2 :],
+                3,
+            ]
         )
         expect(
-            list(answer(list(row), limit)) == right,
-            f"max_tokens={limit} should give {right}",
+            list(answer(list(row), limit)) == expected,
+            f"max_tokens={limit} should give {expected}",
         )
     return correct("both ends and the frame stay, at every length")
 

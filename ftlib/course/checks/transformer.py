@@ -85,7 +85,7 @@ def llama_params(
     norm=1,
     norms=2,
     final=1,
-    places=0,
+    positions=0,
     tables=None,
     words=True,
 ):
@@ -98,7 +98,7 @@ def llama_params(
     return (
         c["layers"] * layer
         + final * norm * D
-        + (tables * c["vocab_size"] + places * c["max_tokens"]) * D
+        + (tables * c["vocab_size"] + positions * c["max_tokens"]) * D
     )
 
 
@@ -141,7 +141,7 @@ def _mistakes(c):
             "the norm behind the last layer is missing: D weights",
         ),
         (
-            llama_params(c, places=1),
+            llama_params(c, positions=1),
             "your count has a table of positions; rotations have no weights",
         ),
         (llama_params(c, tables=0), "the token table is missing: V x D"),
@@ -154,7 +154,7 @@ def check_count_params(answer):
     five configurations.
     """
     tiny = CONFIGS["tiny"]
-    got, right = answer(dict(tiny)), llama_params(tiny)
+    got, expected = answer(dict(tiny)), llama_params(tiny)
     for wrong, words in _mistakes(tiny):
         expect(got != wrong, words)
     expect(
@@ -162,24 +162,24 @@ def check_count_params(answer):
         "the output matrix is missing where it is not tied: with tied=False it is a "
         "second V x D",
     )
-    gap = got - right
+    difference = got - expected
     expect(
-        gap == 0,
-        f"the tiny model has {right:,} weights and you count {got:,}, "
-        f"{abs(gap):,} too {'many' if gap > 0 else 'few'}"
-        f" ({gap / tiny['layers']:,.1f} for each layer); count one part "
+        difference == 0,
+        f"the tiny model has {expected:,} weights and you count {got:,}, "
+        f"{abs(difference):,} too {'many' if difference > 0 else 'few'}"
+        f" ({difference / tiny['layers']:,.1f} for each layer); count one part "
         "at a time",
     )
     for name, config in CONFIGS.items():
-        got, right = answer(dict(config)), llama_params(config)
+        got, expected = answer(dict(config)), llama_params(config)
         expect(
             not config["tied"] or got != llama_params(config, tables=2),
             f"{name} is tied: its output matrix is the token table and counts once; "
             "add a second table only if tied is False",
         )
         expect(
-            got == right,
-            f"the tiny model is right, {name} has {right:,} weights "
+            got == expected,
+            f"the tiny model is right, {name} has {expected:,} weights "
             f"and you count {got:,}; "
             "is a size written into your function that should come "
             "from `config`?",
@@ -309,19 +309,19 @@ def check_pre_norm_decoder(answer):
         start=False,
     ):
         y = x
-        for part in order:
-            i = "arf".index(part)
+        for name in order:
+            i = "arf".index(name)
             z = n[i](y)
             made = {
                 "a": lambda: self_attn(z, mask=mask),
                 "r": lambda: cross_attn(z, context=memory),
                 "f": lambda: mlp(z),
-            }[part]()
+            }[name]()
             y = made + residual * (x if start else z if normed_path else y)
         return y
 
     with torch.no_grad():
-        got, right = (
+        got, expected = (
             answer(x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp),
             block(),
         )
@@ -399,15 +399,15 @@ def check_pre_norm_decoder(answer):
             "all three parts share one norm; each has its own: norms[0] to norms[2]",
         )
         expect(
-            not _near(got, norms[2](right)),
+            not _near(got, norms[2](expected)),
             "one norm too many: behind the last "
             "block stands a norm of the model, not "
             "of the block",
         )
         expect(
-            _near(got, right),
+            _near(got, expected),
             "the outputs differ from the right ones by "
-            f"{(got - right).abs().max():.2g}; write one line "
+            f"{(got - expected).abs().max():.2g}; write one line "
             "for each part",
         )
     return correct(
@@ -477,7 +477,7 @@ def check_gpt2_block(answer):
     tensor}.
     """
     state = gpt2_state()
-    got, right, other = (
+    got, expected, other = (
         answer(dict(state), 1),
         gpt2_right(state, 1),
         gpt2_right(state, 0),
@@ -488,8 +488,8 @@ def check_gpt2_block(answer):
         "our names to tensors is asked for",
     )
     missing, extra = (
-        sorted(right.keys() - got.keys()),
-        sorted(got.keys() - right.keys()),
+        sorted(expected.keys() - got.keys()),
+        sorted(got.keys() - expected.keys()),
     )
     expect(
         not missing or not all(name.endswith("bias") for name in missing),
@@ -507,14 +507,14 @@ def check_gpt2_block(answer):
         "load_state_dict would refuse it",
     )
     same = {
-        name: got[name].shape == right[name].shape
-        and torch.equal(got[name], right[name])
-        for name in right
+        name: got[name].shape == expected[name].shape
+        and torch.equal(got[name], expected[name])
+        for name in expected
     }
     expect(
         not all(
             torch.equal(got[n], other[n])
-            for n in right
+            for n in expected
             if got[n].shape == other[n].shape
         )
         or all(same.values()),
@@ -524,7 +524,7 @@ def check_gpt2_block(answer):
         swapped = f"self_attn.sublayer.{a}.bias"
         expect(
             same[swapped]
-            or not torch.equal(got[swapped], right[f"self_attn.sublayer.{b}.bias"]),
+            or not torch.equal(got[swapped], expected[f"self_attn.sublayer.{b}.bias"]),
             f"{a} holds what is {b}'s; GPT-2's c_attn holds query, key and value in "
             "this order",
         )
@@ -537,25 +537,25 @@ def check_gpt2_block(answer):
     )
     expect(
         same["self_attn.norm.weight"]
-        or not torch.equal(got["self_attn.norm.weight"], right["mlp.norm.weight"]),
+        or not torch.equal(got["self_attn.norm.weight"], expected["mlp.norm.weight"]),
         "the two norms are exchanged: ln_1 stands before attention, ln_2 before "
         "feed-forward; no shape tells",
     )
     square = [
         n
-        for n in right
+        for n in expected
         if n.endswith("weight")
-        and right[n].ndim == 2
-        and got[n].shape == right[n].shape
-        and torch.equal(got[n], right[n].T)
+        and expected[n].ndim == 2
+        and got[n].shape == expected[n].shape
+        and torch.equal(got[n], expected[n].T)
         and not same[n]
     ]
     flipped = [
         n
-        for n in right
+        for n in expected
         if n.endswith("weight")
-        and right[n].ndim == 2
-        and got[n].shape == right[n].T.shape != right[n].shape
+        and expected[n].ndim == 2
+        and got[n].shape == expected[n].T.shape != expected[n].shape
     ]
     expect(
         not (flipped and square),
@@ -572,9 +572,9 @@ def check_gpt2_block(answer):
         not flipped,
         f"{flipped[0] if flipped else ''} is not transposed; its shape "
         "should be "
-        f"{tuple(right[flipped[0]].shape) if flipped else ''}",
+        f"{tuple(expected[flipped[0]].shape) if flipped else ''}",
     )
-    wrong = [name for name in right if not same[name]]
+    wrong = [name for name in expected if not same[name]]
     expect(
         not wrong,
         f"{wrong[0] if wrong else ''} has the shape "
@@ -583,7 +583,9 @@ def check_gpt2_block(answer):
         "elsewhere; cut c_attn along its last axis, and compare one name "
         "at a time",
     )
-    return correct(f"{len(right)} tensors, each in its place and turned the right way")
+    return correct(
+        f"{len(expected)} tensors, each in its place and turned the right way"
+    )
 
 
 def tiny_bert():
@@ -705,11 +707,11 @@ def check_repaired_vectors(answer):
             "this is pooler_output, a layer on [CLS] trained for another task; take "
             "the mean of last_hidden_state",
         )
-        right = mean(inside.both)
+        expected = mean(inside.both)
         expect(
-            _near(got, right),
+            _near(got, expected),
             "the vectors differ from the right ones by "
-            f"{(got - right).abs().max():.2g}; repair one fault "
+            f"{(got - expected).abs().max():.2g}; repair one fault "
             "at a time",
         )
     return correct("hidden states instead of logits, positions in, padding out")

@@ -41,25 +41,27 @@ def bars(
     fig, ax = panel_of(ax, size)
     groups, names, palette = _grouped(values, colors)
     spans = intervals if "" not in groups else {"": intervals}
-    places = _places(len(groups), len(names), stacked)
+    positions = _positions(len(groups), len(names), stacked)
     base = numpy.zeros(len(names))
-    for (series, row), place in zip(groups.items(), places):
+    for (series, row), position in zip(groups.items(), positions):
         heights = array([row[name] for name in names], series or "the bars")
         at = base if stacked else 0 * base
         look = {"color": palette[series], "label": series}
         thick = 0.74 if stacked else 0.74 / len(groups)
         if horizontal:
-            ax.barh(place, heights, thick, left=at, **look)
+            ax.barh(position, heights, thick, left=at, **look)
         else:
-            ax.bar(place, heights, thick, bottom=at, **look)
+            ax.bar(position, heights, thick, bottom=at, **look)
         ends = at + heights
         if spans and spans.get(series):
-            ends = _spans(ax, place, names, spans[series], horizontal, COLORS["black"])
+            ends = _spans(
+                ax, position, names, spans[series], horizontal, COLORS["black"]
+            )
         if fmt:
-            _write_numbers(ax, place, ends, heights, fmt, horizontal)
+            _write_numbers(ax, position, ends, heights, fmt, horizontal)
         base = base + heights
     _names(ax, names, horizontal)
-    _finish(ax, label, horizontal, baselines, groups, settings)
+    _label_axes(ax, label, horizontal, baselines, groups, settings)
     return fig, ax
 
 
@@ -91,8 +93,8 @@ def dots(
     """
     fig, ax = panel_of(ax, size)
     groups, names, palette = _grouped(values, colors)
-    places = _places(len(groups), len(names), False)
-    for (series, row), place in zip(groups.items(), places):
+    positions = _positions(len(groups), len(names), False)
+    for (series, row), position in zip(groups.items(), positions):
         for i, name in enumerate(names):
             seeds = numpy.atleast_1d(array(row[name], name))
             color = palette[series] if isinstance(palette[series], str) else None
@@ -100,10 +102,12 @@ def dots(
             spans = intervals
             if intervals and not callable(intervals):
                 spans = (intervals[series] if series else intervals)[name]
-            room = 0.5 / len(groups)
-            _seeds(ax, place[i], seeds, spans, horizontal, color, room, series, i == 0)
+            spread = 0.5 / len(groups)
+            _seeds(
+                ax, position[i], seeds, spans, horizontal, color, spread, series, i == 0
+            )
     _names(ax, names, horizontal)
-    _finish(ax, label, horizontal, baselines, groups, settings)
+    _label_axes(ax, label, horizontal, baselines, groups, settings)
     return fig, ax
 
 
@@ -125,7 +129,7 @@ def _grouped(values, colors):
     return groups, names, {"": list(colors_of(names, colors or "blue").values())}
 
 
-def _places(groups, names, stacked):
+def _positions(groups, names, stacked):
     """Where the bars or dots of each series stand: (groups, names)."""
     shift = 0 if stacked else 0.8 / groups
     middle = (groups - 1) / 2
@@ -138,40 +142,40 @@ def _segment(ax, across, low, high, horizontal, **look):
     return ax.plot(*(pair if horizontal else pair[::-1]), **look)[0]
 
 
-def _spans(ax, place, names, intervals, horizontal, color):
+def _spans(ax, position, names, intervals, horizontal, color):
     """The interval of each bar -> the upper ends."""
-    for across, name in zip(place, names):
+    for across, name in zip(position, names):
         low, high = (float(v) for v in intervals[name])
         _segment(ax, across, low, high, horizontal, color=color, linewidth=1.5)
     return [float(intervals[name][1]) for name in names]
 
 
-def _seeds(ax, across, seeds, interval, horizontal, color, room, series, first):
+def _seeds(ax, across, seeds, interval, horizontal, color, width, series, first):
     """Dots of one name, and their mean or interval beside them."""
     seeds = seeds[numpy.isfinite(seeds)]
-    spread = numpy.linspace(-0.3, 0.3, len(seeds)) * room if len(seeds) > 1 else [0.0]
+    spread = numpy.linspace(-0.3, 0.3, len(seeds)) * width if len(seeds) > 1 else [0.0]
     alone = len(seeds) == 1
     look = {"s": 30 if alone else 14, "color": color, "alpha": 1 if alone else 0.6}
     look["label"] = series if first else None
-    points = (across - (0 if alone else 0.1 * room) + numpy.array(spread), seeds)
+    points = (across - (0 if alone else 0.1 * width) + numpy.array(spread), seeds)
     ax.scatter(*(points[::-1] if horizontal else points), linewidths=0, **look)
     if interval is not None:
         pair = interval(seeds) if callable(interval) else interval
         low, high = (float(v) for v in pair)
-        beside = across if alone else across + 0.45 * room
+        beside = across if alone else across + 0.45 * width
         thick = {"color": color, "linewidth": 3, "solid_capstyle": "butt"}
         _segment(ax, beside, low, high, horizontal, **thick)
         mean = [[seeds.mean()], [beside]]
         mean = mean if horizontal else mean[::-1]
         ax.plot(*mean, "o", color=color, markersize=6)
     elif not alone:
-        line = ([seeds.mean()] * 2, [across - 0.5 * room, across + 0.5 * room])
+        line = ([seeds.mean()] * 2, [across - 0.5 * width, across + 0.5 * width])
         ax.plot(*(line if horizontal else line[::-1]), color=color)
 
 
-def _write_numbers(ax, place, ends, heights, fmt, horizontal):
+def _write_numbers(ax, position, ends, heights, fmt, horizontal):
     """The number of each bar, beyond the bar and its interval."""
-    for across, end, height in zip(place, ends, heights):
+    for across, end, height in zip(position, ends, heights):
         side = 1 if height >= 0 else -1
         ax.annotate(
             fmt.format(height),
@@ -194,7 +198,7 @@ def _names(ax, names, horizontal):
     ax.set_ylim(limits[::-1]) if horizontal else ax.set_xlim(limits)
 
 
-def _finish(ax, label, horizontal, baselines, groups, settings):
+def _label_axes(ax, label, horizontal, baselines, groups, settings):
     """Axis label, the reader's settings, baselines, legend; names that fit."""
     axis = "x" if horizontal else "y"
     log = axis if settings.pop("log", False) else ""

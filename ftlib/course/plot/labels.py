@@ -175,11 +175,11 @@ def _written(ticks):
 def legend_above(fig, ax, names):
     """A legend above the figure, where it hides nothing; panels may share it."""
     handles, labels = ax.get_legend_handles_labels()
-    found = {label: handle for handle, label in zip(handles, labels)}
+    handle_of = {label: handle for handle, label in zip(handles, labels)}
     for legend in fig.legends:
         if [text.get_text() for text in legend.get_texts()] == names:
             return
-    handles = [found[name] for name in names]
+    handles = [handle_of[name] for name in names]
     columns = 1 if max(map(len, names)) > 40 else min(3, len(names))
     fig.legend(handles, names, loc="outside upper center", ncols=columns)
 
@@ -193,10 +193,10 @@ def fit_names(ax):
             return
         if attempt == "break":
             broken = [t.get_text().replace(" ", "\n") for t in ax.get_xticklabels()]
-            whole = [t.get_text() for t in ax.get_xticklabels()]
+            full = [t.get_text() for t in ax.get_xticklabels()]
             ax.set_xticks(ax.get_xticks(), broken)
         else:
-            ax.set_xticks(ax.get_xticks(), whole, rotation=90)
+            ax.set_xticks(ax.get_xticks(), full, rotation=90)
         ax.figure.draw_without_rendering()
 
 
@@ -232,14 +232,14 @@ def _obstacles(ax):
     """The boxes of what a name must not cover: points, baselines and their labels."""
     box = matplotlib.transforms.Bbox.from_extents
     offsets = numpy.concatenate([c.get_offsets() for c in ax.collections])
-    found = [
+    boxes = [
         box(x - 4, y - 4, x + 4, y + 4) for x, y in ax.transData.transform(offsets)
     ]
     for line in ax.lines:
         if line.get_gid() == END:
             y = ax.transData.transform((ax.get_xlim()[0], line.get_ydata()[0]))[1]
-            found.append(box(ax.bbox.x0, y - 1, ax.bbox.x1, y + 1))
-    return found + [text.get_window_extent() for text in ax.texts]
+            boxes.append(box(ax.bbox.x0, y - 1, ax.bbox.x1, y + 1))
+    return boxes + [text.get_window_extent() for text in ax.texts]
 
 
 def _beside(text, offset):

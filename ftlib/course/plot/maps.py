@@ -117,7 +117,7 @@ def _cell_names(ax, shape, rows, columns):
 def _write_cells(ax, table, fmt, limits):
     """The numbers into the cells, black or white; none if one is too wide."""
     cell = ax.get_window_extent()
-    room = cell.width / table.shape[1], cell.height / table.shape[0]
+    size = cell.width / table.shape[1], cell.height / table.shape[0]
     image, scale = ax.images[0], matplotlib.colors.Normalize(*limits)
     texts = []
     for (i, j), value in numpy.ndenumerate(table):
@@ -134,7 +134,7 @@ def _write_cells(ax, table, fmt, limits):
         )
         texts.append(text)
         box = text.get_window_extent()
-        if box.width + 4 > room[0] or box.height + 2 > room[1]:
+        if box.width + 4 > size[0] or box.height + 2 > size[1]:
             for text in texts:
                 text.remove()
             return
