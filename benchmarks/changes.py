@@ -53,7 +53,10 @@ def fused_attention():
     """SDPA's fused kernel for bfloat16 on the CPU as well, which the model writes out
     instead.
     """
-    kept, transformer._attention = transformer._attention, F.scaled_dot_product_attention
+    kept, transformer._attention = (
+        transformer._attention,
+        F.scaled_dot_product_attention,
+    )
     try:
         yield
     finally:

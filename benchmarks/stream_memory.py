@@ -68,6 +68,7 @@ def child(kind, folder, length=128, lanes=8):
     """One measurement in this process -> {"peak", "after_imports", "tokens",
     "cpu_seconds"}.
     """
+    import mlm_rows
     import pretrain_mlm as recipe
 
     from ftlib.data import streaming, tokenization
@@ -110,14 +111,14 @@ def child(kind, folder, length=128, lanes=8):
             length,
         ).numel()
     else:
-        source = recipe.stream_of(a)
-        tokenizer = recipe.streamed_corpus(source, a.vocab, length, length)[0]
+        source = mlm_rows.stream_of(a)
+        tokenizer = mlm_rows.streamed_corpus(source, a.vocab, length, length)[0]
         stream = streaming.TextStream(
             source,
             lambda t: tokenization.encode(tokenizer, t),
             length,
             lanes=lanes,
-            keep=recipe.trained_on,
+            keep=mlm_rows.trained_on,
         )
         tokens = 0
         # every part once

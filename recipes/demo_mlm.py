@@ -1,10 +1,9 @@
 """Masked language modelling in three minutes: `make demo`, or `python -m
 ftlib.objectives.mlm`.
 
-    python -m ftlib.objectives.mlm                                  train live, fill
-    masks, fine-tune python -m ftlib.objectives.mlm --fill "this film was [MASK]"
-    only fill your text python -m ftlib.objectives.mlm --quick
-    everything, smaller
+    python -m ftlib.objectives.mlm            train live, fill masks, fine-tune
+    python -m ftlib.objectives.mlm --quick    everything, smaller
+    python -m ftlib.objectives.mlm --fill "this film was [MASK]"    only your text
 
 1. A small BERT is trained on film reviews before your eyes, until it beats the best
    guess without context by 0.8 nats.
@@ -26,7 +25,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from finetune import encoder_of, finetune, score
-from pretrain_mlm import masked
 
 from ftlib.course import hub, plot, sources
 from ftlib.data import tables, tokenization
@@ -84,16 +82,11 @@ def live(c):
     torch.manual_seed(0)
     tokenizer, rows, held_out = corpus(c)
     vocab = tokenizer.get_vocab_size()
-    net = transformer.LanguageModel(
-        transformer.Config(
-            vocab, c["width"], c["layers"], c["heads"], 4 * c["width"], c["length"]
-        )
-    )
-    for p in net.encoder.blocks.parameters():
-        # from 0.02 to 1 / sqrt(width): a narrow model whispers otherwise
-        p.data *= 4 if p.ndim == 2 else 1
+    sizes = (vocab, c["width"], c["layers"], c["heads"], 4 * c["width"], c["length"])
+    config = transformer.Config(*sizes, init_std=0.08)  # about 1 / sqrt(width)
+    net = transformer.LanguageModel(config)
     test = [
-        masked(held_out, i, 0, tokenizer, 0.15, seed=999)
+        mlm.masked_batch(held_out[i], i, tokenizer, seed=999)
         for i in torch.arange(len(held_out)).split(128)
     ]
     target_mask = torch.cat([b["labels"] for b in test]) != -100
@@ -109,7 +102,9 @@ def live(c):
         flush=True,
     )
     batches = (
-        masked(rows, torch.tensor(i), epoch, tokenizer, 0.2, seed=0)
+        mlm.masked_batch(
+            rows[i], torch.tensor(i), tokenizer, seed=0, epoch=epoch, mask_prob=0.2
+        )
         for epoch, i in train.sample_rows(len(rows), c["batch"])
     )
     run = train.steps(

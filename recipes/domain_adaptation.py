@@ -1,12 +1,13 @@
 """Does reading the domain first pay? Masked-LM on reviews, then fine-tuning on few
 labels, against no reading. Chapter 17's figure.
 
-    python recipes/domain_adaptation.py --adapt reviews:0                    (one
-    adapted encoder, kept in runs/) python recipes/domain_adaptation.py --score plain
-    reviews:0              (fine-tune each, over --labels and --seeds) python
-                           recipes/domain_adaptation.py --adapt reviews:0 --steps 4
-                           --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out
-                           runs/try.json
+    python recipes/domain_adaptation.py --adapt reviews:0
+    python recipes/domain_adaptation.py --score plain reviews:0
+    python recipes/domain_adaptation.py --adapt reviews:0 --steps 4 \\
+        --score plain reviews:0 --labels 8 --seeds 0 --tests 40 --out runs/try.json
+
+The first line keeps one adapted encoder in runs/, the second fine-tunes each over
+--labels and --seeds, the third is a small trial.
 
 An arm is reviews:SEED, the seed of the adaptation (new head, order, masks), or "plain".
 The masked-LM texts are training texts of Rotten Tomatoes and IMDb; no text of a
@@ -47,18 +48,8 @@ def reviews(split):
 
 
 def masked(rows, tokenizer, seed, epoch, index, mask_prob=SHARE):
-    special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
-    ids, labels = mlm.mask_tokens(
-        rows[index],
-        tokenizer.get_vocab_size(),
-        tokenizer.token_to_id("[MASK]"),
-        special,
-        seed=seed,
-        epoch=epoch,
-        index=index,
-        mask_prob=mask_prob,
-    )
-    return {"input_ids": ids, "labels": labels, "index": index}
+    how = dict(seed=seed, epoch=epoch, mask_prob=mask_prob)
+    return mlm.masked_batch(rows[index], index, tokenizer, **how)
 
 
 def adapt(seed, steps, ctx, lr=3e-4):

@@ -1,8 +1,8 @@
 """Fine-tune a pretrained encoder on labelled texts: chapter 14 as a program.
 
-    python recipes/finetune.py --model reviews-bert-mini --data rotten_tomatoes --labels
-    1000 torchrun --nproc_per_node=2 recipes/finetune.py ...              accelerate
-    launch recipes/finetune.py ...
+    python recipes/finetune.py --model reviews-bert-mini --labels 1000
+    torchrun --nproc_per_node=2 recipes/finetune.py ...
+    accelerate launch recipes/finetune.py ...
 
 `finetune()` is the function that chapter 14, the demo and the label-efficiency grid
 call.

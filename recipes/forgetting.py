@@ -2,8 +2,8 @@
 freezing and LoRA do about it. Chapter 17's figures.
 
     python recipes/forgetting.py --seeds 0 1 2 3 4
-    python recipes/forgetting.py --methods naive "replay 20 texts" --seeds 0 --train 40
-    --tests 20 --out runs/try.json      (a small trial)
+    python recipes/forgetting.py --methods naive "replay 20 texts" --seeds 0 \\
+        --train 40 --tests 20 --out runs/try.json      # a small trial
 
 Every task has a head of its own and the text's task is told (task-incremental); what
 they share is the encoder. A seed draws the training texts, the heads, the order and the

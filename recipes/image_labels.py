@@ -2,8 +2,8 @@
 class. Chapter 12's figure.
 
     python recipes/image_labels.py --seeds 0 1 2 3 4
-    python recipes/image_labels.py --methods pixels "small scratch" --sizes 1 10 --seeds
-    0 --out runs/try.json
+    python recipes/image_labels.py --methods pixels "small scratch" --sizes 1 10 \\
+        --seeds 0 --out runs/try.json                  # a small trial
 
 Three starts (random weights, ImageNet, printed letters) and two networks
 (EfficientNet-Lite0, a small one), so that what a source gives is not mixed up with what

@@ -2,8 +2,8 @@
 reviews first, over seeds.
 
     python recipes/imdb_push.py --adapt 900
-    python recipes/imdb_push.py --tokens 32 --labels 40 --tests 40 --seeds 0 --out
-    runs/try.json      (a small trial)
+    python recipes/imdb_push.py --tokens 32 --labels 40 --tests 40 --seeds 0 \\
+        --out runs/try.json                            # a small trial
 
 --adapt: masked-LM steps on the texts of the train split first (don't stop pretraining,
 Gururangan et al. 2020).
@@ -43,21 +43,11 @@ def adapt(encoder, tokenizer, texts, steps, ctx, tokens=128, size=32, lr=3e-4):
     net = transformer.LanguageModel(encoder.config)
     net.encoder.load_state_dict(encoder.state_dict())
     rows = tokenization.pack(tokenization.encode(tokenizer, texts), tokens)
-    special = [tokenizer.token_to_id(t) for t in tokenization.SPECIAL]
 
     def masked(epoch, picked):
         index = torch.tensor(picked)
-        ids, labels = mlm.mask_tokens(
-            rows[index],
-            tokenizer.get_vocab_size(),
-            tokenizer.token_to_id("[MASK]"),
-            special,
-            seed=0,
-            epoch=epoch,
-            index=index,
-            mask_prob=0.2,
-        )
-        return {"input_ids": ids, "labels": labels, "index": index}
+        how = dict(seed=0, epoch=epoch, mask_prob=0.2)
+        return mlm.masked_batch(rows[index], index, tokenizer, **how)
 
     batches = (
         masked(epoch, picked) for epoch, picked in train.sample_rows(len(rows), size)

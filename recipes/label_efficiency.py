@@ -2,8 +2,8 @@
 over seeds. Chapter 14's figure.
 
     python recipes/label_efficiency.py --seeds 0 1 2
-    python recipes/label_efficiency.py --sizes 10 100 --tests 200 --seeds 0 --out
-    runs/try.json     (a small trial)
+    python recipes/label_efficiency.py --sizes 10 100 --tests 200 --seeds 0 \\
+        --out runs/try.json                            # a small trial
 
 The result file is written after every cell of the grid and done cells are skipped, so
 the run may be interrupted at any moment, and a second process may work on other methods

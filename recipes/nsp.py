@@ -86,17 +86,8 @@ def make_batch(documents, index, epoch, tokenizer, a, seed):
         seed=1000 + seed,
         epoch=epoch,
     )
-    ids, labels = mlm.mask_tokens(
-        batch["input_ids"],
-        tokenizer.get_vocab_size(),
-        special[4],
-        special,
-        seed=seed,
-        epoch=epoch,
-        index=index,
-        mask_prob=a.mask_prob,
-    )
-    return {**batch, "input_ids": ids, "labels": labels}
+    how = dict(seed=seed, epoch=epoch, mask_prob=a.mask_prob)
+    return {**batch, **mlm.masked_batch(batch["input_ids"], index, tokenizer, **how)}
 
 
 @torch.no_grad()
@@ -148,12 +139,11 @@ def one_run(loss_fn, seed, documents, tests, tokenizer, a):
         a.length,
         segments=2,
         nsp_head=True,
-    )
-    net = transformer.LanguageModel(config)
-    for matrix in (p for p in net.encoder.blocks.parameters() if p.ndim == 2):
         # as in recipes/pretrain_mlm.py: at BERT's 0.02 a narrow model stays at word
         # counts for long
-        matrix.data *= 3
+        init_std=0.06,
+    )
+    net = transformer.LanguageModel(config)
     optimizer = optim.adamw(optim.parameter_groups(net, a.lr))
     batches = (
         make_batch(documents, torch.tensor(i), epoch, tokenizer, a, seed)

@@ -11,51 +11,30 @@ opens as GPT-2, and run.json.
 """
 
 import argparse
-import hashlib
 import itertools
-import json
 import math
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import pretraining  # beside this file
 import torch
 
-from ftlib.course import reproducibility, sources
+from ftlib.course import sources
 from ftlib.data import tokenization
 from ftlib.evaluation import metrics
-from ftlib.models import hf_format, transformer
+from ftlib.models import transformer
 from ftlib.objectives import clm
-from ftlib.training import checkpoint, distributed, optim, train
+from ftlib.training import distributed, optim, train
 
 
 def arguments():
-    a = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    kind = argparse.RawDescriptionHelpFormatter
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    pretraining.options(
+        a, steps=6000, length=128, batch=32, accumulate=1, vocab=8000, seed=0
     )
-    sizes = dict(
-        steps=6000,
-        length=128,
-        batch=32,
-        accumulate=1,
-        warmup=100,
-        vocab=8000,
-        width=256,
-        layers=4,
-        heads=4,
-        seed=0,
-    )
-    for name, value in sizes.items():
-        a.add_argument(f"--{name}", type=int, default=value)
-    for name, value in dict(lr=2e-3, weight_decay=0.01, dropout=0.0).items():
-        a.add_argument(f"--{name}", type=float, default=value)
-    a.add_argument(
-        "--gain",
-        type=float,
-        default=3.0,
-        help="how much larger than 0.02 the blocks' matrices start",
-    )
+    pretraining.options(a, width=256, layers=4, heads=4, init_std=0.06, dropout=0.0)
+    pretraining.options(a, lr=2e-3, warmup=100, weight_decay=0.01)
     a.add_argument("--data", nargs="+", default=["imdb", "rotten_tomatoes"])
     a.add_argument("--out", default="runs/pretrain_clm")
     return a.parse_args()
@@ -102,7 +81,7 @@ def report(net, rows, tokenizer, documents, texts, length):
         tokenizer.get_vocab_size(),
     )
     # no document's first token
-    asked_places = torch.tensor(
+    is_target = torch.tensor(
         [[position > 0 for ids in documents for position in range(len(ids))]]
     )
     return {
@@ -115,9 +94,9 @@ def report(net, rows, tokenizer, documents, texts, length):
             ),
         },
         "uniform": round(math.log(V), 4),
-        "unigram": round(metrics.unigram_loss(rows, held_out[asked_places], V), 4),
+        "unigram": round(metrics.unigram_loss(rows, held_out[is_target], V), 4),
         "bigram": round(
-            metrics.bigram_loss(rows, held_out, V, target_mask=asked_places), 4
+            metrics.bigram_loss(rows, held_out, V, target_mask=is_target), 4
         ),
     }
 
@@ -126,47 +105,18 @@ def main(a):
     ctx, out = distributed.setup(a.seed), Path(a.out)
     if a.batch % (a.accumulate * ctx.world_size):
         raise ValueError(
-            f"--batch {a.batch} is not a multiple of {a.accumulate} "
-            f"micro-batches x {ctx.world_size} processes; change one of "
-            "them"
+            f"--batch {a.batch} is not a multiple of {a.accumulate} micro-batches x "
+            f"{ctx.world_size} processes; change one of them"
         )
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
+    commit = pretraining.commit()
     distributed.print0(ctx, distributed.describe(ctx))
     tokenizer, rows, documents, texts = corpus(a.data, a.vocab, a.length)
-    config = transformer.Config(
-        tokenizer.get_vocab_size(),
-        a.width,
-        a.layers,
-        a.heads,
-        4 * a.width,
-        a.length,
-        causal=True,
-        dropout=a.dropout,
-    )
-    net = transformer.LanguageModel(config)
-    for matrix in (p for p in net.encoder.blocks.parameters() if p.ndim == 2):
-        # 0.02 suits GPT-2's width of 768; in a narrow model the blocks hardly change
-        # what passes through
-        matrix.data *= a.gain
-    net = distributed.wrap(net, ctx)
-    optimizer = optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
-    meta = {
-        "config": vars(config),
-        "data": a.data,
-        "batch": a.batch,
-        "steps": a.steps,
-        "seed": a.seed,
-        # other ids would scramble the embeddings
-        "vocabulary": hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16],
-    }
-    newest = checkpoint.newest(out / "state")
-    info = (
-        checkpoint.load(newest, distributed.unwrap(net), optimizer, expect=meta)
-        if newest
-        else {"step": 0, "curve": [], "seconds": 0}
-    )
+    sizes = (tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width)
+    more = dict(causal=True, dropout=a.dropout, init_std=a.init_std)
+    config = transformer.Config(*sizes, a.length, **more)
+    net, optimizer = pretraining.start(config, a, ctx)
+    meta = pretraining.meaning(config, tokenizer, a)
+    info = pretraining.resume(out, net, optimizer, meta)
     run = train.steps(
         net,
         batches_from(rows, info["step"], a, ctx),
@@ -179,58 +129,30 @@ def main(a):
     )
     run = itertools.islice(run, a.steps - info["step"])
     held_out = tokenization.pack(documents, a.length)
-    test = [clm.causal_batch(ids) for ids in held_out[:256].split(32)]
-    start = time.time()
+    tests = [clm.causal_batch(ids) for ids in held_out[:256].split(32)]
+
+    def held_out_loss():
+        mine = pretraining.dealt(tests, ctx)
+        return metrics.mean_loss(net, mine, clm.clm_loss)
+
     # all there is to write if the run was over already
-    now = {**meta, "curve": info["curve"], "seconds": info["seconds"]}
+    now = {"curve": info["curve"], "seconds": info["seconds"]}
+    begin = time.time()
     for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
-        last = step.number + 1 == a.steps
-        if step.number % 250 == 249 or last:
-            loss = (
-                metrics.mean_loss(net, test[ctx.rank :: ctx.world_size], clm.clm_loss)
-                if step.number % 1000 == 999 or last
-                else None
-            )
-            info["curve"].append(
-                [step.number + 1, round(step.loss, 3), loss and round(loss, 4)]
-            )
-            if loss:
-                distributed.print0(
-                    ctx, f"step {step.number + 1}: held-out loss {loss:.3f}"
-                )
+        done = step.number + 1
+        pretraining.record_loss(step, info, a, ctx, held_out_loss)
         # by the step, not by the clock: all processes save together
-        if step.number % 500 == 499 or last:
+        if done % 500 == 0 or done == a.steps:
             now = {
-                **meta,
                 "curve": info["curve"],
-                "seconds": info["seconds"] + time.time() - start,
+                "seconds": info["seconds"] + time.time() - begin,
             }
-            checkpoint.save_numbered(
-                out / "state",
-                distributed.unwrap(net),
-                optimizer,
-                step=step.number + 1,
-                meta=now,
-            )
+            pretraining.save(out, net, optimizer, done, meta | now)
     if ctx.rank == 0:
         net = distributed.unwrap(net)
-        hf_format.save(net, out)
-        tokenization.save(tokenizer, out, a.length)
-        record = {
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit,
-            "machine": reproducibility.machine(),
-            "processes": ctx.world_size,
-            "options": vars(a),
-            "weights": transformer.count_parameters(net),
-            "precision": str(ctx.dtype or torch.float32),
-            "tokens": a.steps * a.batch * a.length,
-            **report(net, rows, tokenizer, documents, texts, a.length),
-            **now,
-        }
-        (out / "run.json").write_text(
-            json.dumps(record, indent=1) + "\n", encoding="utf-8"
-        )
+        quality = report(net, rows, tokenizer, documents, texts, a.length)
+        record = pretraining.record_of(net, a, ctx, commit, meta | now, **quality)
+        pretraining.write(out, net, tokenizer, a.length, record)
     distributed.cleanup()
 
 

@@ -2,12 +2,11 @@
 fitted to them, and one larger run that the law predicts before it starts. Chapter 10's
 grid; about 7 minutes of one core.
 
-    python recipes/scaling.py                            everything, in this order:
-    family, prediction, held-out run python recipes/scaling.py --part family
-    up to the stored prediction (commit the file, then go on) python recipes/scaling.py
-    --part held-out            the held-out run; refused while no prediction is stored
-    python recipes/scaling.py --widths 16 24 32 --held-out 48 --steps 60 --texts 200
-    --out runs/try.json    (a small trial)
+    python recipes/scaling.py                    # family, prediction, held-out run
+    python recipes/scaling.py --part family      # up to the prediction; commit it
+    python recipes/scaling.py --part held-out    # refused while none is stored
+    python recipes/scaling.py --widths 16 24 32 --held-out 48 --steps 60 \\
+        --texts 200 --out runs/try.json          # a small trial
 
 All models read equally many tokens in rows of equal length, differ in width alone, and
 learn at a rate that falls as 1 / width. The result file is written after each run and

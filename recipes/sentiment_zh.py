@@ -1,9 +1,9 @@
 """Three classes in Chinese: negative and positive shop reviews, newspaper lines as
 "neutral". Chapter 14's stored grid.
 
-    python recipes/sentiment_zh.py
-    (about 8 minutes on one core with bf16) python recipes/sentiment_zh.py --sizes 30
-    --tests 30 --seeds 0 --steps 3 --three 1 --out runs/try.json  (a trial)
+    python recipes/sentiment_zh.py      # about 8 minutes on one core with bf16
+    python recipes/sentiment_zh.py --sizes 30 --tests 30 --seeds 0 --steps 3 \\
+        --three 1 --out runs/try.json   # a small trial
 
 What it stores: the answers of every model to the same test texts, a digit for each, so
 that every score and interval can be computed again; what tells the newspaper from the

@@ -115,7 +115,7 @@ def test_frozen_bytes_stay(encoder, counted):
         return {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
 
     assert trained(True) == {"head.weight", "head.bias"}
-    classify.unfreeze(encoder)
+    classify.freeze(encoder, frozen=False)
     assert len(trained(False)) > 20  # control
     counted("fault")
 
@@ -126,7 +126,7 @@ def test_trainable_counts_what_an_optimizer_would_change(encoder):
     assert everything == sum(p.numel() for p in net.parameters())
     classify.freeze(net.encoder)
     assert classify.trainable(net) == 16 * 2 + 2
-    classify.unfreeze(net)
+    assert classify.freeze(net, frozen=False) == everything
     assert classify.trainable(net) == everything
 
 

@@ -260,6 +260,7 @@ class Refuses(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def direct(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for name, value in NO_PROXY.items():
         monkeypatch.setenv(name, value)
 
@@ -276,26 +277,19 @@ def test_network_answers_even_with_a_refusal(direct):
         )
     finally:
         server.shutdown(), server.server_close()
-    assert plain == ("network", None, "127.0.0.1 answers", "")
+    assert plain == ("network", None, "127.0.0.1 accepts connections", "")
     assert "secret" not in str(finding)
 
 
-def test_a_silent_or_closed_network_costs_seconds_and_no_error(direct):
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()  # takes the connection and never says a word
-        began = time.monotonic()
-        finding = doctor.examine_network(
-            {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
-        )
-        assert time.monotonic() - began < 4
-        port = silent.getsockname()[1]
+def test_a_closed_network_costs_seconds_and_no_error(direct):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    start = time.monotonic()
     closed = doctor.examine_network({"HF_ENDPOINT": f"http://127.0.0.1:{port}"})
-    for each in (finding, closed):
-        assert (
-            each.ok is None
-            and "does not answer; the course works without" in each.words
-        )
+    assert time.monotonic() - start < 4
+    assert closed.ok is None
+    assert "does not answer; the course works without" in closed.words
 
 
 def test_network_settings():

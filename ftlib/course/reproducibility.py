@@ -124,9 +124,10 @@ def processor():
     return platform.processor() or platform.machine() or "unknown processor"
 
 
-def has_bf16():
+def has_bf16(cpuinfo="/proc/cpuinfo"):
     """Can this machine multiply in bfloat16 natively? (Emulation works everywhere and
-    is slower than float32.)
+    is slower than float32; whether the native product pays, training/distributed.py
+    measures.)
     """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -138,7 +139,7 @@ def has_bf16():
         )
         return answer.stdout.strip() == "1"
     try:
-        with open("/proc/cpuinfo") as file:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as file:
             words = set(file.read().split())
     except OSError:
         return False

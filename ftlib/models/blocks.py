@@ -21,9 +21,9 @@ as that of attention.py:
     >>> DecoderBlock(Mean(), Mean(), width=8, ffn_dim=32)(x, memory).shape
     torch.Size([2, 5, 8])
 
-    from attention import MultiHeadAttention                        # both files copied
-    into your project block = EncoderBlock(MultiHeadAttention(384, 12), width=384,
-    ffn_dim=1536, pre_norm=False)
+    from attention import MultiHeadAttention  # both files copied into your project
+    attention = MultiHeadAttention(384, 12)
+    block = EncoderBlock(attention, width=384, ffn_dim=1536, pre_norm=False)
 
 A decoder without an encoder (GPT) is an EncoderBlock with a causal mask: what makes it
 a decoder is the mask alone. With pre_norm the sum that leaves the last block has seen

@@ -226,8 +226,8 @@ def image_loss(net, batch):
 
 
 def freeze(module, frozen=True):
-    """Stop (or, frozen=False, let) a part's weights learn -> how many of its weights
-    still do.
+    """Stop (or, frozen=False, let) a module's parameters learn -> how many of them
+    still do. A frozen one has no gradient, and so no update and no decay.
     """
     for p in module.parameters():
         p.requires_grad = not frozen

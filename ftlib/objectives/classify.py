@@ -117,14 +117,13 @@ def classification_loss(model, batch):
     return F.cross_entropy(logits.float(), batch["labels"], reduction="sum")
 
 
-def freeze(module):
-    """Stop training a part: no gradients, and so no update and no decay."""
-    module.requires_grad_(False)
-
-
-def unfreeze(module):
-    """Train a part again."""
-    module.requires_grad_(True)
+def freeze(module, frozen=True):
+    """Stop (or, frozen=False, let) a module's parameters learn -> how many of them
+    still do. A frozen one has no gradient, and so no update and no decay.
+    """
+    for p in module.parameters():
+        p.requires_grad = not frozen
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def trainable(model):
@@ -156,6 +155,24 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     ]
 
 
+def pad(rows, pad_id=0):
+    """Make one batch of rows of different lengths, padded to the longest of them and no
+    further.
+
+    rows: B lists of ints. Returns {"input_ids": (B, T), "attention_mask": (B, T)} as
+        LongTensors; 1 marks real tokens.
+    """
+    if not rows:
+        raise ValueError("pad got no rows; a batch needs at least one")
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[i, : len(row)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
 def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
     """Yield padded batches {"input_ids", "attention_mask"[, "labels"], "index"}; each
     padded to its own longest row.
@@ -168,18 +185,9 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))
         order = [by_length[i : i + size] for i in range(0, len(rows), size)]
     for picked in order:
-        # of this batch, not of the corpus: padding costs time
-        longest = max(len(rows[r]) for r in picked)
-        ids = torch.full((len(picked), longest), pad_id, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, r in enumerate(picked):
-            ids[i, : len(rows[r])] = torch.tensor(rows[r])
-            mask[i, : len(rows[r])] = 1
-        batch = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "index": torch.tensor(picked),
-        }
+        # to the longest of this batch, not of the corpus: padding costs time
+        batch = pad([rows[r] for r in picked], pad_id)
+        batch["index"] = torch.tensor(picked)
         if labels is not None:
             batch["labels"] = torch.tensor([labels[r] for r in picked])
         yield batch

@@ -23,10 +23,10 @@ Use it:
 "this film was [MASK]"` fills your own text.
 
 What it is not: the model (transformer.py) or the loop (train.py); any model that
-returns `.logits` and takes `where=` fits.
+returns `.logits` and takes `target_mask=` fits.
 Needs: torch only (`fill_mask` takes a tokenizer of the `tokenizers` library).
 
-Shapes: B rows, T tokens, V vocabulary, A asked places.
+Shapes: B rows, T tokens, V vocabulary, A target positions.
 """
 
 import torch
@@ -93,6 +93,28 @@ def mask_tokens(
     # from 0.8 to 0.9 the token stays as it is
     masked = torch.where(is_target & (how >= 0.9), random_words, masked)
     return masked, labels
+
+
+def masked_batch(input_ids, index, tokenizer, *, seed, epoch=0, mask_prob=0.15):
+    """A batch for `mlm_loss`: {"input_ids" (B, T), "labels" (B, T), "index" (B,)}.
+
+    input_ids (B, T): rows of tokens. index (B,): their numbers in the corpus, as in
+        `mask_tokens`. tokenizer: of the `tokenizers` library, with BERT's five special
+        tokens; none of them is ever a target.
+    """
+    names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    special = [tokenizer.token_to_id(name) for name in names]
+    masked, labels = mask_tokens(
+        input_ids,
+        tokenizer.get_vocab_size(),
+        special[-1],
+        special,
+        seed=seed,
+        epoch=epoch,
+        index=index,
+        mask_prob=mask_prob,
+    )
+    return {"input_ids": masked, "labels": labels, "index": index}
 
 
 def mlm_loss(model, batch):

@@ -1,0 +1,156 @@
+"""What the two pretraining recipes share: common options, the model, resuming, the
+curve, and the folder that a run leaves.
+
+    options(parser, steps=3000, length=64, ...)      # one command-line option for each
+    net, optimizer = start(config, a, ctx)
+    info = resume(out, net, optimizer, meta)         # {"step": 0, ...} in a new folder
+    for step in run:
+        record_loss(step, info, a, ctx, held_out_loss)
+        save(out, net, optimizer, step.number + 1, meta | now)
+    write(out, net, tokenizer, a.length, record_of(net, a, ctx, commit, meta))
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import torch
+
+from ftlib.course import reproducibility
+from ftlib.data import tokenization
+from ftlib.models import hf_format, transformer
+from ftlib.training import checkpoint, distributed, optim
+
+HELP = {
+    "init_std": "standard deviation of the blocks' matrices at the start; 0.02 suits "
+    "BERT's width of 768, in a narrow model the blocks then hardly change what passes "
+    "through",
+    "accumulate": "micro-batches of a step in each process",
+    "batch": "rows of a step, over all processes and micro-batches",
+}
+EVERY, MEASURED = 250, 1000  # steps between two points, and two held-out losses
+
+
+def options(parser, **defaults):
+    """One option for each name, of the type of its default."""
+    for name, value in defaults.items():
+        parser.add_argument(
+            f"--{name}", type=type(value), default=value, help=HELP.get(name)
+        )
+
+
+def commit():
+    """The commit that this runs from; read at the start, because it may change."""
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def start(config, a, ctx, before=None, shard=False):
+    """(model on its device, its optimizer); `before`: a folder to take weights from."""
+    if before:
+        net = transformer.from_state(*hf_format.load(before))
+    else:
+        net = transformer.LanguageModel(config)
+    net = distributed.wrap(net, ctx, shard)
+    return net, optim.adamw(optim.parameter_groups(net, a.lr, a.weight_decay))
+
+
+def meaning(config, tokenizer, a):
+    """What a checkpoint must agree with before a run goes on from it."""
+    vocabulary = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
+    return {
+        "config": vars(config),
+        "data": a.data,
+        "batch": a.batch,
+        "steps": a.steps,
+        "seed": a.seed,
+        "vocabulary": vocabulary,  # other ids would scramble the embeddings
+    }
+
+
+def resume(out, net, optimizer, meta):
+    """What the newest checkpoint in `out` remembers, or the beginning."""
+    newest = checkpoint.newest(out / "state")
+    if not newest:
+        return {"step": 0, "curve": [], "seconds": 0}
+    return checkpoint.load(newest, distributed.unwrap(net), optimizer, expect=meta)
+
+
+def agreed(yes, ctx):
+    """Process 0's answer for all: a checkpoint is written together, and their clocks
+    differ.
+    """
+    answer = torch.tensor([float(yes)], device=ctx.device)
+    if ctx.world_size > 1:
+        torch.distributed.broadcast(answer, 0)
+    return bool(answer)
+
+
+def same_for_all(step, vocabulary, ctx, a):
+    """ValueError if a process goes on from another step or has another vocabulary than
+    process 0: it may see other files.
+    """
+    mine = torch.tensor([step, int(vocabulary[:15], 16)], device=ctx.device)
+    first = mine.clone()
+    if ctx.world_size > 1:
+        torch.distributed.broadcast(first, 0)
+    if mine.tolist() != first.tolist():
+        which = "the same" if mine[1] == first[1] else "another"
+        raise ValueError(
+            f"process {ctx.rank} found step {step} in {a.out} and process 0 step "
+            f"{int(first[0])}, with {which} vocabulary; give a folder and texts that "
+            "all machines see"
+        )
+
+
+def dealt(batches, ctx):
+    """This process's share of the batches, and one without targets where others have
+    one more: sharded models run together.
+    """
+    mine = batches[ctx.rank :: ctx.world_size]
+    missing = -(-len(batches) // ctx.world_size) - len(mine)
+    empty = torch.full_like(batches[0]["labels"], -100)
+    return mine + [{**batches[0], "labels": empty} for _ in range(missing)]
+
+
+def record_loss(step, info, a, ctx, held_out_loss):
+    """Add a point to the curve where one is due; every process calls it."""
+    done = step.number + 1
+    if done % EVERY and done != a.steps:
+        return
+    due = done % MEASURED == 0 or done == a.steps
+    loss = round(held_out_loss(), 4) if due else None
+    info["curve"].append([done, round(step.loss, 3), loss])
+    if loss:
+        distributed.print0(ctx, f"step {done}: held-out loss {loss:.3f}")
+
+
+def save(out, net, optimizer, done, meta):
+    """A checkpoint of step `done`, with what the run means and has seen."""
+    model = distributed.unwrap(net)
+    checkpoint.save_numbered(out / "state", model, optimizer, step=done, meta=meta)
+
+
+def record_of(net, a, ctx, made_at, meta, **more):
+    """What run.json holds: where the weights come from, and their numbers."""
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": made_at,
+        "machine": reproducibility.machine(),
+        "processes": ctx.world_size,
+        "options": vars(a),
+        "weights": transformer.count_parameters(net),
+        "precision": str(ctx.dtype or torch.float32),
+        "tokens": a.steps * a.batch * a.length,
+        **more,
+        **meta,
+    }
+
+
+def write(out, net, tokenizer, max_tokens, record):
+    """The folder that transformers reads, and run.json."""
+    hf_format.save(net, out)
+    tokenization.save(tokenizer, out, max_tokens)
+    text = json.dumps(record, indent=1) + "\n"
+    (out / "run.json").write_text(text, encoding="utf-8")
