@@ -37,6 +37,12 @@ def shown(color=(0, 101, 179), alt=SENTENCE):
     )
 
 
+def diagram():
+    output = shown()
+    output.metadata["ftlib"] = {"diagram": "07_block"}
+    return output
+
+
 def caption(text=SENTENCE):
     """A caption, as show stores it after its picture."""
     data = {"text/html": f"<figcaption>{text}</figcaption>", "text/plain": text}
@@ -413,6 +419,9 @@ FINE = {
     ),
     "a widget with a table": both(
         widget, lambda notebook: in_view(notebook).update({"text/html": "<p>2 rows"})
+    ),
+    "a diagram under its title": add_code(
+        outputs=[diagram(), caption("The block keeps the shape of its input.")]
     ),
     "a progress bar": both(
         widget,
