@@ -253,10 +253,10 @@ def test_errors_say_what_is_there(counted):
         lora.add(net, ["query"], rank=17)
     # nothing was changed by the refused calls
     assert all(p.requires_grad for p in net.parameters())
-    with pytest.raises(ValueError, match="carries no part"):
+    with pytest.raises(ValueError, match="carries no adapter"):
         lora.save(net, "unused")
     lora.add(net, ["query"], rank=2)
-    with pytest.raises(ValueError, match="carry a part already"):
+    with pytest.raises(ValueError, match="carry an adapter already"):
         lora.add(net, ["value"])
     other = bert()
     lora.add(other, ["query"], rank=3)

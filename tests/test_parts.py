@@ -1,4 +1,4 @@
-"""The register of parts: fingerprints, refusals with planted faults, exact sums."""
+"""The register of adapters: fingerprints, refusals with planted faults, exact sums."""
 
 import json
 
@@ -135,7 +135,7 @@ def test_altered_files_are_refused(shelf, damage, counted):
     damage(shelf)
     mark = registry.fingerprint(net())
     with pytest.raises(
-        ValueError, match="of part 'mood' is not the file that was registered"
+        ValueError, match="of adapter 'mood' is not the file that was registered"
     ):
         registry.find(shelf, "mood", mark)
     assert damage is _exchange or registry.find(shelf, "topic", mark)
@@ -149,7 +149,7 @@ def test_wrong_base_and_unknown_name_are_refused_in_one_sentence(shelf, counted)
     ) as caught:
         registry.find(shelf, "mood", other)
     assert "\n" not in str(caught.value) and other[:12] in str(caught.value)
-    with pytest.raises(KeyError, match="no part 'mod'.*mood, topic"):
+    with pytest.raises(KeyError, match="no adapter 'mod'.*mood, topic"):
         registry.find(shelf, "mod", other)
     counted("fault", 2)
 
@@ -164,7 +164,7 @@ def test_names_stay_in_the_folder(shelf, name, counted):
 def test_a_part_without_files_is_refused(shelf):
     with pytest.raises(FileNotFoundError, match="0 files"):
         registry.register(shelf, "empty", "0" * 64, "mood", {})
-    assert "empty" not in json.loads((shelf / registry.REGISTER).read_text())["parts"]
+    assert "empty" not in json.loads((shelf / registry.REGISTER).read_text())["adapters"]
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.25, 0.75), (2.0, -1.0)])
@@ -186,10 +186,10 @@ def test_combined_product_is_the_sum_of_products(weights):
 
 def test_combine_refuses_what_does_not_fit():
     a, b = lora.adapter_state_dict(filled(1)), lora.adapter_state_dict(filled(2))
-    with pytest.raises(ValueError, match="1 parts and 2 weights"):
+    with pytest.raises(ValueError, match="1 adapters and 2 weights"):
         lora.combine([a], [1, 1])
     b.pop("3.lora_B.weight")
-    with pytest.raises(ValueError, match="3.lora_B.weight is not in all parts"):
+    with pytest.raises(ValueError, match="3.lora_B.weight is not in all adapters"):
         lora.combine([a, b], [1, 1])
 
 

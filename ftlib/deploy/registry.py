@@ -1,7 +1,7 @@
-"""Parts on one frozen base: a register of files that knows which base each part belongs
-to, and sums of parts.
+"""Adapters on one frozen base: a register of files that knows which base each adapter
+belongs to, and sums of adapters.
 
-Use it, with any module and any part of lora.py:
+Use it, with any module and any adapter of lora.py:
 
     >>> import tempfile
     >>> from torch import nn
@@ -16,17 +16,17 @@ Use it, with any module and any part of lora.py:
     True
     >>> find(shelf, "mood", fingerprint(nn.Linear(4, 2)))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: part 'mood' was trained on the base ..., this one is ...; load its
-    base, or train the part again on this one
+    ValueError: adapter 'mood' was trained on the base ..., this one is ...; load its
+    base, or train the adapter again on this one
 
-A low-rank part fits the weights it was trained on and no others. Names and shapes do
-not tell: two bases of one architecture take each other's parts without an error and
-answer nonsense. So the register keeps a SHA-256 of the base with every part.
+A low-rank adapter fits the weights it was trained on and no others. Names and shapes do
+not tell: two bases of one architecture take each other's adapters without an error and
+answer nonsense. So the register keeps a SHA-256 of the base with every adapter.
 
 What it is not: a signature. Who may write the folder can write the register too. Needs:
 torch.
 
-Shapes: r the rank, D_in and D_out the widths of a layer. A part is
+Shapes: r the rank, D_in and D_out the widths of a layer. An adapter is
 {"<layer>.lora_A.weight": (r, D_in), "<layer>.lora_B.weight": (D_out, r)}.
 """
 
@@ -43,7 +43,7 @@ REGISTER = "adapters.json"
 
 def fingerprint(model):
     """SHA-256 (64 hexadecimal digits) over names, shapes and values of the base's
-    weights; a part in the model does not count.
+    weights; an adapter in the model does not count.
 
     Values are hashed as float32, so a half-precision file and its float32 copy are one
     base. One weight at a time is copied.
@@ -71,10 +71,12 @@ def file_hash(path):
 
 
 def read(folder):
-    """{name: entry} of all registered parts; {} for a folder without a register."""
+    """{name: entry} of all registered adapters; {} for a folder without a register."""
     path = Path(folder) / REGISTER
     return (
-        json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else {}
+        json.loads(path.read_text(encoding="utf-8"))["adapters"]
+        if path.exists()
+        else {}
     )
 
 
@@ -88,13 +90,13 @@ def register(folder, name, base, task, metric):
     # it becomes a path; "../x" must not
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
-            f"part name {name!r} has more than letters, digits, '.', '_' "
-            "and '-'; rename the part's folder"
+            f"adapter name {name!r} has more than letters, digits, '.', '_' "
+            "and '-'; rename the adapter's folder"
         )
     files = sorted(path for path in (Path(folder) / name).glob("*") if path.is_file())
     if not files:
         raise FileNotFoundError(
-            f"{Path(folder) / name} has 0 files, a part needs at "
+            f"{Path(folder) / name} has 0 files, an adapter needs at "
             "least 1; save it there first"
         )
     entry = {
@@ -106,7 +108,7 @@ def register(folder, name, base, task, metric):
     }
     draft = Path(folder) / f"{REGISTER}.{os.getpid()}.tmp"
     draft.write_text(
-        json.dumps({"parts": {**read(folder), name: entry}}, indent=1) + "\n",
+        json.dumps({"adapters": {**read(folder), name: entry}}, indent=1) + "\n",
         encoding="utf-8",
     )
     # in one move: a reader sees the old register or the new one
@@ -115,7 +117,7 @@ def register(folder, name, base, task, metric):
 
 
 def find(folder, name, base):
-    """The folder of a part, after its files and its base were compared with the
+    """The folder of an adapter, after its files and its base were compared with the
     register.
 
     Raises KeyError for an unknown name, ValueError for another base or a file that was
@@ -124,15 +126,15 @@ def find(folder, name, base):
     entries = read(folder)
     if name not in entries:
         raise KeyError(
-            f"no part {name!r} in {Path(folder) / REGISTER}; there are "
+            f"no adapter {name!r} in {Path(folder) / REGISTER}; there are "
             f"{', '.join(sorted(entries)) or 'none'}"
         )
     entry, location = entries[name], Path(folder) / name
     if entry["base"] != base:
         raise ValueError(
-            f"part {name!r} was trained on the base {entry['base'][:12]}, "
+            f"adapter {name!r} was trained on the base {entry['base'][:12]}, "
             f"this one is {base[:12]}; "
-            "load its base, or train the part again on this one"
+            "load its base, or train the adapter again on this one"
         )
     there = {
         path.name: file_hash(path) for path in location.glob("*") if path.is_file()
@@ -143,8 +145,8 @@ def find(folder, name, base):
         if there.get(file) != entry["files"].get(file)
     ):
         raise ValueError(
-            f"{wrong[0]} of part {name!r} is not the file that was "
-            "registered; fetch the part again, "
+            f"{wrong[0]} of adapter {name!r} is not the file that was "
+            "registered; fetch the adapter again, "
             "or register it anew if you changed it yourself"
         )
     return location

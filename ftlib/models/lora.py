@@ -21,9 +21,9 @@ transformers' `query, value` ... A head of your own stays trainable if you call
 `peft.PeftModel.from_pretrained` opens, `load` reads them; no names of classes, no code,
 safetensors only.
 
-What it is not: peft. No convolutions or embeddings, no quantised bases, one part in a
-model at a time (to add two adapters, see `combine`). `nn.MultiheadAttention` reads its
-weights itself and so cannot be a target. Needs: torch, safetensors.
+What it is not: peft. No convolutions or embeddings, no quantised bases, one adapter in
+a model at a time (to add two adapters, see `combine`). `nn.MultiheadAttention` reads
+its weights itself and so cannot be a target. Needs: torch, safetensors.
 
 Shapes: B batch, T tokens, D_in and D_out the widths of a layer, r the rank.
 """
@@ -88,7 +88,7 @@ class LoRALinear(nn.Module):
         return self.alpha / self.rank
 
     def delta_weight(self):
-        """What the part adds to the weight: (D_out, D_in)."""
+        """What the adapter adds to the weight: (D_out, D_in)."""
         return self.scale * self.B @ self.A
 
     def forward(self, x):
@@ -138,8 +138,8 @@ def target_modules(model, targets):
 
 
 def count(model, targets, rank):
-    """How many weights a part of this rank has: the sum of r * (D_in + D_out) over the
-    layers, before anything is built.
+    """How many weights an adapter of this rank has: the sum of r * (D_in + D_out) over
+    the layers, before anything is built.
     """
     return sum(
         rank * (layer.in_features + layer.out_features)
@@ -158,7 +158,7 @@ def add(model, targets, rank=8, alpha=16, dropout=0.0):
     """
     if inside := list(_layers(model, LoRALinear)):
         raise ValueError(
-            f"{inside[0]} and {len(inside) - 1} more layers carry a part "
+            f"{inside[0]} and {len(inside) - 1} more layers carry an adapter "
             "already; merge() or unload() it first"
         )
     names = target_modules(model, targets)
@@ -174,8 +174,8 @@ def add(model, targets, rank=8, alpha=16, dropout=0.0):
 
 
 def unload(model):
-    """Take the part off: the base layers as they were, bit for bit -> the names. They
-    stay frozen.
+    """Take the adapter off: the base layers as they were, bit for bit -> the names.
+    They stay frozen.
     """
     # a list of names made before the first change: the walk must not see its own edits
     layers = _layers(model, LoRALinear)
@@ -186,8 +186,8 @@ def unload(model):
 
 @torch.no_grad()
 def merge(model):
-    """Fold the part into the base: W + alpha / r * B A, plain layers that cost nothing
-    extra -> the names.
+    """Fold the adapter into the base: W + alpha / r * B A, plain layers that cost
+    nothing extra -> the names.
     """
     for layer in _layers(model, LoRALinear).values():
         # float32 first: a half-precision W loses the small product if both are rounded
@@ -200,7 +200,7 @@ def merge(model):
 
 def adapter_state_dict(model):
     """{"<layer>.lora_A.weight": (r, D_in), "<layer>.lora_B.weight": (D_out, r)}: copies
-    of the part, and nothing of the base.
+    of the adapter, and nothing of the base.
     """
     return {
         f"{name}.lora_{letter}.weight": getattr(layer, letter).detach().clone()
@@ -211,8 +211,8 @@ def adapter_state_dict(model):
 
 @torch.no_grad()
 def load_state(model, tensors):
-    """Put a part's tensors into layers that add() has made; swapping a part is this
-    call, alpha / r stays the model's.
+    """Put an adapter's tensors into layers that add() has made; swapping an adapter is
+    this call, alpha / r stays the model's.
 
     Raises ValueError if a name or a shape is not the model's: another base, other
     targets or another rank.
@@ -223,17 +223,17 @@ def load_state(model, tensors):
         for letter in "AB"
     }
     if different := sorted(mine.keys() ^ tensors.keys()):
-        owner = "model" if different[0] in mine else "part"
+        owner = "model" if different[0] in mine else "adapter"
         raise ValueError(
             f"{different[0]} is in the {owner} alone; add() the targets "
-            "that this part was trained with, to its own base"
+            "that this adapter was trained with, to its own base"
         )
     for name, tensor in tensors.items():  # look at all before the first is changed
         if tensor.shape != mine[name].shape:
             raise ValueError(
                 f"{name} has the shape {tuple(tensor.shape)}, the model's "
                 f"{tuple(mine[name].shape)}; "
-                "take the rank and the base that this part was trained "
+                "take the rank and the base that this adapter was trained "
                 "with"
             )
     for name, tensor in tensors.items():
@@ -242,7 +242,7 @@ def load_state(model, tensors):
 
 
 def save(model, folder, base="", half=False):
-    """Write the part as peft does: adapter_config.json and adapter_model.safetensors
+    """Write the adapter as peft does: adapter_config.json and adapter_model.safetensors
     (float16 if `half`).
 
     base: the name or folder of the base, which peft's AutoPeftModel looks up; the file
@@ -251,7 +251,7 @@ def save(model, folder, base="", half=False):
     layers, folder = _layers(model, LoRALinear), Path(folder)
     if not layers:
         raise ValueError(
-            "the model carries no part; add() one and train it before save()"
+            "the model carries no adapter; add() one and train it before save()"
         )
     folder.mkdir(parents=True, exist_ok=True)
     first = next(iter(layers.values()))
@@ -276,7 +276,7 @@ def save(model, folder, base="", half=False):
 
 
 def load(model, folder):
-    """Add the part of a folder that save() or peft wrote to its base -> the names of
+    """Add the adapter of a folder that save() or peft wrote to its base -> the names of
     its layers.
 
     Raises ValueError for a kind of adapter that this file does not compute.
@@ -306,21 +306,21 @@ def load(model, folder):
 
 
 def combine(states, weights):
-    """One part whose product is the weighted sum of the parts' products: ranks add up,
-    B holds the weights.
+    """One adapter whose product is the weighted sum of the adapters' products: ranks
+    add up, B holds the weights.
 
-    The result has the scale 1 (alpha = rank), so a weight must include the part's own
-    alpha / r. Exact: [B1 B2] [A1; A2] = B1 A1 + B2 A2, while the mean of A times the
-    mean of B would mix in B1 A2 and B2 A1, which nobody has trained.
+    The result has the scale 1 (alpha = rank), so a weight must include the adapter's
+    own alpha / r. Exact: [B1 B2] [A1; A2] = B1 A1 + B2 A2, while the mean of A times
+    the mean of B would mix in B1 A2 and B2 A1, which nobody has trained.
     """
     if len(states) != len(weights) or not states:
         raise ValueError(
-            f"{len(states)} parts and {len(weights)} weights; give one "
-            "weight for each of at least 1 part"
+            f"{len(states)} adapters and {len(weights)} weights; give one "
+            "weight for each of at least 1 adapter"
         )
     if different := set.union(*map(set, states)) - set.intersection(*map(set, states)):
         raise ValueError(
-            f"{min(different)} is not in all parts; combine parts with "
+            f"{min(different)} is not in all adapters; combine adapters with "
             "the same targets on the same base"
         )
     return {
@@ -333,9 +333,9 @@ def combine(states, weights):
 
 def factor_average_error(states):
     """How far a mean of factors is from the mean of products: the relative Frobenius
-    distance, 0 for equal parts.
+    distance, 0 for equal adapters.
 
-    states: two parts of equal rank. Returns {layer: number}.
+    states: two adapters of equal rank. Returns {layer: number}.
     """
     one, two = states
     errors = {}
