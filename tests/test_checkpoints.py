@@ -90,7 +90,7 @@ class Forbidden(dict):
     get = items = values = __iter__ = __getitem__
 
 
-@pytest.mark.parametrize("name, more", [("pretrain_mlm", [32]), ("pretrain_clm", [])])
+@pytest.mark.parametrize("name, more", [("mlm_rows", [32]), ("pretrain_clm", [])])
 def test_pretraining_never_reads_a_test_text(name, more, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "recipes")
     recipe = from_file(ROOT / "recipes" / f"{name}.py")

@@ -19,7 +19,8 @@ Use it:
     >>> model(**batch).logits.shape
     torch.Size([4, 2])
     >>> # only the head is left: 16 x 2 weights and 2 biases
-    >>> freeze(model.encoder)
+    >>> freeze(model.encoder)  # how many parameters of it still learn
+    0
     >>> trainable(model)
     34
 
