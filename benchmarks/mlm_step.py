@@ -78,11 +78,9 @@ def with_steps(net, data, loss_fn, dtype):
     """Seconds of each step of ftlib's loop, and the mean loss: equal numbers show that
     all contenders train the same model.
     """
-    optimizer, times, losses = (
-        optim.adamw(optim.parameter_groups(net, RATE)),
-        [time.perf_counter()],
-        [],
-    )
+    optimizer = optim.adamw(optim.parameter_groups(net, RATE))
+    times = [time.perf_counter()]
+    losses = []
     for step in train.steps(
         net,
         data,
@@ -204,11 +202,9 @@ def peak(dtype, tries=12):
     """Operations a second of a product of (2048, 1024) and (1024, 1024), the best of
     `tries`: what this machine can do at most.
     """
-    a, b, best = (
-        torch.randn(2048, 1024).to(dtype),
-        torch.randn(1024, 1024).to(dtype),
-        float("inf"),
-    )
+    a = torch.randn(2048, 1024).to(dtype)
+    b = torch.randn(1024, 1024).to(dtype)
+    best = float("inf")
     for _ in range(tries):
         start = time.perf_counter()
         a @ b
@@ -242,10 +238,8 @@ def measure(sizes, rounds, steps, kinds=("float32", "bfloat16")):
     torch.manual_seed(0)
     start = transformer.LanguageModel(config)
     names = ("ftlib", "loop", "Trainer", *(["Lightning"] if lightning else []))
-    rates, peaks = (
-        {(name, kind): [] for kind in kinds for name in names},
-        {kind: [] for kind in kinds},
-    )
+    rates = {(name, kind): [] for kind in kinds for name in names}
+    peaks = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         hf_format.save(start, folder, half=False)  # the same weights for all
         operations = {

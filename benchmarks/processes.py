@@ -27,13 +27,11 @@ from ftlib.models import transformer
 from ftlib.objectives import mlm
 from ftlib.training import distributed, optim, train
 
-HERE, ROWS, TOKENS, VOCAB, WARM = (
-    pathlib.Path(__file__).resolve().parent,
-    16,
-    128,
-    8000,
-    2,
-)
+HERE = pathlib.Path(__file__).resolve().parent
+ROWS = 16
+TOKENS = 128
+VOCAB = 8000
+WARM = 2
 CONTENDERS = {
     "one process, one thread": (1, 1),
     "one process, two threads": (1, 2),

@@ -35,13 +35,10 @@ def table(head, rows):
 
 
 def mlm_step(record):
-    sizes, rates = (
-        record["sizes"],
-        {
-            (r["contender"], r["precision"]): r["tokens_per_second"]
-            for r in record["rows"]
-        },
-    )
+    sizes = record["sizes"]
+    rates = {
+        (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
+    }
     peaks, operations = record.get("peaks", {}), record.get("operations", {})
     names = {
         "ftlib": "ftlib's loop and model",

@@ -203,10 +203,8 @@ def main():
         folder = hub.resolve(NAME)
     except (FileNotFoundError, KeyError, ValueError) as error:
         return print(f"{NAME} cannot be used: {error.args[0]}")
-    net, tokenizer = (
-        transformer.from_state(*hf_format.load(folder)).eval(),
-        tokenization.load(folder),
-    )
+    net = transformer.from_state(*hf_format.load(folder)).eval()
+    tokenizer = tokenization.load(folder)
     if a.fill is not None:
         return print(fill(net, tokenizer, a.fill))
     print(

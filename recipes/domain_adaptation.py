@@ -76,10 +76,8 @@ def adapt(seed, steps, ctx, lr=3e-4):
         masked(rows, tokenizer, seed, epoch, torch.tensor(i))
         for epoch, i in train.sample_rows(len(rows), BATCH, seed)
     )
-    curve, start = (
-        [[0, None, round(metrics.mean_loss(net, test, mlm.mlm_loss, ctx.dtype), 4)]],
-        time.perf_counter(),
-    )
+    curve = [[0, None, round(metrics.mean_loss(net, test, mlm.mlm_loss, ctx.dtype), 4)]]
+    start = time.perf_counter()
     run = train.steps(
         net,
         batches,
@@ -128,10 +126,8 @@ def one_cell(arm, labels, seed, tests, ctx):
         if arm == "plain"
         else transformer.from_state(*hf_format.load(folder_of(arm)))
     )
-    train_subset, test = (
-        tables.subset(splits["train"], labels, seed),
-        tables.subset(splits["test"], tests),
-    )
+    train_subset = tables.subset(splits["train"], labels, seed)
+    test = tables.subset(splits["test"], tests)
     net, _ = finetune(
         encoder,
         tokenizer,

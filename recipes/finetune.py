@@ -146,10 +146,8 @@ def main():
     ctx = distributed.setup(a.seed)
     distributed.print0(ctx, f"{reproducibility.machine()}; {distributed.describe(ctx)}")
     splits = sources.load(a.data)
-    train_subset, test = (
-        tables.subset(splits["train"], a.labels, a.seed),
-        splits["test"],
-    )
+    train_subset = tables.subset(splits["train"], a.labels, a.seed)
+    test = splits["test"]
     tables.check_trainable(train_subset, test, a.size)
 
     def attempt(_, accumulate):

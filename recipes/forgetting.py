@@ -240,10 +240,8 @@ def sequence(
         texts, y = make("train", n, seed)
         # shuffled once: the first rows serve EWC, and they must not be of one class
         mix = train.order(len(texts), seed, 7).tolist()
-        rows, labels = (
-            rows + tokenization.encode(tokenizer, [texts[i] for i in mix], TOKENS),
-            labels + [y[i] for i in mix],
-        )
+        rows = rows + tokenization.encode(tokenizer, [texts[i] for i in mix], TOKENS)
+        labels = labels + [y[i] for i in mix]
         task += [k] * len(texts)
         first = len(rows) - len(texts)
         if joint and k + 1 < count:

@@ -218,10 +218,8 @@ def learned(kind, folder, steps, count):
     """The network that has read printed letters, with its 52 outputs: trained once,
     kept in `folder`, read from there.
     """
-    net, path = (
-        network(kind, len(LETTERS)),
-        Path(folder) / f"{kind}_letters_{steps}.safetensors",
-    )
+    net = network(kind, len(LETTERS))
+    path = Path(folder) / f"{kind}_letters_{steps}.safetensors"
     if path.exists():
         net.load_state_dict(load_file(path))
         return net

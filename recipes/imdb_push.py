@@ -84,10 +84,8 @@ def one_seed(a, splits, seed, ctx):
     """Fine-tune on the labels of seed `number` -> logits, right or wrong for each
     held-out text.
     """
-    train_subset, val = (
-        tables.subset(splits["train"], a.labels, seed),
-        tables.subset(splits[a.split], a.tests),
-    )
+    train_subset = tables.subset(splits["train"], a.labels, seed)
+    val = tables.subset(splits[a.split], a.tests)
     how = dict(
         epochs=EPOCHS,
         lr=LR,
@@ -160,10 +158,8 @@ def main():
             continue  # a second process did it meanwhile
         start = time.perf_counter()
         logits, correct = one_seed(a, splits, seed, ctx)
-        seconds, labels = (
-            time.perf_counter() - start,
-            tables.subset(splits[a.split], a.tests)["label"],
-        )
+        seconds = time.perf_counter() - start
+        labels = tables.subset(splits[a.split], a.tests)["label"]
         low, high = intervals.bootstrap_interval(correct)
         old = read(a.out)  # again: a second process may have added other seeds
         commands = sorted({*old["commands"], " ".join(["python", *sys.argv])})

@@ -72,10 +72,8 @@ def one_cell(method, train_subset, test, vectors, tokens, seed, ctx):
     )
     # vectors: (features of the N texts, features of the test texts)
     if settings is None:
-        logits, seconds = (
-            probe(vectors[0], train_subset["label"], vectors[1]),
-            time.perf_counter() - start,
-        )
+        logits = probe(vectors[0], train_subset["label"], vectors[1])
+        seconds = time.perf_counter() - start
     else:
         torch.manual_seed(seed)  # the random weights of "scratch" are drawn here
         encoder, tokenizer = encoder_of(name, scratch=method == "scratch")

@@ -103,10 +103,8 @@ def judge(net, batches):
         loss += float(
             torch.nn.functional.cross_entropy(output.logits, target, reduction="sum")
         )
-        correct, targets = (
-            correct + int((output.logits.argmax(-1) == target).sum()),
-            targets + len(target),
-        )
+        correct = correct + int((output.logits.argmax(-1) == target).sum())
+        targets = targets + len(target)
         follows += int(
             (
                 output.next_sentence_logits.argmax(-1) == batch["next_sentence_label"]

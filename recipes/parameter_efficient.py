@@ -54,9 +54,9 @@ def one_run(method, rate, seed, train_subset, test, settings):
         settings.ctx,
         settings.epochs,
     )
-    seconds, correct = (
-        time.perf_counter() - start,
-        correct_per_text(net, settings.rows(test["text"]), test["label"], settings.ctx),
+    seconds = time.perf_counter() - start
+    correct = correct_per_text(
+        net, settings.rows(test["text"]), test["label"], settings.ctx
     )
     return {
         "rate": rate,

@@ -15,11 +15,9 @@ from ftlib.models import lora
 from ftlib.objectives import classify
 from ftlib.training import optim, train
 
-LOW, MIDDLE, HIGH = (
-    (1e-4, 3e-4, 1e-3, 3e-3),
-    (3e-4, 1e-3, 3e-3, 1e-2),
-    (1e-3, 3e-3, 1e-2, 3e-2),
-)
+LOW = (1e-4, 3e-4, 1e-3, 3e-3)
+MIDDLE = (3e-4, 1e-3, 3e-3, 1e-2)
+HIGH = (1e-3, 3e-3, 1e-2, 3e-2)
 # "dense": after attention, and both of feed-forward
 QV, ALL = ["query", "value"], ["query", "key", "value", "dense"]
 METHODS = {
@@ -46,11 +44,9 @@ class Bottleneck(nn.Module):
 
     def __init__(self, base, width):
         super().__init__()
-        self.base, self.down, self.up = (
-            base,
-            nn.Linear(base.out_features, width),
-            nn.Linear(width, base.out_features),
-        )
+        self.base = base
+        self.down = nn.Linear(base.out_features, width)
+        self.up = nn.Linear(width, base.out_features)
         nn.init.zeros_(self.up.weight)  # the block starts as it was, as with LoRA's B
         nn.init.zeros_(self.up.bias)
 

@@ -76,10 +76,8 @@ def report(net, rows, tokenizer, documents, texts, length):
     beside what counting alone reaches.
     """
     total, targets = clm.document_nll(net, documents, window=length)
-    held_out, V = (
-        torch.tensor([[i for ids in documents for i in ids]]),
-        tokenizer.get_vocab_size(),
-    )
+    held_out = torch.tensor([[i for ids in documents for i in ids]])
+    V = tokenizer.get_vocab_size()
     # no document's first token
     is_target = torch.tensor(
         [[position > 0 for ids in documents for position in range(len(ids))]]

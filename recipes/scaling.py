@@ -99,10 +99,8 @@ def one_run(width, seed, rows, val, s, ctx):
     and processor seconds.
     """
     torch.manual_seed(seed)
-    net, shuffle = (
-        distributed.wrap(build(width, s), ctx),
-        train.sample_rows(len(rows), s["batch"], seed),
-    )
+    net = distributed.wrap(build(width, s), ctx)
+    shuffle = train.sample_rows(len(rows), s["batch"], seed)
     batches = (
         clm.causal_batch(rows[i]) for _, i in itertools.islice(shuffle, s["steps"])
     )

@@ -63,10 +63,8 @@ def three_classes(split):
     """Texts of 10 to 60 characters, so that none is cut and none is a mere heading:
     label 0 negative, 1 newspaper, 2 positive.
     """
-    shop, paper = (
-        sources.load("zh_shop_reviews")[split],
-        sources.load("peoples_daily")[split],
-    )
+    shop = sources.load("zh_shop_reviews")[split]
+    paper = sources.load("peoples_daily")[split]
     pairs = [
         *((t, 2 * y) for t, y in zip(shop["text"], shop["label"])),
         *((t, 1) for t in paper["text"]),

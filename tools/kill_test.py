@@ -213,12 +213,10 @@ def kill_often(kills, seed, seconds, save=checkpoint.save_numbered):
     """-> (Counter of what the kills hit, number of runs that ended). RuntimeError at
     the first thing that is wrong.
     """
-    draw, hits, ended, start = (
-        random.Random(seed),
-        collections.Counter(),
-        0,
-        time.perf_counter(),
-    )
+    draw = random.Random(seed)
+    hits = collections.Counter()
+    ended = 0
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # a checkpoint that is passed over is a broken file
         warnings.simplefilter("error")

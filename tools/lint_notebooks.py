@@ -145,10 +145,8 @@ def pictures(text):
         if child.type == "image"
     ]
     for tag in re.findall(r"<img\b[^>]*>", text):
-        alt, target = (
-            re.search(r"alt=[\"']([^\"']*)", tag),
-            re.search(r"src=[\"']?([^\"'\s>]*)", tag),
-        )
+        alt = re.search(r"alt=[\"']([^\"']*)", tag)
+        target = re.search(r"src=[\"']?([^\"'\s>]*)", tag)
         found.append((alt.group(1) if alt else "", target.group(1) if target else ""))
     return found
 

@@ -160,10 +160,8 @@ def card(folder):
             + "."
         )
     )
-    plan, later = (
-        [f"{n:,} steps on rows of {length} tokens" for length, n in stages],
-        run.pop("went_on", None),
-    )
+    plan = [f"{n:,} steps on rows of {length} tokens" for length, n in stages]
+    later = run.pop("went_on", None)
     more = (
         ""
         if not later

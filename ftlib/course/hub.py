@@ -181,10 +181,8 @@ def online(endpoint=None, seconds=SECONDS):
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
-    endpoint, answers = (
-        endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co",
-        [],
-    )
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    answers = []
 
     def knock():
         url = urllib.parse.urlsplit(endpoint)

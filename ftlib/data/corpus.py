@@ -88,11 +88,9 @@ def exact_pairs(texts, threshold=0.5, n=5):
     Exact, and it keeps every n-gram in memory: for samples, and to test
     `near_duplicates` with.
     """
-    sets, rows_with, shared = (
-        [ngrams(text, n) for text in texts],
-        collections.defaultdict(list),
-        collections.Counter(),
-    )
+    sets = [ngrams(text, n) for text in texts]
+    rows_with = collections.defaultdict(list)
+    shared = collections.Counter()
     for row, grams in enumerate(sets):
         for gram in grams:
             # only texts with something in common ever meet

@@ -113,14 +113,10 @@ def glyphs(count, size=32, seed=0, characters=LETTERS, fonts=FONTS):
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    folder, generator = (
-        Path(matplotlib.get_data_path()) / "fonts" / "ttf",
-        torch.Generator().manual_seed(seed),
-    )
-    images, labels = (
-        torch.empty(count, size, size),
-        torch.arange(count) % len(characters),
-    )
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.empty(count, size, size)
+    labels = torch.arange(count) % len(characters)
     for i, label in enumerate(labels.tolist()):
         u = torch.rand(2, generator=generator).tolist()
         font = ImageFont.truetype(

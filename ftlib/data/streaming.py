@@ -101,10 +101,8 @@ class Files:
         empty lines are no texts.
         """
         file = bisect.bisect_right(self.ends, part)
-        path, start = (
-            self.paths[file],
-            (part - (self.ends[file - 1] if file else 0)) * self.size,
-        )
+        path = self.paths[file]
+        start = (part - (self.ends[file - 1] if file else 0)) * self.size
         return itertools.islice(self._texts(path, start, start + self.size), skip, None)
 
     def _texts(self, path, start, end):
@@ -252,18 +250,14 @@ class TextStream:
                 f"{world_size} processes; change lanes or the size of a "
                 "part"
             )
-        self.source, self.encode, self.length, self.lanes, self.seed, self.window = (
-            source,
-            encode,
-            length,
-            lanes,
-            seed,
-            window,
-        )
-        self.keep, self.mine = (
-            keep or (lambda text: True),
-            range(rank, lanes, world_size),
-        )
+        self.source = source
+        self.encode = encode
+        self.length = length
+        self.lanes = lanes
+        self.seed = seed
+        self.window = window
+        self.keep = keep or (lambda text: True)
+        self.mine = range(rank, lanes, world_size)
         # rows of each lane so far: they number the rows for their masks
         self.taken = position["taken"] if position else 0
         # part, text, row

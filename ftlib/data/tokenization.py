@@ -132,10 +132,8 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
     # read its embeddings with other ids. So the letters are found first, from the
     # distinct words, and numbered in their own order.
     texts = list(texts)
-    letters, limits = (
-        learn({word for text in texts for word in text.split()}, 1, SPECIAL),
-        {},
-    )
+    letters = learn({word for text in texts for word in text.split()}, 1, SPECIAL)
+    limits = {}
     # the library would keep every character and return more pieces than it was asked
     # for
     if len(letters) > vocab_size:

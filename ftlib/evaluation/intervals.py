@@ -61,10 +61,8 @@ def wilson_interval(correct, n, level=0.95):
             "and n, and n be at least 1"
         )
     z = statistics.NormalDist().inv_cdf((1 + level) / 2)
-    centre, spread = (
-        correct + z * z / 2,
-        z * math.sqrt(correct * (n - correct) / n + z * z / 4),
-    )
+    centre = correct + z * z / 2
+    spread = z * math.sqrt(correct * (n - correct) / n + z * z / 4)
     return max(0.0, (centre - spread) / (n + z * z)), min(
         1.0, (centre + spread) / (n + z * z)
     )
@@ -99,11 +97,9 @@ def sign_flip_test(a, b, samples=10_000, seed=0):
     differences = torch.as_tensor(b, dtype=torch.float64) - torch.as_tensor(
         a, dtype=torch.float64
     )
-    generator, extreme, chunk = (
-        torch.Generator().manual_seed(seed),
-        1,
-        max(1, 4_000_000 // len(differences)),
-    )
+    generator = torch.Generator().manual_seed(seed)
+    extreme = 1
+    chunk = max(1, 4_000_000 // len(differences))
     for start in range(0, samples, chunk):
         signs = (
             torch.randint(

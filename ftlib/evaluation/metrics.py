@@ -71,10 +71,8 @@ def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
     """
     runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
     # (R, N, C), (N, C)
-    is_predicted, is_true = (
-        F.one_hot(runs, classes).double(),
-        F.one_hot(labels, classes).double(),
-    )
+    is_predicted = F.one_hot(runs, classes).double()
+    is_true = F.one_hot(labels, classes).double()
     # per text; 2 TP + FP + FN is how often the class is said or true
     hits, total = is_predicted * is_true, is_predicted + is_true
     generator, drawn = torch.Generator().manual_seed(seed), []
@@ -107,10 +105,8 @@ def precision_recall(predicted, labels, positive=1):
     is_predicted = _classes_of(torch.as_tensor(predicted)) == positive
     is_true = torch.as_tensor(labels) == positive
     hits = int((is_predicted & is_true).sum())
-    precision, recall = (
-        hits / max(1, int(is_predicted.sum())),
-        hits / max(1, int(is_true.sum())),
-    )
+    precision = hits / max(1, int(is_predicted.sum()))
+    recall = hits / max(1, int(is_true.sum()))
     return precision, recall, 2 * hits / max(1, int(is_predicted.sum() + is_true.sum()))
 
 

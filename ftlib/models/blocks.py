@@ -60,11 +60,9 @@ class Residual(nn.Module):
 
     def __init__(self, sublayer, width, pre_norm=True, eps=1e-5):
         super().__init__()
-        self.sublayer, self.norm, self.pre_norm = (
-            sublayer,
-            nn.LayerNorm(width, eps=eps),
-            pre_norm,
-        )
+        self.sublayer = sublayer
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.pre_norm = pre_norm
 
     def forward(self, x, **given):
         if self.pre_norm:

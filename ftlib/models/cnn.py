@@ -103,12 +103,10 @@ class Network(nn.Module):
 
     def __init__(self, stem, blocks, top, head):
         super().__init__()
-        self.stem, self.blocks, self.top, self.head = (
-            stem,
-            nn.ModuleList(blocks),
-            top,
-            head,
-        )
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.top = top
+        self.head = head
 
     def feature_maps(self, x, depth=None):
         """(B, 3, S, S) -> the feature maps behind `depth` blocks (0: the stem), or

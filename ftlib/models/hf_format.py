@@ -204,10 +204,8 @@ def load(folder):
         pad_id=pad,
         gelu_tanh=act == "gelu_new",
     )
-    state, head = (
-        {},
-        gpt or bool({"cls.predictions.bias", "lm_head.bias"} & tensors.keys()),
-    )
+    state = {}
+    head = gpt or bool({"cls.predictions.bias", "lm_head.bias"} & tensors.keys())
     for ours in our_names(config, head):
         theirs, turned = their_names(ours, family)
         if missing := set(theirs) - tensors.keys():
@@ -228,11 +226,9 @@ def load(folder):
 
 def config_json(config, family):
     """What config.json holds for a configuration (an object with our fields)."""
-    c, gpt, shift = (
-        config,
-        family == "gpt2",
-        config.pad_id + 1 if family.startswith("roberta") else 0,
-    )
+    c = config
+    gpt = family == "gpt2"
+    shift = config.pad_id + 1 if family.startswith("roberta") else 0
     sizes = [
         c.vocab_size,
         c.width,

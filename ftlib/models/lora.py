@@ -38,11 +38,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 # peft's names
-CONFIG, WEIGHTS, PREFIX = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "base_model.model.",
-)
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
 # Options of peft that would change the numbers: a file that sets one to anything else
 # is refused.
 PLAIN = {

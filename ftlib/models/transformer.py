@@ -83,11 +83,9 @@ class Attention(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.heads, self.causal, self.dropout = (
-            config.heads,
-            config.causal,
-            config.dropout,
-        )
+        self.heads = config.heads
+        self.causal = config.causal
+        self.dropout = config.dropout
         # one product instead of three
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.out = nn.Linear(config.width, config.width)
@@ -126,18 +124,14 @@ class Block(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        W, eps, self.pre_norm, self.attention = (
-            config.width,
-            config.norm_eps,
-            config.pre_norm,
-            Attention(config),
-        )
+        W = config.width
+        eps = config.norm_eps
+        self.pre_norm = config.pre_norm
+        self.attention = Attention(config)
         self.up, self.down = nn.Linear(W, config.ffn_dim), nn.Linear(config.ffn_dim, W)
         self.norm1, self.norm2 = nn.LayerNorm(W, eps=eps), nn.LayerNorm(W, eps=eps)
-        self.gelu, self.drop = (
-            nn.GELU("tanh" if config.gelu_tanh else "none"),
-            nn.Dropout(config.dropout),
-        )
+        self.gelu = nn.GELU("tanh" if config.gelu_tanh else "none")
+        self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x, mask=None, target_mask=None):
         # attention reads every place; what follows is for each place alone
@@ -165,10 +159,8 @@ class Transformer(nn.Module):
                 f"{config.heads}; change one of them"
             )
         self.config, self.drop, W = config, nn.Dropout(config.dropout), config.width
-        self.tokens, self.positions = (
-            nn.Embedding(config.vocab_size, W),
-            nn.Embedding(config.max_tokens, W),
-        )
+        self.tokens = nn.Embedding(config.vocab_size, W)
+        self.positions = nn.Embedding(config.max_tokens, W)
         self.segments = nn.Embedding(config.segments, W) if config.segments else None
         self.norm_in = (
             nn.Identity() if config.causal else nn.LayerNorm(W, eps=config.norm_eps)
@@ -223,10 +215,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config, self.encoder, D = config, Transformer(config), config.width
         if not config.causal:
-            self.dense, self.norm = (
-                nn.Linear(D, D),
-                nn.LayerNorm(D, eps=config.norm_eps),
-            )
+            self.dense = nn.Linear(D, D)
+            self.norm = nn.LayerNorm(D, eps=config.norm_eps)
             self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         if config.nsp_head:
             self.pooler, self.next_sentence = nn.Linear(D, D), nn.Linear(D, 2)

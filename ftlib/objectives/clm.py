@@ -139,10 +139,8 @@ def cached_logits(model, input_ids, cache):
         )
         if seen:
             # (B, H, seen + N, K)
-            k, v = (
-                torch.cat([cache[layer][0], k], dim=2),
-                torch.cat([cache[layer][1], v], dim=2),
-            )
+            k = torch.cat([cache[layer][0], k], dim=2)
+            v = torch.cat([cache[layer][1], v], dim=2)
         cache[layer : layer + 1] = [(k, v)]
         y = F.scaled_dot_product_attention(q, k, v, mask)
         x = x + block.attention.out(y.transpose(1, 2).flatten(2))
@@ -228,10 +226,8 @@ def document_nll(model, documents, window, stride=None):
                 torch.tensor([ids[begin : begin + window]], device=device)
             )
             batch["labels"][:, : done - begin] = -100  # asked in a window before
-            total, targets = (
-                total + float(clm_loss(model, batch)),
-                targets + int((batch["labels"] != -100).sum()),
-            )
+            total = total + float(clm_loss(model, batch))
+            targets = targets + int((batch["labels"] != -100).sum())
             done = begin + window
             if done >= len(ids):
                 break

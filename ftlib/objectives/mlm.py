@@ -161,10 +161,8 @@ def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
         here, there, coin, other = torch.rand(4, generator=generator).tolist()
         # anywhere, as long as both halves fit
         start = int(here * (len(documents[i]) - 2 * half + 1))
-        first, second = (
-            documents[i][start : start + half],
-            documents[i][start + half : start + 2 * half],
-        )
+        first = documents[i][start : start + half]
+        second = documents[i][start + half : start + 2 * half]
         if coin < 0.5:
             # never document i
             foreign = documents[

@@ -131,10 +131,8 @@ def load(path, model, optimizer=None, expect=None):
     # tuples become lists, as they did in the file
     for field, value in json.loads(json.dumps(expect or {})).items():
         _demand(path, field, info["meta"].get(field, "nothing"), value)
-    weights, own = (
-        {k[6:]: tensor for k, tensor in tensors.items() if k.startswith("model.")},
-        model.state_dict(),
-    )
+    weights = {k[6:]: tensor for k, tensor in tensors.items() if k.startswith("model.")}
+    own = model.state_dict()
     _demand(
         path,
         "model",
@@ -182,14 +180,12 @@ def save_numbered(
     """
     path = pathlib.Path(folder) / f"step-{int(step)}.safetensors"
     save(path, model, optimizer, step=step, meta=meta, hook=hook)
-    kept, files = (
-        0,
-        [
-            p
-            for p in path.parent.glob("step-*.safetensors")
-            if p.stem[5:].isdigit() and _rank_and_world_size()[0] == 0
-        ],
-    )
+    kept = 0
+    files = [
+        p
+        for p in path.parent.glob("step-*.safetensors")
+        if p.stem[5:].isdigit() and _rank_and_world_size()[0] == 0
+    ]
     for old in sorted(files, key=_step_of, reverse=True):
         if kept < max(2, keep):
             kept += old == path or newest(folder, old.name) is not None
@@ -343,11 +339,9 @@ def _optimizer_state(path, info, tensors, optimizer):
     """The file's parts -> the optimizer's state_dict. Shapes are compared here, because
     fused kernels do not look.
     """
-    trained, slots, state = (
-        [w for group in optimizer.param_groups for w in group["params"]],
-        tensors | info["plain"],
-        {},
-    )
+    trained = [w for group in optimizer.param_groups for w in group["params"]]
+    slots = tensors | info["plain"]
+    state = {}
     for name in filter(re.compile(r"optimizer\.\d+\.").match, slots):
         number, key = name.split(".", 2)[1:]
         weight = trained[int(number)]

@@ -156,11 +156,9 @@ def fisher(model, batches, logits_of):
         other; using the true labels instead gives the "empirical Fisher", which is near
         zero wherever the model is right (Kunstner et al. 2019).
     """
-    was_training, total, texts = (
-        model.training,
-        {name: torch.zeros_like(p) for name, p in copy_weights(model).items()},
-        0,
-    )
+    was_training = model.training
+    total = {name: torch.zeros_like(p) for name, p in copy_weights(model).items()}
+    texts = 0
     model.eval()  # dropout would measure a different network for every text
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for batch in batches:

@@ -106,10 +106,8 @@ def setup(seed=None, device=None, bf16=None):
         `FTLIB_BF16=0` or `1` decides instead.
     Raises ValueError on a half-set environment.
     """
-    rank, world_size = (
-        int(os.environ.get("RANK", 0)),
-        int(os.environ.get("WORLD_SIZE", 1)),
-    )
+    rank = int(os.environ.get("RANK", 0))
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
     # without this, every process would think that it is number 0 and wait for the
     # others for ever
     if world_size > 1 and "RANK" not in os.environ:

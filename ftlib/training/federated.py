@@ -189,12 +189,10 @@ def rounds(
         bytes_of_one = sum(
             tensor.numel() * tensor.element_size() for tensor in begin.values()
         )
-        taking_part, states, sizes, total = (
-            chosen(len(clients), client_fraction, seed, number),
-            [],
-            [],
-            0.0,
-        )
+        taking_part = chosen(len(clients), client_fraction, seed, number)
+        states = []
+        sizes = []
+        total = 0.0
         for k in taking_part:
             # every client starts from the server's weights
             model.load_state_dict(begin)

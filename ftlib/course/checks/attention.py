@@ -89,10 +89,8 @@ def check_causal_attention(answer):
     """
     q, k, v = (drawn(2, 3, 7, 5, seed=i) for i in range(3))
     may, ones = attention.causal_mask(7), torch.ones(7, 7, dtype=torch.bool)
-    got, expected = (
-        answer(q.clone(), k.clone(), v.clone()),
-        attention.attend(q, k, v, may),
-    )
+    got = answer(q.clone(), k.clone(), v.clone())
+    expected = attention.attend(q, k, v, may)
     expect(
         tuple(got.shape) == (2, 3, 7, 5),
         f"the shape is {tuple(got.shape)}, that of v is asked for: (2, 3, 7, 5)",
@@ -166,10 +164,8 @@ def check_batch_mask(answer):
             ids[row, :length] = torch.tensor([5, 8, 9, 0 if pad_id else 3, 6, 4])[
                 :length
             ]
-        got, keys = (
-            answer(ids.clone(), pad_id),
-            (ids != pad_id)[:, None, None, :].expand(B, H, T, T),
-        )
+        got = answer(ids.clone(), pad_id)
+        keys = (ids != pad_id)[:, None, None, :].expand(B, H, T, T)
         expect(
             got.dtype == torch.bool,
             f"the mask has dtype {got.dtype}; a bool says who may look, and numbers "
@@ -302,12 +298,10 @@ def check_biased_attention(answer):
     """answer(q (B, H, T, K), k, v (B, H, S, K), bias (T, S)) -> (B, H, T, K); bias is
     added to the scaled scores.
     """
-    q, k, v, bias = (
-        drawn(2, 3, 5, 4),
-        drawn(2, 3, 6, 4, seed=1),
-        drawn(2, 3, 6, 4, seed=2),
-        drawn(5, 6, seed=3),
-    )
+    q = drawn(2, 3, 5, 4)
+    k = drawn(2, 3, 6, 4, seed=1)
+    v = drawn(2, 3, 6, 4, seed=2)
+    bias = drawn(5, 6, seed=3)
     got = answer(q.clone(), k.clone(), v.clone(), bias.clone())
     scores = q @ k.transpose(-1, -2)
     expect(

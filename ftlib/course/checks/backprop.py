@@ -128,12 +128,10 @@ def check_linear_gradients(answer):
     """answer(x (N, D), weight (E, D), bias (E,), g (N, E)) -> (gradients of x, weight,
     bias) for y = x weight.T + bias.
     """
-    x, weight, bias, g = (
-        drawn(5, 3, seed=2),
-        drawn(4, 3, seed=3),
-        drawn(4, seed=4),
-        drawn(5, 4, seed=5),
-    )
+    x = drawn(5, 3, seed=2)
+    weight = drawn(4, 3, seed=3)
+    bias = drawn(4, seed=4)
+    g = drawn(5, 4, seed=5)
     got = answer(x, weight, bias, g)
     expect(
         len(got) == 3,
@@ -199,12 +197,10 @@ def check_scaling_gradients(answer):
     """answer(x (B, T, D), scale (D,), shift (B, 1, 1), g (B, T, D)) -> gradients of x,
     scale, shift in (x - shift) scale.
     """
-    x, scale, shift, g = (
-        drawn(2, 4, 3, seed=6),
-        drawn(3, seed=7),
-        drawn(2, 1, 1, seed=8),
-        drawn(2, 4, 3, seed=9),
-    )
+    x = drawn(2, 4, 3, seed=6)
+    scale = drawn(3, seed=7)
+    shift = drawn(2, 1, 1, seed=8)
+    g = drawn(2, 4, 3, seed=9)
     got = answer(x, scale, shift, g)
     expect(
         len(got) == 3,
@@ -376,11 +372,9 @@ class _Node:
     visits, most = 0, 50_000
 
     def __init__(self, *edges):
-        self.grad, self._parents, self.local = (
-            0.0,
-            tuple(p for p, _ in edges),
-            tuple(d for _, d in edges),
-        )
+        self.grad = 0.0
+        self._parents = tuple(p for p, _ in edges)
+        self.local = tuple(d for _, d in edges)
 
     @property
     def parents(self):

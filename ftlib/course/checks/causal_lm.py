@@ -73,10 +73,8 @@ def check_two_entropies(answer):
     )
     one, two = float(got[0]), float(got[1])
     pairs = _pairs(ids)
-    p, joint = (
-        torch.bincount(ids.flatten(), minlength=V).double() / ids.numel(),
-        pairs / pairs.sum(),
-    )
+    p = torch.bincount(ids.flatten(), minlength=V).double() / ids.numel()
+    joint = pairs / pairs.sum()
     first = pairs.sum(1)
     expected = _entropy(p), _entropy(joint) - _entropy(first / first.sum())
     expect(
@@ -236,10 +234,8 @@ def check_smoothed_line(answer):
         f"the line is {got:.3f}, and {expected:.3f} is right; the "
         "mean of -log p(b | a) over the pairs inside the rows",
     )
-    again, expected = (
-        float(answer(train.clone(), val.clone(), V, 3.0)),
-        cost(smooth(pairs, 3.0)),
-    )
+    again = float(answer(train.clone(), val.clone(), V, 3.0))
+    expected = cost(smooth(pairs, 3.0))
     expect(
         _near(again, expected),
         f"with add=3 the line is {again:.3f}, and {expected:.3f} "
@@ -392,10 +388,8 @@ def check_target_nll(answer):
     right) -> (sum of nats, number asked).
     """
     g = torch.Generator().manual_seed(4)
-    ids, mask = (
-        torch.randint(1, V, (4, 9), generator=g),
-        torch.ones(4, 9, dtype=torch.long),
-    )
+    ids = torch.randint(1, V, (4, 9), generator=g)
+    mask = torch.ones(4, 9, dtype=torch.long)
     for row, length in ((1, 5), (2, 2), (3, 7)):
         ids[row, length:], mask[row, length:] = 0, 0
     logits = torch.randn(4, 9, V, generator=g) * 2

@@ -250,10 +250,8 @@ def check_worker_losses(answer):
 
     counts = [2, 9, 4]
     weight, sums = _worker_sums(counts)
-    single, total = (
-        [torch.autograd.grad(s, weight, retain_graph=True)[0] for s in sums],
-        sum(counts),
-    )
+    single = [torch.autograd.grad(s, weight, retain_graph=True)[0] for s in sums]
+    total = sum(counts)
     expected = sum(single) / total
     got = list(answer(sums, counts))
     expect(

@@ -29,10 +29,8 @@ def near(a, b, tolerance=1e-4):
 @exercise
 def check_f1_by_hand(answer):
     """answer(predicted (N,), labels (N,), classes) -> macro-F1 as a number."""
-    value, table = (
-        float(answer(PREDICTED, LABELS, 3)),
-        metrics.confusion(PREDICTED, LABELS, 3).double(),
-    )
+    value = float(answer(PREDICTED, LABELS, 3))
+    table = metrics.confusion(PREDICTED, LABELS, 3).double()
     hits, actual, predicted = table.diag(), table.sum(1), table.sum(0)
     f1 = 2 * hits / (actual + predicted)
     recall, precision = hits / actual, hits / predicted
@@ -190,10 +188,8 @@ def check_few_per_class(answer):
         f"the classes have {result[0]} and {result[1]} rows; draw "
         "inside each class, not from all rows",
     )
-    again, torch_seed = (
-        list(map(int, answer(labels, 8, 0))),
-        list(map(int, answer(labels, 8, 1))),
-    )
+    again = list(map(int, answer(labels, 8, 0)))
+    torch_seed = list(map(int, answer(labels, 8, 1)))
     expect(
         again == rows,
         "the same seed gives other rows at a second call; make a "
@@ -405,10 +401,8 @@ def check_three_class_report(answer):
 
     value, low, high, f1 = answer(train, test, fit)
     value, low, high, f1 = float(value), float(low), float(high), [float(v) for v in f1]
-    predicted, true = (
-        torch.tensor(by_first_letter([], [])(test["text"][:40])),
-        torch.tensor(labels),
-    )
+    predicted = torch.tensor(by_first_letter([], [])(test["text"][:40]))
+    true = torch.tensor(labels)
     hits = int((predicted == true).sum())
     expect(
         requests,

@@ -249,10 +249,8 @@ def check_fisher_of_probe(answer):
     """
     g = torch.Generator().manual_seed(3)
     x, W = torch.randn(40, 5, generator=g) + 0.5, torch.randn(3, 5, generator=g)
-    got, p = (
-        torch.as_tensor(answer(x.clone(), W.clone())).detach().float(),
-        (x @ W.T).softmax(-1),
-    )
+    got = torch.as_tensor(answer(x.clone(), W.clone())).detach().float()
+    p = (x @ W.T).softmax(-1)
     expect(
         tuple(got.shape) == (3, 5),
         f"the shape is {tuple(got.shape)}, (3, 5) is "
@@ -332,10 +330,8 @@ def check_class_means(answer):
         f"the shape is {tuple(got.shape)}; three old "
         "classes and a new one of width 6 are (4, 6)",
     )
-    unit, unit_new = (
-        torch.nn.functional.normalize(vectors, dim=-1),
-        torch.nn.functional.normalize(new, dim=-1),
-    )
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    unit_new = torch.nn.functional.normalize(new, dim=-1)
     sums = torch.stack(
         [unit[labels == c].mean(0) for c in range(3)] + [unit_new.mean(0)]
     )
@@ -377,10 +373,8 @@ def check_class_means(answer):
         "treat it like the old ones",
     )
     labels, vectors = torch.arange(20) % 5, torch.randn(20, 4, generator=g)
-    got, unit = (
-        torch.as_tensor(answer(vectors.clone(), labels, vectors[:3].clone())),
-        torch.nn.functional.normalize(vectors, dim=-1),
-    )
+    got = torch.as_tensor(answer(vectors.clone(), labels, vectors[:3].clone()))
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
     expect(
         tuple(got.shape) == (6, 4),
         "with five old classes the shape is "

@@ -138,11 +138,9 @@ def check_word_gradient(answer):
     """answer(X (N, V), y (N,), w (V,), b) -> gradient of the mean binary cross-entropy:
     (V,) and a scalar.
     """
-    X, w, b = (
-        _numbers(30, 7, seed=2),
-        _numbers(7, seed=3),
-        torch.tensor(0.8, dtype=torch.float64),
-    )
+    X = _numbers(30, 7, seed=2)
+    w = _numbers(7, seed=3)
+    b = torch.tensor(0.8, dtype=torch.float64)
     y = (_numbers(30, seed=4) > 0).double()
     result = answer(X, y, w, b)
     expect(

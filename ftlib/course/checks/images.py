@@ -50,10 +50,8 @@ def example(classes=4, count=24):
     net = Plain()
     for _ in range(3):
         net.train()(torch.randn(16, 3, 8, 8, generator=draw))
-    labels, tint = (
-        torch.arange(count) % classes,
-        3 * torch.randn(classes, 3, 1, 1, generator=draw),
-    )
+    labels = torch.arange(count) % classes
+    tint = 3 * torch.randn(classes, 3, 1, 1, generator=draw)
     return (
         net,
         2 + 3 * torch.randn(count, 3, 8, 8, generator=draw) + tint[labels],
@@ -186,10 +184,8 @@ def check_train_head(answer):
     new, net.body as it was.
     """
     net, x, labels = example()
-    before, old = (
-        copy.deepcopy(net.body.state_dict()),
-        copy.deepcopy(net.head.state_dict()),
-    )
+    before = copy.deepcopy(net.body.state_dict())
+    old = copy.deepcopy(net.head.state_dict())
     with watched(4) as seen:
         count = answer(net, x, labels, 4)
     frozen_faults(net, before)
@@ -463,10 +459,8 @@ def check_fit_frozen(answer):
     net, x, labels = example(classes=7, count=28)
     # who puts only the batch-norm in eval mode has repaired the drift too
     net.body[3].p = 0.0
-    before, expected = (
-        copy.deepcopy(net.body.state_dict()),
-        by_the_book(copy.deepcopy(net), x, labels, 6),
-    )
+    before = copy.deepcopy(net.body.state_dict())
+    expected = by_the_book(copy.deepcopy(net), x, labels, 6)
     decayed = by_the_book(copy.deepcopy(net), x, labels, 6, torch.optim.AdamW)
     with torch.no_grad():
         logits = copy.deepcopy(net).eval()(x)

@@ -124,12 +124,10 @@ def check_fold_in(answer):
     """answer(weight (d_out, d_in), A, B, alpha) -> the weight of one plain layer that
     answers as the pair did.
     """
-    W, A, B, x = (
-        _drawn(6, 9, seed=1),
-        _drawn(3, 9, seed=2),
-        _drawn(6, 3, seed=3),
-        _drawn(5, 9, seed=4),
-    )
+    W = _drawn(6, 9, seed=1)
+    A = _drawn(3, 9, seed=2)
+    B = _drawn(6, 3, seed=3)
+    x = _drawn(5, 9, seed=4)
     # the hints below compare with numbers that the answer cannot have changed
     given = W.clone(), A.clone(), B.clone()
     got = answer(*given, 12)
@@ -473,10 +471,8 @@ def check_repaired_layer(answer):
     d_in, d_out, rank, alpha = 12, 7, 4, 10  # 10 / 4 is not 10 // 4
     torch.manual_seed(0)
     base = nn.Linear(d_in, d_out)
-    weight, x = (
-        base.weight.detach().clone(),
-        torch.randn(5, d_in, generator=torch.Generator().manual_seed(1)),
-    )
+    weight = base.weight.detach().clone()
+    x = torch.randn(5, d_in, generator=torch.Generator().manual_seed(1))
     layer = answer(base, rank, alpha)
     expect(
         isinstance(layer, nn.Module),

@@ -170,10 +170,8 @@ def check_target_loss(answer):
     != -100.
     """
     g = torch.Generator().manual_seed(3)
-    logits, ids = (
-        torch.randn(4, 10, 50, generator=g) * 2,
-        torch.randint(0, 50, (4, 10), generator=g),
-    )
+    logits = torch.randn(4, 10, 50, generator=g) * 2
+    ids = torch.randint(0, 50, (4, 10), generator=g)
     labels = torch.where(torch.rand(4, 10, generator=g) < 0.3, ids, -100)
     labels[0, 3] = 0  # id 0 can be a question too
     n, flat = int((labels != -100).sum()), labels.flatten()
@@ -286,20 +284,16 @@ def check_whole_words(answer):
         "a piece does not follow the first piece of its word; look at each row from "
         "left to right",
     )
-    broken, none = (
-        torch.tensor([[1, 0, 1], [0, 0, 1]]).bool(),
-        torch.tensor([[0, 0, 1], [0, 0, 0]]).bool(),
-    )
+    broken = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
+    none = torch.tensor([[0, 0, 1], [0, 0, 0]]).bool()
     border = torch.as_tensor(answer(none, broken)).bool()
     expect(
         not bool(border[1, 0]),
         "the last word of one row reaches into the next row; treat each row by itself",
     )
     g = torch.Generator().manual_seed(0)
-    starts, chosen = (
-        torch.rand(300, 32, generator=g) < 0.7,
-        torch.rand(300, 32, generator=g) < 0.15,
-    )
+    starts = torch.rand(300, 32, generator=g) < 0.7
+    chosen = torch.rand(300, 32, generator=g) < 0.15
     starts[:, 0] = True
     got = torch.as_tensor(answer(chosen, starts)).bool()
     expect(
@@ -413,10 +407,8 @@ def check_make_questions(answer):
         "[MASK]; keep the ids from before",
     )
     _expect_places(ids, before, masked, labels)
-    n, total = (
-        int((labels != -100).sum()),
-        int((~torch.isin(before, torch.tensor(SPECIAL))).sum()),
-    )
+    n = int((labels != -100).sum())
+    total = int((~torch.isin(before, torch.tensor(SPECIAL))).sum())
     expect(
         within(n, total, 0.15),
         f"{n} of {total} words are asked, {n / total:.2f} instead of 0.15",

@@ -136,10 +136,8 @@ def check_filled_share(answer):
     text when batches are padded.
     """
     lengths = [10, 2, 4, 8, 100, 20, 30, 6]
-    got, batches = (
-        _number(answer(list(lengths), 3)),
-        [lengths[:3], lengths[3:6], lengths[6:]],
-    )
+    got = _number(answer(list(lengths), 3))
+    batches = [lengths[:3], lengths[3:6], lengths[6:]]
     filled, positions = sum(lengths), sum(len(b) * max(b) for b in batches)
     expect(
         not _near(got, 1 - filled / positions),
@@ -222,10 +220,8 @@ def check_predict_loss(answer):
     """
     sizes, irreducible, new = [1e3, 1e3, 1e4, 1e5, 1e5], 1.0, 1e6
     losses = [5.1, 4.7, 3.5, 2.9, 2.7]
-    x, y = (
-        [math.log(n) for n in sizes],
-        [math.log(loss - irreducible) for loss in losses],
-    )
+    x = [math.log(n) for n in sizes]
+    y = [math.log(loss - irreducible) for loss in losses]
     start, slope = _line(x, y)
     expected = (-slope, math.exp(start + slope * math.log(new)) + irreducible)
     result = answer(list(sizes), list(losses), irreducible, new)

@@ -167,10 +167,8 @@ def check_bpe_merges(answer):
         "that occurs once is not joined",
     )
     words = made_up_words()
-    got, expected = (
-        [tuple(pair) for pair in answer(dict(words), 150)],
-        library_merges(words, 150),
-    )
+    got = [tuple(pair) for pair in answer(dict(words), 150)]
+    expected = library_merges(words, 150)
     wrong = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), None)
     if wrong is not None:
         expect(
@@ -424,10 +422,8 @@ def check_review_batch(answer):
         and {"input_ids", "attention_mask", "tokens"} <= set(batch),
         "return a dict with input_ids, attention_mask and tokens",
     )
-    ids, mask = (
-        torch.as_tensor(batch["input_ids"]),
-        torch.as_tensor(batch["attention_mask"]),
-    )
+    ids = torch.as_tensor(batch["input_ids"])
+    mask = torch.as_tensor(batch["attention_mask"])
     expect(
         tuple(ids.shape) == (3, 12) == tuple(mask.shape),
         f"shapes are {tuple(ids.shape)} and {tuple(mask.shape)}; three reviews of "

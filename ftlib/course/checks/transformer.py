@@ -292,11 +292,9 @@ def check_pre_norm_decoder(answer):
     """answer(x (B, T, D), memory (B, S, D), mask (T, T), norms, self_attn, cross_attn,
     mlp) -> (B, T, D).
     """
-    x, memory, mask = (
-        _drawn(2, 5, 12),
-        2 * _drawn(2, 7, 12, seed=1) + 1,
-        attention.causal_mask(5),
-    )
+    x = _drawn(2, 5, 12)
+    memory = 2 * _drawn(2, 7, 12, seed=1) + 1
+    mask = attention.causal_mask(5)
     norms, self_attn, cross_attn, mlp = decoder_parts()
 
     def block(
@@ -321,10 +319,8 @@ def check_pre_norm_decoder(answer):
         return y
 
     with torch.no_grad():
-        got, expected = (
-            answer(x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp),
-            block(),
-        )
+        got = answer(x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp)
+        expected = block()
         expect(
             tuple(got.shape) != (2, 7, 12),
             "the result has the length of memory; "
@@ -477,20 +473,16 @@ def check_gpt2_block(answer):
     tensor}.
     """
     state = gpt2_state()
-    got, expected, other = (
-        answer(dict(state), 1),
-        gpt2_right(state, 1),
-        gpt2_right(state, 0),
-    )
+    got = answer(dict(state), 1)
+    expected = gpt2_right(state, 1)
+    other = gpt2_right(state, 0)
     expect(
         isinstance(got, dict),
         f"the result is a {type(got).__name__}; a dict from "
         "our names to tensors is asked for",
     )
-    missing, extra = (
-        sorted(expected.keys() - got.keys()),
-        sorted(got.keys() - expected.keys()),
-    )
+    missing = sorted(expected.keys() - got.keys())
+    extra = sorted(got.keys() - expected.keys())
     expect(
         not missing or not all(name.endswith("bias") for name in missing),
         "the biases are missing, all or some: " + ", ".join(missing[:3]),
@@ -615,10 +607,8 @@ def check_repaired_vectors(answer):
     """Clinic. answer(model: BertModel, input_ids (B, T), attention_mask (B, T)) -> (B,
     D), means over the real tokens.
     """
-    model, ids = (
-        tiny_bert(),
-        torch.tensor([[2, 11, 12, 13, 14, 3], [2, 21, 22, 3, 0, 0]]),
-    )
+    model = tiny_bert()
+    ids = torch.tensor([[2, 11, 12, 13, 14, 3], [2, 21, 22, 3, 0, 0]])
     mask, words = (ids != 0).long(), model.embeddings.word_embeddings
     with torch.no_grad():
         got = answer(model, ids.clone(), mask.clone())
