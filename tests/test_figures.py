@@ -328,6 +328,11 @@ def test_a_slider_over_a_list_moves_by_one_entry(monkeypatch, capsys):
     assert screen.value == "10 rows"
 
 
+def test_a_heatmap_has_the_title_that_it_is_given():
+    _, ax = plot.heatmap([[1, 0], [0, 1]], title="attention of head 0")
+    assert ax.get_title() == "attention of head 0"
+
+
 def test_ten_steps_of_a_tenth_are_one(monkeypatch, capsys):
     ipywidgets = pytest.importorskip("ipywidgets")
     made = boxed(monkeypatch)

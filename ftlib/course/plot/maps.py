@@ -51,7 +51,7 @@ def heatmap(
     for (title, table), panel in zip(tables.items(), numpy.atleast_1d(axes)):
         panel.imshow(table, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
         panel.grid(False)
-        panel.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+        panel.set(**{"title": title, "xlabel": xlabel, "ylabel": ylabel} | settings)
         _cell_names(panel, table.shape, rows, columns)
         panel.label_outer()
     if label:
