@@ -164,7 +164,9 @@ def test_names_stay_in_the_folder(shelf, name, counted):
 def test_a_part_without_files_is_refused(shelf):
     with pytest.raises(FileNotFoundError, match="0 files"):
         registry.register(shelf, "empty", "0" * 64, "mood", {})
-    assert "empty" not in json.loads((shelf / registry.REGISTER).read_text())["adapters"]
+    assert (
+        "empty" not in json.loads((shelf / registry.REGISTER).read_text())["adapters"]
+    )
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.25, 0.75), (2.0, -1.0)])
