@@ -43,6 +43,8 @@ def subset(columns, n, seed=0):
         raise ValueError(
             f"{n} rows asked for, the data has {rows}; ask for 0 to {rows}"
         )
+    # by position: a pandas column would be looked up by its index
+    columns = {name: list(values) for name, values in columns.items()}
     labels, groups = columns.get("label", [0] * rows), {}
     # Sorted by a hash, not shuffled: nothing depends on a generator's state or on the
     # Python version.
@@ -60,7 +62,8 @@ def read_csv(path, text="text", label="label", labels=None):
     other columns are left out.
 
     Labels are whole numbers from 0 or, with `labels=["bad", "good"]`, names, which
-    become their place in that list. Texts stay as written: "NA" and "null" are words.
+    become their position in that list, or, with `labels={"bad": 0, "good": 1}`, the
+    numbers given. Texts stay as written: "NA" and "null" are words.
     Each fault is a ValueError with file, line, column and remedy.
     """
     rows, columns = _records(path), {"text": [], "label": []}
@@ -117,7 +120,7 @@ def _label(value, labels, path, location):
             f"{value[:40]!r} is not one of the labels {list(labels)}",
             "correct cell or list",
         )
-    return list(labels).index(value)
+    return labels[value] if isinstance(labels, dict) else list(labels).index(value)
 
 
 def _fault(path, location, what, remedy):

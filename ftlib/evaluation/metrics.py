@@ -26,23 +26,54 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 
+def scored(predicted, labels):
+    """Predictions, (M,) classes or (M, C) logits, and labels (M,), without the ignored
+    ones (label -100). ValueError where their shapes do not belong together.
+    """
+    predicted, labels = torch.as_tensor(predicted), torch.as_tensor(labels)
+    n = len(labels) if labels.ndim else 0
+    if labels.shape != (n,) or predicted.shape[:1] != (n,) or predicted.ndim > 2:
+        raise ValueError(
+            f"predictions {tuple(predicted.shape)} and labels {tuple(labels.shape)} do "
+            "not belong together; give (N,) classes or (N, C) logits, and (N,) labels"
+        )
+    if labels.is_floating_point() and not torch.equal(labels, labels.round()):
+        raise ValueError(
+            f"label {float(labels[labels != labels.round()][0])} is no class; give "
+            "whole numbers from 0, or -100 for what is not scored"
+        )
+    kept = labels != -100
+    return predicted[kept], labels[kept].long()
+
+
 def _classes_of(predicted):
     return predicted.argmax(dim=-1) if predicted.ndim == 2 else predicted
 
 
 def accuracy(predicted, labels):
-    """The share of right answers. predicted: (N,) classes or (N, C) logits; labels
-    (N,).
+    """The fraction of correct predictions. predicted: (N,) classes or (N, C) logits;
+    labels (N,), -100 is ignored.
     """
-    labels = torch.as_tensor(labels)
+    predicted, labels = scored(predicted, labels)
     if len(labels) == 0:
         raise ValueError("accuracy of 0 texts is not a number; give at least 1")
-    return float((_classes_of(torch.as_tensor(predicted)) == labels).double().mean())
+    return float((_classes_of(predicted) == labels).double().mean())
 
 
 def confusion(predicted, labels, classes):
-    """Counts (C, C): row = the true class, column = the predicted one."""
-    cells = torch.as_tensor(labels) * classes + _classes_of(torch.as_tensor(predicted))
+    """Counts (C, C): row = the true class, column = the predicted one; a label -100 is
+    ignored. Raises ValueError for a class beyond 0 .. classes - 1.
+    """
+    predicted, labels = scored(predicted, labels)
+    predicted = _classes_of(predicted)
+    for name, values in (("prediction", predicted), ("label", labels)):
+        wrong = values[(values < 0) | (values >= classes)]
+        if len(wrong):
+            raise ValueError(
+                f"{name} {wrong[0]:g} is no class of {classes}, which are 0 to "
+                f"{classes - 1}; correct it, or the number of classes"
+            )
+    cells = labels * classes + predicted.long()
     return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
@@ -69,7 +100,9 @@ def f1_interval(predicted, labels, classes, level=0.95, samples=2000, seed=0):
         texts. F1 is no mean over texts, so each sample draws N texts anew, and R runs
         anew, and computes F1 again; the F1 of several runs is the mean of theirs.
     """
-    runs, labels = torch.atleast_2d(torch.as_tensor(predicted)), torch.as_tensor(labels)
+    runs = torch.atleast_2d(torch.as_tensor(predicted))
+    pairs = [scored(run, labels) for run in runs]
+    runs, labels = torch.stack([run for run, _ in pairs]), pairs[0][1]
     # (R, N, C), (N, C)
     is_predicted = F.one_hot(runs, classes).double()
     is_true = F.one_hot(labels, classes).double()
@@ -102,8 +135,9 @@ def precision_recall(predicted, labels, positive=1):
     predicted: (N,) classes or (N, C) logits; labels (N,). A ratio 0 / 0 counts as 0, as
         in scikit-learn.
     """
-    is_predicted = _classes_of(torch.as_tensor(predicted)) == positive
-    is_true = torch.as_tensor(labels) == positive
+    predicted, labels = scored(predicted, labels)
+    is_predicted = _classes_of(predicted) == positive
+    is_true = labels == positive
     hits = int((is_predicted & is_true).sum())
     precision = hits / max(1, int(is_predicted.sum()))
     recall = hits / max(1, int(is_true.sum()))
@@ -117,8 +151,9 @@ def calibration_error(logits, labels, bins=10):
     0 means: of the answers given with 80 % confidence, 80 % are right. logits (N, C),
     labels (N,).
     """
+    logits, labels = scored(logits, labels)
     confidence, predicted = torch.softmax(logits.double(), dim=-1).max(dim=-1)
-    correct = (predicted == torch.as_tensor(labels)).double()
+    correct = (predicted == labels).double()
     bucket = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (0, 0.1] is bin 0
     gap = torch.zeros(bins, dtype=torch.float64).index_add(
         0, bucket, confidence - correct

@@ -182,6 +182,8 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
         None for batches from the shortest rows to the longest, which is the cheapest
         order where order does not matter (evaluation).
     """
+    # by position: a pandas column would be looked up by its index
+    labels = None if labels is None else list(labels)
     if order is None:
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))
         order = [by_length[i : i + size] for i in range(0, len(rows), size)]
