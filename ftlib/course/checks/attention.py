@@ -5,7 +5,7 @@ the scores, and a broken snippet.
 >>> check_causal_attention(
 ...     lambda q, k, v: (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
 ... )
-hint: every token sees the whole row; hide the scores of later tokens before the softmax
+hint: every token sees the whole row; mask the scores of later tokens before the softmax
 
 What it is not: a test of speed or of gradients. Answers are compared in float64 within
 1e-9, and the causal test bit by bit. Needs: torch, ftlib.

@@ -158,14 +158,14 @@ TEST = [
     (
         "It was over too soon",
         True,
-        "a line break in training hides the copy; turn "
-        "`<br />` into a blank on both sides",
+        "a line break in training hides the copy; replace `<br />` by a space on "
+        "both sides",
     ),
     (
         "It was<BR>over too soon",
         True,
         "`<br>` is written in several ways; allow it with or without slash and "
-        "blank, and in capitals",
+        "space, and in capitals",
     ),
     (
         "非常好的书 推荐。",
@@ -199,7 +199,7 @@ TEST = [
     (
         "wellmade",
         False,
-        "two words became one: put a blank between words, or compare lists of words",
+        "two words became one; put a space between words, or compare lists of words",
     ),
     (
         "Cafe society",
