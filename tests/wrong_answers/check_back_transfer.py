@@ -54,5 +54,5 @@ WRONG = [
     (from_first_row, "first row"),
     (last_step, "only the last step"),
     (four_tasks, "size written into your function"),
-    (next_row, "the very next one"),
+    (next_row, "the very next task"),
 ]

@@ -115,7 +115,7 @@ def exercise(check):
             verdict = stop.verdict
         except Exception as error:
             # the checker failed on what the answer gave it, for example on a list where
-            # a tensor was asked for
+            # a tensor was expected
             verdict = hint(
                 "the check could not use the result of your answer "
                 f"({type(error).__name__}: {error}); compare its type and shape with "

@@ -168,8 +168,7 @@ def _tools(model):
 
 EPOCH_HINTS = {
     "means": "each micro-batch's mean still counts the same; use the sum, and divide "
-    "by the number of labels in the "
-    "group",
+    "by the number of labels in the group",
     "added": (
         "the means are added and never divided, so the step is about three times too "
         "large; divide by the number of labels"

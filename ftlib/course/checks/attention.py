@@ -240,9 +240,8 @@ def check_attend_in_heads(answer):
     ):
         expect(
             not near(got, out),
-            "view(B, H, T, K) at once mixes numbers of "
-            "different tokens; view(B, T, H, K), then "
-            "transpose(1, 2)",
+            "view(B, H, T, K) at once mixes numbers of different tokens; view(B, T, "
+            "H, K), then transpose(1, 2)",
         )
     expect(
         not near(got, y.reshape(B, T, D)),
@@ -279,9 +278,8 @@ def check_attend_in_heads(answer):
     )
     expect(
         near(got, attention.join_heads(y)),
-        "the outputs differ from those of "
-        "split, attend, join; print the shape "
-        "after each step",
+        "the outputs differ from those of split, attend, join; print the shape after "
+        "each step",
     )
     one = answer(q, k, v, 1)
     expect(

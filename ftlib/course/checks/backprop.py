@@ -99,11 +99,8 @@ def check_loss_and_gradient(answer):
     )
     expect(
         near(gradient, measured),
-        "the gradient is "
-        f"{float((gradient - measured).abs().max()):.4f} "
-        "away from central "
-        "differences; it is (softmax(logits) - "
-        "one_hot(labels)) / N",
+        f"the gradient is {float((gradient - measured).abs().max()):.4f} away from "
+        "central differences; it is (softmax(logits) - one_hot(labels)) / N",
     )
     large, sure = answer(
         torch.tensor([[1000.0, 0.0], [0.0, 1000.0]], dtype=torch.float64),
@@ -265,9 +262,8 @@ class Counted(dict):
         self.visits += 1
         if self.visits > self.most:
             raise RuntimeError(
-                f"looked up {self.most:,} times in a graph of "
-                f"{len(self)} nodes: it walks every path; "
-                "remember which nodes were visited"
+                f"looked up {self.most:,} times in a graph of {len(self)} nodes: it "
+                "walks every path; remember which nodes were visited"
             )
         return super().__getitem__(name)
 
@@ -369,9 +365,8 @@ class _Node:
         _Node.visits += 1
         if _Node.visits > self.most:
             raise RuntimeError(
-                "a graph of 41 nodes was walked along every path; pass "
-                "a node's gradient on once, when it "
-                "is complete"
+                "a graph of 41 nodes was walked along every path; pass a node's "
+                "gradient on once, when it is complete"
             )
         return self._parents
 
@@ -416,9 +411,8 @@ def check_pull_back(answer):
         result.append(x.grad)
     expect(
         result != [2, 2],
-        "in c = a + 3a, a = 2x, the gradient of x is the local "
-        "derivative 2 alone; multiply it by the "
-        "gradient of the node it comes from",
+        "in c = a + 3a, a = 2x, the gradient of x is the local derivative 2 alone; "
+        "multiply it by the gradient of the node it comes from",
     )
     expect(
         max(result) <= 8,

@@ -79,9 +79,8 @@ def check_two_entropies(answer):
     expected = _entropy(p), _entropy(joint) - _entropy(first / first.sum())
     expect(
         math.isfinite(one),
-        "the unigram entropy is not a number: ids 10 and 11 "
-        "never occur, and 0 log 0 counts as 0; "
-        "leave them out, or take torch.special.xlogy",
+        "the unigram entropy is not a number: ids 10 and 11 never occur, and 0 log 0 "
+        "counts as 0; leave them out, or take torch.special.xlogy",
     )
     expect(
         math.isfinite(two),
@@ -90,9 +89,8 @@ def check_two_entropies(answer):
     )
     expect(
         not _near(one, expected[0] / math.log(2)),
-        "the unigram entropy is in bits; "
-        "the course counts in nats, so take "
-        "the natural logarithm",
+        "the unigram entropy is in bits; the course counts in nats, so take the "
+        "natural logarithm",
     )
     expect(
         not _near(one, math.log(V)),
@@ -104,8 +102,8 @@ def check_two_entropies(answer):
         not (
             _near(one, _entropy(smooth)) or _near(one, float(-(p * smooth.log()).sum()))
         ),
-        "1 was added to the counts; smoothing is for another text, and here you "
-        "compute the entropy of the counts themselves",
+        "1 was added to the counts; smoothing is for a text that was not counted, "
+        "and here you compute the entropy of the counts themselves",
     )
     expect(
         _near(one, expected[0]),
@@ -352,17 +350,13 @@ def check_uneven_perplexity(answer):
     )
     expect(
         not _near(got, math.exp(min(mean * total / len(real), 700))),
-        "the nats are "
-        "divided by "
-        "the number "
-        "of documents; divide by the number of tokens",
+        "the nats are divided by the number of documents; divide by the number of "
+        "tokens",
     )
     expect(
         not _near(got, math.exp(mean * total / len(pairs))),
-        "the nats are divided "
-        "by the number of all "
-        "documents; divide by "
-        "the number of tokens",
+        "the nats are divided by the number of all documents; divide by the number "
+        "of tokens",
     )
     expect(
         _near(got, math.exp(mean)),

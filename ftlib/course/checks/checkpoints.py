@@ -402,7 +402,7 @@ def check_merge_clients(answer):
     return correct("weighted by rows, and a client without rows has no influence")
 
 
-# --- the newest file that is whole
+# --- the newest valid file
 
 
 @exercise

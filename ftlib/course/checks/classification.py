@@ -130,8 +130,7 @@ def check_masked_mean(answer):
     )
     expect(
         not same((hidden * weight).sum(1)),
-        "this is a sum: a long text gets a long "
-        "vector; divide by its number of real "
+        "this is a sum: a long text gets a long vector; divide by its number of real "
         "tokens",
     )
     expect(
@@ -151,9 +150,8 @@ def check_masked_mean(answer):
     empty = answer(hidden, mask * torch.tensor([[1], [1], [0]]))
     expect(
         bool(torch.isfinite(empty).all()),
-        "a text without a real token gives 0 / 0 "
-        "= NaN; clamp the number of tokens to at "
-        "least 1",
+        "a text without a real token gives 0 / 0 = NaN; clamp the number of tokens "
+        "to at least 1",
     )
     expect(
         not empty[2].abs().max() > 1e-6,
@@ -219,7 +217,7 @@ def check_verdict(answer):
     g = torch.Generator().manual_seed(0)
     a = (torch.rand(400, generator=g) < 0.75).float()
     paired = a.clone()
-    # 14 more right and none wrong: sure if paired, lost in the noise if not
+    # 14 more correct and none wrong: clear if paired, lost in the noise if not
     paired[(a == 0).nonzero()[:14, 0]] = 1
     says = answer(a, paired)
     expect(
@@ -270,7 +268,7 @@ def check_honest_accuracy(answer):
     """answer(texts, labels, fit) -> accuracy on texts that fit() has not seen;
     fit(texts, labels) -> model(texts).
     """
-    # each text stands in the file twice
+    # each text is in the file twice
     texts = [f"review number {i // 2}" for i in range(400)]
     labels = [0] * 200 + [1] * 200
     trained, requests = [], []

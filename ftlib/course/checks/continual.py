@@ -58,7 +58,7 @@ def check_back_transfer(answer):
     soon = torch.stack([SCORES[k + 1, k] - SCORES[k, k] for k in range(3)]).mean()
     expect(
         not near(value, soon),
-        "every task is compared right after the very next one; take the last row, "
+        "you take the score of each task after the very next task; use the last row, "
         "scores[-1], for all of them",
     )
     turned = SCORES.T
@@ -69,8 +69,7 @@ def check_back_transfer(answer):
     )
     expect(
         not near(value, change[:-1].sum()),
-        "this is a sum over the old tasks; "
-        "divide by K - 1, or more tasks always "
+        "this is a sum over the old tasks; divide by K - 1, or more tasks always "
         "look worse",
     )
     first = (SCORES[-1] - SCORES[0])[:-1].mean()
@@ -204,12 +203,8 @@ def check_mixed_batches(answer):
     )
     expect(
         fresh != sorted(fresh, key=lambda r: int(r.split()[1])),
-        "the new rows keep "
-        "the order of the "
-        "file, which is "
-        "sorted by class; "
-        "shuffle them with "
-        "the seed",
+        "the new rows keep the order of the file, which is sorted by class; shuffle "
+        "them with the seed",
     )
     expect(
         max(map(old.count, memory)) - min(map(old.count, memory)) <= 1,
@@ -233,9 +228,8 @@ def check_mixed_batches(answer):
     )
     expect(
         all(len(b) == 8 for b in batches[:-1]),
-        "a batch before the last has fewer "
-        "than 8 rows; only the last may "
-        "have fewer new ones",
+        "a batch before the last has fewer than 8 rows; only the last may have fewer "
+        "new ones",
     )
     rounding_and_rest(answer)
     return correct("every new row once, the old ones in every batch")
@@ -264,7 +258,7 @@ def check_fisher_of_probe(answer):
         "this is a sum over the texts; take the mean, or more texts make the penalty "
         "stronger",
     )
-    # gradient of log p of the likeliest class, by the logits
+    # gradient of log p of the most likely class, by the logits
     likely = torch.nn.functional.one_hot(p.argmax(-1), 3) - p
     expect(
         not same((likely[:, :, None] * x[:, None, :]).square().mean(0)),
@@ -385,7 +379,7 @@ def check_class_means(answer):
     return correct("one new row, and no old row changed")
 
 
-# of 20 texts right, after which task and on which: the first task is best after the
+# of 20 texts correct, after which task and on which: the first task is best after the
 # second, the second at the very end
 TWENTIETHS = [[16, 6, 5, 4], [19, 17, 6, 5], [12, 15, 18, 7], [10, 18, 14, 17]]
 
@@ -438,9 +432,8 @@ def check_report_all(answer):
     )
     expect(
         fitted == [train for train, _ in tasks],
-        "fit got other rows than the "
-        "training texts of each task, one "
-        "task after another",
+        "fit got other rows than the training texts of each task, one task after "
+        "another",
     )
     matrix = torch.as_tensor(got["matrix"]).float()
     expect(
@@ -480,9 +473,8 @@ def check_report_all(answer):
     )
     expect(
         near(got["new"], expected[-1, -1]),
-        "new is the score on the last task after "
-        "the last training: the last entry of the "
-        "diagonal",
+        "new is the score on the last task after the last training: the last entry "
+        "of the diagonal",
     )
     lost = continual.forgetting(expected)
     expect(

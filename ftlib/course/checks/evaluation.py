@@ -92,9 +92,8 @@ def check_paired_f1(answer):
     )
     expect(
         width < 1.35 * wanted,
-        "the interval lies far to one side of the "
-        "difference; take the middle 95 %, between the "
-        "quantiles 0.025 and 0.975",
+        "the interval lies far to one side of the difference; take the middle 95 %, "
+        "between the quantiles 0.025 and 0.975",
     )
     expect(
         width > 0.4 * wanted,
@@ -110,9 +109,8 @@ def check_paired_f1(answer):
     again, other = answer(a, b, labels, 600, 0), answer(a, b, labels, 600, 1)
     expect(
         list(map(float, again)) == [difference, low, high],
-        "a second call with the same "
-        "seed gives another interval; "
-        "make a generator from the seed",
+        "a second call with the same seed gives another interval; make a generator "
+        "from the seed",
     )
     expect(
         (float(other[1]), float(other[2])) != (low, high),
@@ -209,7 +207,8 @@ TEST = [
     (
         "New to everybody",
         False,
-        "a text that is not in training is reported; report exact copies only",
+        "a text that is not in training is reported; report only copies of training "
+        "texts",
     ),
 ]
 
@@ -234,9 +233,8 @@ def check_find_leaks(answer):
     )
     expect(
         plain == [0, 2],
-        "for the test texts 'three', 'four', 'one two' and the "
-        "training texts 'one two', 'three' you return "
-        f"{plain} instead of [0, 2]",
+        "for the test texts 'three', 'four', 'one two' and the training texts 'one "
+        f"two', 'three' you return {plain} instead of [0, 2]",
     )
     for text, leaks, message in TEST:
         rows = list(answer(list(TRAIN), ["nothing known", text]))
@@ -257,9 +255,8 @@ def check_find_leaks(answer):
     )
     expect(
         time.perf_counter() - start < 5,
-        "2,000 texts against 3,000 took more than "
-        "5 s; put the training texts into a set "
-        "first",
+        "2,000 texts against 3,000 took more than 5 s; put the training texts into a "
+        "set first",
     )
     return correct("every planted copy found, and nothing else")
 
@@ -440,7 +437,7 @@ def check_honest_report(answer):
     """Clinic. answer(texts, labels, fit) -> dict(n, accuracy, low, high, baseline) on
     texts that fit() has not seen.
     """
-    # each text stands in the file twice
+    # each text is in the file twice
     texts = [f"review number {i // 2}" for i in range(600)]
     labels = [int(i < 200) for i in range(600)]  # a third of class 1, sorted
     trained, requests = [], []

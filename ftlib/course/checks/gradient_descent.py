@@ -65,9 +65,8 @@ def check_stable_rate(answer):
         ),
         (
             2 / A.diagonal().max(),
-            "you took the largest entry of the diagonal; the "
-            "curvature is largest along an "
-            "eigenvector, which need not be an axis",
+            "you took the largest entry of the diagonal; the curvature is largest "
+            "along an eigenvector, which need not be an axis",
         ),
         (
             2 / A.trace(),
@@ -76,9 +75,8 @@ def check_stable_rate(answer):
         ),
         (
             2 / A.norm(),
-            "A.norm() is the root of the sum of all squares, larger than "
-            "lambda_max; take the largest "
-            "eigenvalue",
+            "A.norm() is the root of the sum of all squares, larger than lambda_max; "
+            "take the largest eigenvalue",
         ),
         (
             2 / A.abs().sum(1).max(),
@@ -345,8 +343,7 @@ def check_one_epoch(answer):
     )
     expect(
         read != list(range(rows)),
-        "the rows are read in the order of the file, "
-        "which may be sorted by class; "
+        "the rows are read in the order of the file, which may be sorted by class; "
         "shuffle them",
     )
     expect(

@@ -399,10 +399,8 @@ def check_box_overlap(answer):
     )
     expect(
         not like(overlap / torch.tensor([32.0, 5, 16, 9])),
-        "the union counts the "
-        "intersection twice; "
-        "subtract it once from "
-        "the sum of the areas",
+        "the union counts the intersection twice; subtract it once from the sum of "
+        "the areas",
     )
     expect(
         not like(overlap / torch.tensor([16.0, 1, 8, 1])),
@@ -411,9 +409,8 @@ def check_box_overlap(answer):
     )
     expect(
         not (value[1].abs() > 1e-6),
-        "boxes that do not touch have an overlap other "
-        "than 0; clamp width and height of the "
-        "intersection at 0",
+        "boxes that do not touch have an overlap other than 0; clamp width and "
+        "height of the intersection at 0",
     )
     expect(
         like(expected),

@@ -80,7 +80,7 @@ def check_start_pair(answer):
         "two calls give the same numbers: a seed is set inside, and all layers would "
         "start alike; leave the seed to the caller",
     )
-    # widths at which the wrong divisors are far from the right one
+    # widths at which the wrong divisors are far from the correct one
     d_in, d_out, rank = 900, 100, 9
     random = answer(d_in, d_out, rank)[0 if a else 1].detach().double()
     fan, size = random.shape[1], float(random.pow(2).mean().sqrt())
@@ -142,9 +142,8 @@ def check_fold_in(answer):
     )
     expect(
         not _near(got, W + 12 * B @ A),
-        "the product is multiplied by alpha alone; "
-        "the factor is alpha / rank, and the rank "
-        "is len(A)",
+        "the product is multiplied by alpha alone; the factor is alpha / rank, and "
+        "the rank is len(A)",
     )
     expect(
         not _near(got, W + 12 / 9 * B @ A),
@@ -181,9 +180,8 @@ def check_fold_in(answer):
     other = answer(W.clone(), A2.clone(), B2.clone(), 5)
     expect(
         not _near(other, W + 5 // 2 * B2 @ A2),
-        "with alpha 5 and rank 2 the factor "
-        "is 2.5, and yours is 2: divide "
-        "with /, not //",
+        "with alpha 5 and rank 2 the factor is 2.5, and yours is 2: divide with /, "
+        "not //",
     )
     expect(
         not _near(other, W + 5 / 3 * B2 @ A2),
@@ -384,9 +382,8 @@ def check_products_of(answer):
     value = got["encoder.layer.1.attention.self.value"]
     expect(
         tuple(value.shape) == (10, 6),
-        "a value layer of 6 inputs and 10 outputs "
-        f"gets {tuple(value.shape)}; its weight is "
-        "(d_out, d_in) = (10, 6)",
+        f"a value layer of 6 inputs and 10 outputs gets {tuple(value.shape)}; its "
+        "weight is (d_out, d_in) = (10, 6)",
     )
     for i in (0, 1):
         for matrix in ("query", "value"):
@@ -484,7 +481,7 @@ def check_repaired_layer(answer):
         "A and B are both zero, so the gradient of each stays zero; draw A, and "
         "leave B zero",
     )
-    layer.eval()  # a dropout on the part's input is no fault
+    layer.eval()  # a dropout on the adapter's input is no fault
     expect(
         _near(layer(x).detach(), plain),
         "before any step the outputs differ from those of the base; initialize B (or "
@@ -498,10 +495,8 @@ def check_repaired_layer(answer):
         got, low = layer.eval()(x) - plain, (x @ A.T) @ B.T
     expect(
         not _near(got, alpha // rank * low, 1e-4),
-        f"with alpha {alpha} and rank "
-        f"{rank} the factor is "
-        f"{alpha / rank}; // cuts it to "
-        f"{alpha // rank}",
+        f"with alpha {alpha} and rank {rank} the factor is {alpha / rank}; // cuts it "
+        f"to {alpha // rank}",
     )
     expect(
         not _near(got, rank / alpha * low, 1e-4),
@@ -523,9 +518,8 @@ def check_repaired_layer(answer):
     )
     expect(
         _near(got, alpha / rank * low, 1e-4),
-        "the layer does not add alpha / rank "
-        "* B A x; put numbers into A and B "
-        "and compare",
+        "the layer does not add alpha / rank * B A x; put numbers into A and B and "
+        "compare",
     )
     output = layer.train()(x)
     if output.requires_grad:

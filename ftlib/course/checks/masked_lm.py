@@ -176,7 +176,7 @@ def check_target_loss(answer):
     logits = torch.randn(4, 10, 50, generator=g) * 2
     ids = torch.randint(0, 50, (4, 10), generator=g)
     labels = torch.where(torch.rand(4, 10, generator=g) < 0.3, ids, -100)
-    labels[0, 3] = 0  # id 0 can be a question too
+    labels[0, 3] = 0  # id 0 can be a target too
     n, flat = int((labels != -100).sum()), labels.flatten()
     expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), flat, reduction="sum"

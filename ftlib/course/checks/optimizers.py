@@ -65,8 +65,7 @@ def _walk(w, steps, lr, beta1, beta2, eps, weight_decay, fault=None):
 
 ADAMW_HINTS = {
     "l2": "weight_decay * w is added to the gradient, where Adam divides it away "
-    "again: that is L2; shrink w itself "
-    "instead",
+    "again: that is L2; shrink w itself instead",
     "no decay": (
         "this is Adam: weight_decay is not used; each step must also subtract lr * "
         "weight_decay * w from w"
@@ -74,8 +73,7 @@ ADAMW_HINTS = {
     "unscaled": "the weights shrink by weight_decay in each step; AdamW shrinks them "
     "by lr * weight_decay",
     "decay last": "the weights are shrunk after the step of Adam; shrink first, so "
-    "that the new step is not shrunk "
-    "with them",
+    "that the new step is not shrunk with them",
     "no correction": (
         "the moments start at 0 and are used as they are; divide them by 1 - beta**t "
         "(bias correction)"

@@ -235,9 +235,8 @@ def check_predict_loss(answer):
     alpha, loss = map(_number, result)
     expect(
         not _near(alpha, slope),
-        f"your alpha is {alpha:.3f}, the slope itself; L "
-        "falls with N as N^-alpha, so alpha is minus the "
-        "slope",
+        f"your alpha is {alpha:.3f}, the slope itself; L falls with N as N^-alpha, so "
+        "alpha is minus the slope",
     )
     bare = _line(x, [math.log(v) for v in losses])
     expect(
@@ -247,9 +246,8 @@ def check_predict_loss(answer):
     )
     expect(
         not _near(alpha, -_line(x, losses)[1]),
-        "you fit the loss against log N; "
-        "its logarithm is a straight line, "
-        "the loss is not",
+        "you fit the loss against log N; its logarithm is a straight line, the loss "
+        "is not",
     )
     expect(
         not _near(alpha, -_line(sizes, y)[1]),

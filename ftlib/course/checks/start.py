@@ -113,9 +113,8 @@ def check_decide(answer):
     )
     expect(
         answer(EASY, better) == "second",
-        "here the whole interval lies below 0 and "
-        "the second method is better; "
-        "your function never says so",
+        "here the whole interval lies below 0 and the second method is better; your "
+        "function never says so",
     )
     return correct(
         "you take differences on the same subsets, and trust them when their "
@@ -193,18 +192,19 @@ REASONS = {  # situation -> (best choice, {another choice: the misunderstanding}
                 "b: the numbers have one fixed form; a pattern of one line finds them "
                 "without a mistake and without training"
             ),
-            "bag of words": "b: every invoice number is a new word, so counts of known "
-            "words cannot find it; its form is "
-            "fixed",
+            "bag of words": (
+                "b: every invoice number is a new word, so counts of known words "
+                "cannot find it; its form is fixed"
+            ),
         },
     ),
     "c": (
         "bag of words",
         {
-            "pretrained": "c: 400,000 labels teach the words themselves, and a large "
-            "model "
-            "misses the limit of 1 "
-            "millisecond on one core",
+            "pretrained": (
+                "c: 400,000 labels teach the words themselves, and a large model "
+                "misses the limit of 1 millisecond on one core"
+            ),
             "rule": (
                 "c: forty departments are too many for hand-written patterns, and "
                 "you have 400,000 examples to learn from"
@@ -253,9 +253,8 @@ def check_choose(answer):
         )
         expect(choice == best, why.get(choice, NUMBERS.format(situation)))
     return correct(
-        "few labels or none: pretrained; a fixed form: a rule; many labels "
-        "and no time: words; no text: a "
-        "table model"
+        "few labels or none: pretrained; a fixed form: a rule; many labels and no "
+        "time: words; no text: a table model"
     )
 
 
@@ -282,9 +281,8 @@ def check_install_command(answer):
     )
     expect(
         words[:1] not in (["pip"], ["pip3"]),
-        "`pip` is the first program of that "
-        "name on the search path, which "
-        "may belong to another Python; start it with sys.executable, -m, pip",
+        "`pip` is the first program of that name on the search path, which may "
+        "belong to another Python; start it with sys.executable, -m, pip",
     )
     expect(
         words[:1] not in (["python"], ["python3"]),
@@ -293,8 +291,7 @@ def check_install_command(answer):
     )
     expect(
         words[:1] == [sys.executable],
-        f"the first word is {words[:1]}; it must be "
-        "sys.executable, the program that "
+        f"the first word is {words[:1]}; it must be sys.executable, the program that "
         "runs this kernel",
     )
     expect(

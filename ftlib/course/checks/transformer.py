@@ -319,9 +319,8 @@ def check_pre_norm_decoder(answer):
         expected = block()
         expect(
             tuple(got.shape) != (2, 7, 12),
-            "the result has the length of memory; "
-            "queries come from x, keys and values "
-            "from memory",
+            "the result has the length of memory; queries come from x, keys and "
+            "values from memory",
         )
         expect(
             tuple(got.shape) == (2, 5, 12),
@@ -546,9 +545,8 @@ def check_gpt2_block(answer):
     ]
     expect(
         not (flipped and square),
-        "nothing is transposed: GPT-2 keeps a linear "
-        "weight as (inputs, outputs), nn.Linear as "
-        "(outputs, inputs)",
+        "nothing is transposed: GPT-2 keeps a linear weight as (inputs, outputs), "
+        "nn.Linear as (outputs, inputs)",
     )
     expect(
         not square,
@@ -557,8 +555,7 @@ def check_gpt2_block(answer):
     )
     expect(
         not flipped,
-        f"{flipped[0] if flipped else ''} is not transposed; its shape "
-        "should be "
+        f"{flipped[0] if flipped else ''} is not transposed; its shape should be "
         f"{tuple(expected[flipped[0]].shape) if flipped else ''}",
     )
     wrong = [name for name in expected if not same[name]]
@@ -659,9 +656,7 @@ def check_repaired_vectors(answer):
         )
         expect(
             not _near(got, mean(inside.both, everything)),
-            "the mean still counts "
-            "the vectors of padding; "
-            "weight them with "
+            "the mean still counts the vectors of padding; weight them with "
             "attention_mask",
         )
         expect(
