@@ -69,8 +69,8 @@ WRONG = [
     (view_at_once, "mixes numbers"),
     (joined_without_transpose, "joined without transpose"),
     (among_heads, "attend to each other"),
-    (woven, "every third number"),
-    (swapped, "K heads of H numbers"),
+    (woven, "every third feature"),
+    (swapped, "K heads of H features"),
     (scaled_by_width, "sqrt(D)"),
     (three_always, "heads=1"),
 ]

@@ -47,12 +47,12 @@ def next_row(scores):
 
 WRONG = [
     (with_last, "nothing came after it"),
-    (turned_sign, "sign is turned"),
+    (turned_sign, "wrong sign"),
     (from_best, "best score so far"),
     (turned_matrix, "rows and columns"),
     (summed, "divide by K - 1"),
     (from_first_row, "first row"),
     (last_step, "only the last step"),
-    (four_tasks, "size written into it"),
-    (next_row, "the very next one"),
+    (four_tasks, "size written into your function"),
+    (next_row, "the very next task"),
 ]

@@ -44,8 +44,8 @@ WRONG = [
     (turned_round, "exchanged"),
     (two_axes, "does not broadcast"),
     (numbers, "dtype"),
-    (queries, "hidden as a query, and"),
-    (both, "look nowhere"),
+    (queries, "masked as a query, and"),
+    (both, "may attend to nothing"),
     (always_zero, "pad_id, which is 7"),
     (causal_too, "also causal"),
 ]

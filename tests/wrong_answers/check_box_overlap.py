@@ -80,7 +80,7 @@ WRONG = [
     (of_the_smaller, "smaller area"),
     (without_clamp, "do not touch"),
     (all_pairs, "one number for each pair"),
-    (width_only, "is right"),
+    (width_only, ", expected ["),
     (apart_in_both, "one negative side"),
     (width_clamped, "clamp the height too"),
     (height_clamped, "clamp the width too"),

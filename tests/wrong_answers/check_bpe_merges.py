@@ -99,8 +99,8 @@ WRONG = [
     (counted_once, "counted once at the start"),
     (by_score, "WordPiece's score"),
     (strings, "merges are pairs"),
-    (other_tie, "smaller numbers"),
-    (goes_on, "occurs once"),
-    (one_too_few, "5 came back"),
+    (other_tie, "smaller ids"),
+    (goes_on, "that occurs once"),
+    (one_too_few, "5 merges came back"),
     (by_replace, "border of a symbol"),
 ]

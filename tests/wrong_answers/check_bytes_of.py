@@ -30,10 +30,10 @@ def fixed(vocabulary, width, classes, bytes_each):
 
 
 WRONG = [
-    (weights_only, "number of weights"),
+    (weights_only, "number of parameters"),
     (bits, "count bits"),
     (no_biases, "biases are missing"),
-    (no_table, "table is missing"),
+    (no_table, "embedding is missing"),
     (product, "add them"),
     (fixed, "one set of sizes"),
 ]

@@ -81,5 +81,5 @@ WRONG = [
     (one_text, "treat it like the old ones"),
     (without_new, "(4, 6)"),
     (three_classes, "take C from the labels"),
-    (drops_above_three, "number of classes written in"),
+    (drops_above_three, "number of classes written into"),
 ]

@@ -74,9 +74,9 @@ WRONG = [
     (norms_added, "norms are added up"),
     (no_root, "squared norm"),
     (largest, "largest number"),
-    (always, "never lengthens"),
+    (always, "never increases a norm"),
     (norm_after, "the one before"),
     (in_place, "have changed"),
     (nan_of_zeros, "norm of 0"),
-    (squared_norm, "and you return"),
+    (squared_norm, "in your result"),
 ]

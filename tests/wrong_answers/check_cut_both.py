@@ -66,13 +66,13 @@ def in_place(row, max_tokens):
 
 
 WRONG = [
-    (head, "head only"),
-    (tail, "tail only"),
+    (head, "only the start of the text"),
+    (tail, "only the end of the text"),
     (no_end, "closing [SEP]"),
-    (no_front, "its [CLS] in front"),
+    (no_front, "its [CLS] at the start"),
     (frame_not_counted, "[CLS] and [SEP] count too"),
-    (odd_to_the_end, "odd place went to the end"),
+    (odd_to_the_end, "odd position went to the end"),
     (minus_zero, "text[-0:]"),
-    (always_cut, "what fits stays"),
+    (always_cut, "leave a row that fits"),
     (in_place, "changes the row"),
 ]

@@ -52,13 +52,13 @@ def longest_first(lengths, batch):
 
 
 WRONG = [
-    (waste, "share that is padding"),
-    (one_width, "its own longest text"),
+    (waste, "fraction that is padding"),
+    (one_width, "pad each batch to its own longest text"),
     (mean_of_shares, "mean of the batches"),
     (full_last_batch, "last batch has 2 texts"),
     (by_length, "sort by length"),
     (without_the_rest, "left out"),
-    (upside_down, "places over text"),
+    (upside_down, "positions over text"),
     (batches_of_three, "in batches of 8"),
-    (longest_first, "places"),
+    (longest_first, "positions"),
 ]

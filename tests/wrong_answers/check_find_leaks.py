@@ -104,6 +104,6 @@ WRONG = [
     (glued, "two words became one"),
     (part_of, "only part"),
     (training_rows, "row numbers of the training"),
-    (the_texts, "return the texts"),
+    (the_texts, "you return the texts"),
     (the_new, "rows that are new"),
 ]

@@ -63,12 +63,12 @@ def without_square(x, W):
 
 
 WRONG = [
-    (summed, "hold the weights harder"),
-    (likeliest, "only the likeliest class"),
-    (unweighted, "own probability p is the weight"),
+    (summed, "make the penalty stronger"),
+    (likeliest, "only the most likely class"),
+    (unweighted, "weight each by the model's own probability p"),
     (square_last, "cancel"),
     (texts_first, "numbers of each text"),
-    (only_p, "spread of an answer"),
-    (turned, "(3, 5) is asked for"),
-    (without_square, "which part differs"),
+    (only_p, "variance of a prediction"),
+    (turned, "expected (3, 5)"),
+    (without_square, "which factor differs"),
 ]

@@ -105,7 +105,7 @@ WRONG = [
     (softmax_stays, "softmax twice"),
     (likelihood_of_probabilities, "logarithms of probabilities"),
     (gradients_add_up, "gradients add up"),
-    (everything_learns, "weights of the body moved"),
+    (everything_learns, "weights of the body changed"),
     (one_loss, "one for each of the 6 steps"),
     (summed, "the first loss is"),
     (with_decay, "keep Adam"),

@@ -84,10 +84,10 @@ WRONG = [
     (no_base, "base's weight is missing"),
     (taken_out, "subtracted"),
     (in_place, "return a new tensor"),
-    (wide, "give back the type"),
+    (wide, "return the dtype"),
     (rounded_twice, "round once"),
     (on_one_side, "differ from W + alpha / rank"),
     (cut_factor, "not //"),
-    (rank_written_in, "3 is written in"),
+    (rank_written_in, "3 is written into"),
     (scaled_in_place, "A or B itself was changed"),
 ]

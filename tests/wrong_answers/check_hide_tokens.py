@@ -121,16 +121,16 @@ def same_number(input_ids, vocab_size, mask_id, special_ids, mask_prob=0.15):
 
 
 WRONG = [
-    (all_targets, "every place is asked"),
+    (all_targets, "every position is a target"),
     (zeros, "0 is a token"),
-    (special_too, "special tokens are asked"),
-    (always_mask, "every asked word becomes [MASK]"),
-    (labels_after, "take the labels before"),
+    (special_too, "special tokens are targets"),
+    (always_mask, "every target becomes [MASK]"),
+    (labels_after, "before you write [MASK]"),
     (in_place, "changes the ids"),
-    (kept_not_asked, "no asked word stays visible"),
+    (kept_not_asked, "no target stays unchanged"),
     (two_draws, "72 %"),
-    (same_mask, "same places"),
+    (same_mask, "same positions"),
     (fixed_share, "mask_prob=0.4"),
     (one_random_word, "all alike"),
-    (same_number, "same number of questions"),
+    (same_number, "same number of targets"),
 ]

@@ -58,9 +58,9 @@ def count(texts, labels, fit):
 WRONG = [
     (on_the_training_data, "by heart"),
     (trained_on_all, "leave the test texts out"),
-    (asked_about_training, "ask about the others"),
-    (by_row, "both sides"),
-    (by_position, "the test part has one class"),
-    (half_and_half, "the training part has one class"),
-    (count, "share of right answers"),
+    (asked_about_training, "use the others"),
+    (by_row, "both sets"),
+    (by_position, "the test set has one class"),
+    (half_and_half, "the training set has one class"),
+    (count, "the accuracy on the test texts"),
 ]

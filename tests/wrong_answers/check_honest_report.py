@@ -117,14 +117,14 @@ def counted_all(texts, labels, fit):
 WRONG = [
     (as_printed, "3 texts"),
     (all_trained, "trained on all texts"),
-    (asked_training, "those held out"),
-    (by_row, "both sides"),
+    (asked_training, "the test set only"),
+    (by_row, "both sets"),
     (by_position, "one class"),
     (too_much, "at least half"),
     (no_baseline, "lacks baseline"),
     (coin, "coin"),
     (share_in_training, "same texts as the model"),
     (one_deviation, "68 %"),
-    (of_single_answers, "single answers"),
+    (of_single_answers, "single predictions"),
     (counted_all, "n counts"),
 ]

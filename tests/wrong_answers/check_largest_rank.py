@@ -106,19 +106,19 @@ def with_numpy(shapes, bytes_allowed, bytes_each=4):
 RIGHT = [with_numpy]
 
 WRONG = [
-    (whole_matrices, "whole matrix"),
+    (whole_matrices, "full matrix"),
     (numbers, "limit is in bytes"),
     (one_layer, "one layer"),
     (one_matrix, "one of the two matrices"),
     (rounded_up, "one too high"),
-    (not_whole, "not a whole number"),
+    (not_whole, "not an integer"),
     (first_times_many, "unequal widths"),
-    (no_end, "no low rank any more"),
+    (no_end, "no longer a low rank"),
     (at_least_one, "not even rank 1"),
-    (halved, "is right"),
+    (halved, "your rank is"),
     (nearest, "rounded to the nearest"),
     (strictly_less, "not <"),
     (outputs_only, "stop at one side"),
-    (first_layer_only, "ANY layer is the end"),
+    (first_layer_only, "ANY layer is the limit"),
     (last_layer_only, "last or the largest"),
 ]

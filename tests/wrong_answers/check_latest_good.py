@@ -49,8 +49,8 @@ def never_empty(names, is_whole):
 WRONG = [
     (by_text, "sort as text"),
     (trusting, "a damaged file was taken"),
-    (gives_up, "you give up"),
-    (temporary, "begins with a dot"),
+    (gives_up, "you return nothing"),
+    (temporary, "begin with a dot"),
     (oldest, "the oldest"),
     (never_empty, "return an empty string"),
 ]

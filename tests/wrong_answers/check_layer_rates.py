@@ -41,11 +41,11 @@ def halves(parts, lr, decay):
 
 
 WRONG = [
-    (one_rate, "at one rate"),
-    (turned_round, "turned round"),
+    (one_rate, "one learning rate"),
+    (turned_round, "order is wrong"),
     (head_decays, "the head itself learns at lr"),
     (straight, "straight line"),
-    (without_head, "head counts as a part"),
+    (without_head, "head counts as a layer"),
     (factors, "lr is missing"),
     (one_minus, "not by 1 - decay"),
     (halves, "still halves"),

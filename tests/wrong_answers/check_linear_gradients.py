@@ -44,10 +44,10 @@ def two_only(x, weight, bias, g):
 
 
 WRONG = [
-    (transposed, "which factor stands first"),
+    (transposed, "which factor comes first"),
     (bias_not_summed, "added to N rows"),
     (bias_mean, "is a mean"),
-    (divided, "1/N in it already"),
+    (divided, "the factor 1/N already"),
     (without_g, "wrong numbers"),
     (summed_over_rows, "shape of x itself"),
     (descent, "wrong sign"),

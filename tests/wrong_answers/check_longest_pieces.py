@@ -60,10 +60,10 @@ def empty_when_unknown(word, vocab):
 
 
 WRONG = [
-    (shortest, "the shortest piece"),
-    (no_mark, "lacks its mark"),
+    (shortest, "the shortest token"),
+    (no_mark, "lacks its prefix"),
     (only_the_rest, "only the rest became unknown"),
     (first_only, "the rest of the word is lost"),
     (from_the_right, "from the left, not from the right"),
-    (empty_when_unknown, "z has no piece"),
+    (empty_when_unknown, "z matches no token"),
 ]

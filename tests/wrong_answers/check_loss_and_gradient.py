@@ -63,7 +63,7 @@ def of_each_row(logits, labels):
 WRONG = [
     (sum_of_losses, "loss is a sum"),
     (not_divided, "N times too large"),
-    (turned_round, "sign is turned round"),
+    (turned_round, "wrong sign"),
     (softmax_alone, "softmax alone"),
     (label_alone, "only the label's own logit"),
     (down_the_columns, "down the columns"),

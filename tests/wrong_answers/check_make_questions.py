@@ -80,9 +80,9 @@ def half(input_ids, vocab_size, mask_id, special_ids):
 WRONG = [
     (unchanged, "as in the snippet"),
     (all_targets, "all tokens are targets"),
-    (nothing_hidden, "nothing is hidden"),
+    (nothing_hidden, "nothing is masked"),
     (masked_labels, "would be [MASK]"),
-    (special_asked, "special tokens are asked"),
+    (special_asked, "special tokens are targets"),
     (in_place, "changes the ids"),
     (zeros, "0 is a token"),
     (half, "instead of 0.15"),

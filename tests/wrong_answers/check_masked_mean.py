@@ -53,11 +53,11 @@ def mean_of_padding(hidden, attention_mask):
 
 WRONG = [
     (over_all, "padding counts"),
-    (number_of_places, "not out of the number"),
+    (number_of_places, "not out of the count"),
     (a_sum, "this is a sum"),
     (whole_batch, "whole batch"),
     (first, "first token"),
     (one_vector, "the shape is"),
     (empty_text, "clamp"),
-    (mean_of_padding, "zeros are asked"),
+    (mean_of_padding, "return zeros"),
 ]

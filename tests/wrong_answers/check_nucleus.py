@@ -90,8 +90,8 @@ WRONG = [
     (one_too_many, "one token too many"),
     (softmax_of_the_kept, "must add up to 1"),
     (a_list_of_tokens, "the shape is"),
-    (share_of_the_vocabulary, "the two likeliest tokens stay"),
-    (empty_for_small_p, "it alone"),
-    (always_one_left_out, "nothing is left out"),
+    (share_of_the_vocabulary, "the two most likely tokens"),
+    (empty_for_small_p, "and no other"),
+    (always_one_left_out, "keep every token"),
     (beyond_the_edge, "reach p exactly"),
 ]

@@ -76,7 +76,7 @@ def multisets(a, b, n):
 WRONG = [
     (single_words, "runs of n words"),
     (letters, "n letters"),
-    (as_written, "case and punctuation"),
+    (as_written, "keeps case and punctuation"),
     (cased, "lower the case"),
     (with_punctuation, "letters and digits alone"),
     (one_short, "last run"),

@@ -104,13 +104,13 @@ def fixed_seed(said_a, said_b, labels, samples=1000, seed=0):
 
 
 WRONG = [
-    (turned_round, "sign is turned round"),
+    (turned_round, "wrong sign"),
     (of_accuracy, "accuracies"),
     (macro, "macro-F1"),
     (centre_of_samples, "each once"),
     (unpaired, "the same texts for a and b"),
     (without_replacement, "with replacement"),
-    (upside_down, "low lies above high"),
+    (upside_down, "low is larger than high"),
     (ninety, "hold only 90 %"),
     (error_of_the_mean, "far too narrow"),
     (no_seed, "same seed gives another interval"),

@@ -62,14 +62,14 @@ def padding_at_the_end(attention_mask):
 
 WRONG = [
     (column_numbers, "padding on the left counts"),
-    (masked_columns, "still has place 2"),
+    (masked_columns, "still has position 2"),
     (from_one, "subtract 1"),
-    (minus_one_left, "which is no row"),
+    (minus_one_left, "not a row of the table"),
     (as_roberta, "RoBERTa"),
     (from_the_end, "right end"),
     (down_the_batch, "down the batch"),
     (one_row, "(B, T)"),
     (floats, "dtype"),
-    (zeros, "all places are 0"),
+    (zeros, "all positions are 0"),
     (padding_at_the_end, "has no such row"),
 ]

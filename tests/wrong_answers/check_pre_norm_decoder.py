@@ -99,7 +99,7 @@ WRONG = [
     (normed_memory, "memory went through a norm"),
     (think_first, "feed-forward comes before"),
     (read_first, "before self-attention"),
-    (never_reads, "never read"),
+    (never_reads, "never used"),
     (one_norm, "share one norm"),
     (norm_at_the_end, "one norm too many"),
     (swapped, "length of memory"),

@@ -83,12 +83,12 @@ def size_written_in(sizes, losses, floor, new_size):
 
 WRONG = [
     (sign, "minus the slope"),
-    (whole_loss, "subtract the floor first"),
+    (whole_loss, "subtract the irreducible loss"),
     (half_logarithm, "loss against log N"),
     (other_half, "logarithm of both"),
     (two_ends, "first and the last"),
     (other_way_round, "size against loss"),
-    (floor_forgotten, "lacks the floor"),
+    (floor_forgotten, "lacks the irreducible loss"),
     (still_a_logarithm, "take exp"),
     (nearest_run, "largest run"),
     (alpha_alone, "two numbers"),

@@ -81,11 +81,11 @@ WRONG = [
     (long_names, "still begin with"),
     (lora_names, "still end in"),
     (weight_names, "end in .weight"),
-    (last_names, "layers have a part"),
+    (last_names, "layers have an adapter"),
     (no_factor, "no factor"),
     (alpha_alone, "lora_alpha alone"),
     (upside_down, "upside down"),
     (turned, "transposed"),
-    (whole_division, "true division"),
+    (whole_division, "not //"),
     (one_a_for_all, "pair A and B"),
 ]

@@ -84,5 +84,5 @@ WRONG = [
     (to_zero, "ends at 0"),
     (whole_cosine, "0.5 * (1 + cos)"),
     (rises_again, "rises again"),
-    (no_warmup, "the way up"),
+    (no_warmup, "the warm-up is not"),
 ]

@@ -104,13 +104,13 @@ def ties_apart(scores, labels, precision):
 
 
 WRONG = [
-    (turned_round, "order is turned round"),
+    (turned_round, "order of the two numbers"),
     (first_failure, "try all"),
-    (best_f1, "a precision was demanded"),
+    (best_f1, "the precision is too low"),
     (above_only, ">="),
-    (half, "instead of"),
+    (half, "for a precision of 0.75 you return"),
     (lowest, "highest of them"),
-    (nothing_fits, "nothing is called 1"),
+    (nothing_fits, "nothing is predicted as 1"),
     (between, "the score itself"),
-    (ties_apart, "cannot part equal scores"),
+    (ties_apart, "cannot separate equal scores"),
 ]

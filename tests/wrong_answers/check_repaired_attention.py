@@ -56,9 +56,9 @@ WRONG = [
     (still_unscaled, "the third fault is left"),
     (wrong_axis_left, "over dim=1"),
     (only_the_mask, "still not scaled, and the softmax"),
-    (turned_round, "turned round"),
+    (turned_round, "inverted"),
     (tiny_fill, "nearly 0"),
     (masked_late, "after the softmax"),
-    (mask_left_out, "nothing is hidden"),
+    (mask_left_out, "nothing is masked"),
     (over_k, "its square root"),
 ]

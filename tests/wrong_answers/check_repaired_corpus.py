@@ -82,13 +82,13 @@ def eight_written_in(documents, tests, n):
 
 WRONG = [
     (as_printed, "other case and punctuation"),
-    (nothing, "every document stays"),
+    (nothing, "every document is kept"),
     (lower_case, "inside a longer one"),
     (as_substring, "half a test text"),
-    (case_as_written, "quotations go"),
-    (common_words, "nothing stays"),
+    (case_as_written, "quotations are removed"),
+    (common_words, "no document is kept"),
     (five_words, "without a common run"),
-    (lowered_result, "stay as written"),
+    (lowered_result, "keep them as written"),
     (removes_in_place, "build a new one"),
     (as_a_set, "in the order"),
     (eight_written_in, "is n used"),

@@ -86,16 +86,16 @@ def mask_as_segments(model, input_ids, attention_mask):
 
 WRONG = [
     (as_printed, "logits"),
-    (no_places_and_padding, "the padding still counts too"),
-    (no_places, "positions are forgotten"),
+    (no_places_and_padding, "padding still counts too"),
+    (no_places, "position embeddings are missing"),
     (places_twice, "twice"),
-    (padding_everywhere, "padding takes part twice"),
+    (padding_everywhere, "padding counts twice"),
     (padding_in_the_mean, "mean still counts"),
-    (padding_in_attention, "tokens look at padding"),
+    (padding_in_attention, "tokens attend to padding"),
     (divided_by_all, "divided by T"),
     (only_a_sum, "divide it by their number"),
     (first_token, "[CLS]"),
     (pooled, "pooler_output"),
     (all_tokens, "(B, T, D)"),
-    (mask_as_segments, "differ from the right ones"),
+    (mask_as_segments, "differ from the expected ones"),
 ]

@@ -107,7 +107,7 @@ def best_of_all_rows(tasks, fit, predict):
 WRONG = [
     (as_printed, "lacks"),
     (only_diagonal, "not measured again"),
-    (at_the_end, "before the first question"),
+    (at_the_end, "before the first evaluation"),
     (together, "called 1 times"),
     (turned, "exchanged"),
     (on_training, "training texts"),
@@ -117,5 +117,5 @@ WRONG = [
     (first_only, "over the old tasks"),
     (from_the_diagonal, "minus the backward transfer"),
     (all_so_far, "fit got other rows"),
-    (best_of_all_rows, "the end itself"),
+    (best_of_all_rows, "the final score is among"),
 ]

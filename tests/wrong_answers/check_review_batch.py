@@ -79,7 +79,7 @@ WRONG = [
     (mask_of_ones, "1 everywhere"),
     (head_only, "verdict"),
     (tail_only, "beginning"),
-    (places_counted, "number of places"),
-    (mask_turned_round, "does not fit the ids"),
-    (fixed_width, "no further"),
+    (places_counted, "number of positions, so"),
+    (mask_turned_round, "does not match the ids"),
+    (fixed_width, "longest row of the batch only"),
 ]

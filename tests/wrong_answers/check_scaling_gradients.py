@@ -56,7 +56,7 @@ WRONG = [
     (one_axis, "one of the two"),
     (means, "means over the copies"),
     (forgot_shift, "multiplies x - shift"),
-    (sign, "sign of shift"),
-    (forgot_scale, "gradient of x has the right shape and wrong numbers"),
+    (sign, "shift is subtracted"),
+    (forgot_scale, "gradient of x has the correct shape and wrong numbers"),
     (one_number, "shape of shift itself"),
 ]

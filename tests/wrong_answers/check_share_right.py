@@ -36,7 +36,7 @@ def as_sets(predictions, labels):
 WRONG = [
     (count, "divide by how many"),
     (percent, "percentage"),
-    (errors, "share of wrong"),
+    (errors, "fraction of wrong"),
     (positives_only, "one class only"),
     (as_sets, "order of a list"),
 ]

@@ -105,7 +105,7 @@ def a_file(model, optimizer):
 
 WRONG = [
     (no_copy, "hands out the tensors themselves"),
-    (weights_alone, "a run is more than its weights"),
+    (weights_alone, "more than the weights"),
     (no_generator, "dropout draws other masks"),
     (no_rates, "param_groups"),
     (once, "not a second time"),

@@ -60,11 +60,11 @@ def last_of_unsorted(A):
 WRONG = [
     (smallest, "smallest eigenvalue"),
     (half, "half of the limit"),
-    (best, "best rate"),
+    (best, "best learning rate"),
     (diagonal, "diagonal"),
     (trace, "trace"),
     (frobenius, "A.norm()"),
     (squared, "square of the curvature"),
-    (upside_down, "turn the fraction round"),
-    (last_of_unsorted, "may stand anywhere"),
+    (upside_down, "invert the fraction"),
+    (last_of_unsorted, "may be at any position"),
 ]

@@ -51,11 +51,11 @@ def index_error(logits, labels):
 
 WRONG = [
     (a_mean, "this is a mean;"),
-    (over_all_places, "divided by all places"),
-    (zero_is_asked, "count as questions for token 0"),
-    (mean_with_zero, "mean in which unasked"),
+    (over_all_places, "number of all positions"),
+    (zero_is_asked, "count as targets with token 0"),
+    (mean_with_zero, "mean in which ignored"),
     (zero_left_out, "ordinary id"),
-    (sign, "sign"),
+    (sign, "wrong sign"),
     (in_bits, "bits"),
     (index_error, "IndexError"),
 ]

@@ -68,14 +68,14 @@ def first_row_only(logits, input_ids, attention_mask):
 
 WRONG = [
     (as_printed, "as in the snippet"),
-    (not_shifted, "ask it for token t + 1"),
+    (not_shifted, "let it predict token t + 1"),
     (wrong_way, "the wrong way"),
-    (padding_asked, "no tokens"),
+    (padding_asked, "not tokens"),
     (mask_not_shifted, "not shifted with the labels"),
-    (rolled, "roll brings"),
+    (rolled, "roll moves"),
     (still_a_mean, "is a mean"),
     (only_the_sum, "return two numbers"),
     (all_tokens_counted, "all real tokens"),
-    (places_counted, "are said to be asked"),
+    (places_counted, "targets came back"),
     (first_row_only, "one by one"),
 ]

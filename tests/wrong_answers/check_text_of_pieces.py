@@ -55,11 +55,11 @@ def not_decoded(pieces):
 
 
 WRONG = [
-    (piece_by_piece, "join the bytes of all pieces"),
+    (piece_by_piece, "join the bytes of all tokens"),
     (spaces_only, "read as letters"),
     (joined_only, "Ġ is still there"),
     (stripped, "spaces at both ends"),
-    (halves_dropped, "dropped without a sign"),
+    (halves_dropped, "dropped silently"),
     (strict, "UnicodeDecodeError"),
     (not_decoded, "is a bytes"),
 ]

@@ -103,12 +103,12 @@ def backwards(train, test, fit):
 WRONG = [
     (on_its_own_sentences, "its own three sentences"),
     (with_the_training_texts, "leave them out"),
-    (percent, "shares from 0 to 1"),
+    (percent, "fractions from 0 to 1"),
     (normal_formula, "no width"),
     (narrow, "Wilson's 95 % interval is"),
-    (interval_of_the_loss, "does not hold the accuracy"),
+    (interval_of_the_loss, "does not contain the accuracy"),
     (macro_three_times, "one average"),
     (recalls, "are recalls"),
-    (one_value, "3 classes have one each"),
+    (one_value, "expected 3"),
     (backwards, "in the order 0, 1, 2"),
 ]

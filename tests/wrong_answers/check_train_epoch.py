@@ -104,7 +104,7 @@ def no_list(*args):
 
 WRONG = [
     (inner, "moves with each micro-batch"),
-    (printed, "too few for a whole group"),
+    (printed, "too few for a full group"),
     (before, "before the first optimizer step"),
     (stands_still, "does not move"),
     (mean_of_means, "mean still counts the same"),
@@ -112,5 +112,5 @@ WRONG = [
     (sums, "sums are not divided"),
     (kept, "zero_grad"),
     (every_micro_batch, "after every micro-batch"),
-    (no_list, "list of the rates"),
+    (no_list, "list of the learning rates"),
 ]

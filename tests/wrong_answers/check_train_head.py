@@ -133,12 +133,12 @@ def gradients_add_up(net, x, labels, classes):
 
 WRONG = [
     (norm_drifts, "batch-norm drifted"),
-    (nothing_frozen, "weights of the body moved"),
+    (nothing_frozen, "weights of the body changed"),
     (optimizer_only, "requires_grad=True after the call"),
     (old_head, "old one with 7 outputs"),
     (count_all, "holds the frozen weights too"),
     (without_biases, "4 biases are trained too"),
-    (untrained, "never asked"),
+    (untrained, "never called"),
     (untrained_after_a_draw, "changed 0 times"),
     (one_step, "changed 1 times"),
     (uphill, "without a minus"),

@@ -110,7 +110,7 @@ WRONG = [
     (each_pair_once, "each kind of pair counts once"),
     (each_token_once, "each token a counts once"),
     (across_rows, "border of two rows"),
-    (backwards, "given the one behind"),
+    (backwards, "given the next one"),
     (only_one_row, "the bigram entropy is"),
     (first_row_alone, "the unigram entropy is"),
 ]

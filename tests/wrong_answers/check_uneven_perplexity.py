@@ -61,13 +61,13 @@ def one_token_more(parts):
 
 
 WRONG = [
-    (empty_document, "asks nothing"),
+    (empty_document, "has no targets"),
     (mean_of_means, "mean of means"),
     (mean_of_perplexities, "mean of perplexities"),
-    (weighted_perplexities, "weighed by tokens and averaged"),
+    (weighted_perplexities, "weighted by tokens and averaged"),
     (still_a_loss, "its exponential"),
     (power_of_two, "base is e"),
     (by_documents, "by the number of documents"),
     (by_all_documents, "number of all documents"),
-    (one_token_more, "all asked tokens"),
+    (one_token_more, "all target tokens"),
 ]

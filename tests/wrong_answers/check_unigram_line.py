@@ -54,7 +54,7 @@ def perplexity(train_ids, held_out_ids, vocab_size):
 WRONG = [
     (nothing_added, "infinite"),
     (in_bits, "bits"),
-    (own_counts, "held-out text itself"),
+    (own_counts, "validation text itself"),
     (entropy_of_train, "entropy of the training text"),
     (over_vocabulary, "every token of the vocabulary counts once"),
     (uniform, "ln V"),

@@ -45,6 +45,6 @@ WRONG = [
     (larger_mean, "20 texts and loses 17"),
     (wrong_way_round, "b minus a"),
     (one_sided, "side of 0"),
-    (a_truth_value, "is one of"),
+    (a_truth_value, "return one of"),
     (touching_zero, "from 0 to 0"),
 ]

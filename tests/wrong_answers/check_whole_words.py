@@ -54,10 +54,10 @@ def in_place(chosen, starts):
 
 WRONG = [
     (nothing, "nothing has changed"),
-    (first_only, "only first pieces are left"),
-    (any_piece, "when any piece is drawn"),
-    (one_piece, "only one piece follows"),
+    (first_only, "only the first tokens"),
+    (any_piece, "when any of its tokens is chosen"),
+    (one_piece, "only one token follows"),
     (across_rows, "next row"),
-    (spreads, "first piece is not chosen"),
+    (spreads, "first token is not chosen"),
     (in_place, "work on a copy"),
 ]

@@ -60,13 +60,13 @@ def per_review(X, y, w, b):
 
 
 WRONG = [
-    (uphill, "sign is turned round"),
+    (uphill, "wrong sign"),
     (summed, "sum over the reviews"),
-    (without_sigmoid, "logit stands where the probability"),
+    (without_sigmoid, "the logit where the probability"),
     (squared_error, "p (1 - p)"),
     (no_bias, "b is left out"),
     (hard_answers, "instead of the probabilities"),
     (bias_summed, "that of b is a sum"),
     (only_w, "return two things"),
-    (per_review, "one number a word"),
+    (per_review, "one number for each word"),
 ]

@@ -53,12 +53,12 @@ def nobody_asked(sums, counts):
 
 WRONG = [
     (printed, "mean of means"),
-    (no_factor, "too short"),
+    (no_factor, "too small"),
     (no_division, "not divided"),
     (own_count, "still divides by its own"),
-    (added, "too long"),
+    (added, "too large"),
     (numbers, "no graph"),
     (one_number, "for 3 workers"),
-    (not_a_number, "its own count must divide nothing"),
+    (not_a_number, "do not divide by its own count"),
     (nobody_asked, "at least 1"),
 ]

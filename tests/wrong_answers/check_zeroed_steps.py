@@ -60,7 +60,7 @@ def returns_the_loss(X, y, rate, steps):
 
 WRONG = [
     (as_printed, "both faults"),
-    (only_the_sign, "never emptied"),
+    (only_the_sign, "never set to zero"),
     (only_emptied, "uphill"),
     (emptied_between, "still 0"),
     (summed, "sum now"),

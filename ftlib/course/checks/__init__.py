@@ -29,7 +29,7 @@ the cells that follow.
 What it is not: a sandbox. It runs the reader's own code in the reader's own kernel, and
 an endless loop stays endless.
 
-Needs: the standard library only. The topic files beside it (`masking.py`, ...) may
+Needs: the standard library only. The topic files beside it (`masked_lm.py`, ...) may
 import ftlib.
 """
 
@@ -67,7 +67,7 @@ class Verdict:
 
 
 def correct(message):
-    """Verdict for a right answer."""
+    """Verdict for a correct answer."""
     return Verdict("correct", message)
 
 
@@ -79,7 +79,7 @@ def hint(message):
 
 
 def not_yet(message="your function returns None; fill it in and run the cell again"):
-    """Verdict for a blank that nobody has filled in."""
+    """Verdict for an exercise that is not filled in yet."""
     return Verdict("not yet", message)
 
 
@@ -115,11 +115,11 @@ def exercise(check):
             verdict = stop.verdict
         except Exception as error:
             # the checker failed on what the answer gave it, for example on a list where
-            # a tensor was asked for
+            # a tensor was expected
             verdict = hint(
-                "the check could not use what your answer gave back "
-                f"({type(error).__name__}: {error}); "
-                "compare its type and shape with what the task asks for"
+                "the check could not use the result of your answer "
+                f"({type(error).__name__}: {error}); compare its type and shape with "
+                "the task"
             )
         finally:
             _restore(before)

@@ -5,10 +5,10 @@ schedule.
 >>> check_whole_batch_gradient(lambda model, micro_batches, loss_sum: None)
 not yet: your function returns None; fill it in and run the cell again
 
-The reader's gradients and weights are held against those of known mistakes, so that the
-hint can name the one that was made.
+The reader's gradients and weights are compared with those of known mistakes, so that
+the hint can name the one that was made.
 
-What it is not: a test of memory; one backward for all parts together passes too. Needs:
+What it is not: a test of memory; one backward for all micro-batches passes too. Needs:
 torch.
 """
 
@@ -30,8 +30,9 @@ def _near(a, b, tolerance=CLOSE):
 
 
 def _micro_batches(sizes, counts, seed=2):
-    """A small linear model in float64 and micro-batches of the given sizes, the first
-    `asked` labels of each not " "-100."""
+    """A small linear model in float64 and micro-batches of the given sizes, with
+    counts[i] labels that are not -100 in micro-batch i.
+    """
     g = torch.Generator().manual_seed(seed)
     model = torch.nn.Linear(5, 3).double()
     with torch.no_grad():
@@ -58,7 +59,8 @@ def _grads(model, value):
 @exercise
 def check_whole_batch_gradient(answer):
     """answer(model, micro_batches, loss_sum) -> [gradient of the mean loss over all
-    targets, one for each " "parameter]."""
+    targets, one for each parameter].
+    """
     model, parts = _micro_batches((8, 2, 6), (7, 1, 2))
     counts = [int((b["labels"] != -100).sum()) for b in parts]
     single = [_grads(model, _loss_sum(model, b)) for b in parts]
@@ -79,13 +81,12 @@ def check_whole_batch_gradient(answer):
     expect(
         not _near(got, sum(means) / 3),
         "this is a mean of means: a target in a short micro-batch weighs more; "
-        "divide the sum of all by the "
-        "number of all",
+        "divide the sum of all losses by the number of all targets",
     )
     expect(
         not _near(got, sum(means)),
-        "the means of the micro-batches are added up; divide the sum of all by the "
-        "number of all",
+        "the means of the micro-batches are added up; divide the sum of all losses "
+        "by the number of all targets",
     )
     expect(
         not _near(got, total),
@@ -99,12 +100,13 @@ def check_whole_batch_gradient(answer):
     )
     expect(
         not _near(got, total / rows),
-        "the places with label -100 are counted too; only labels != -100 are targets",
+        "the positions with label -100 are counted too; only labels != -100 are "
+        "targets",
     )
     expect(
         not _near(got, single[-1] / counts[-1]) and not _near(got, single[-1] / n),
-        "only the last micro-batch is left: the gradient is overwritten or set to "
-        "zero between the micro-batches",
+        "only the last micro-batch is left; do not overwrite or zero the gradient "
+        "between the micro-batches",
     )
     expect(
         not _near(got, total / n + 1) and not _near(got, (total + 1) / n),
@@ -118,13 +120,13 @@ def check_whole_batch_gradient(answer):
     )
     expect(
         _near(ask(), total / n),
-        "a second call gives another gradient; something is kept between the calls",
+        "a second call gives another gradient; do not keep anything between the calls",
     )
     model, parts = _micro_batches((4, 3), (3, 0))
     expect(
         _near(ask(), _grads(model, _loss_sum(model, parts[0]) / 3)),
-        "a micro-batch in which nothing is asked must change nothing; do not divide "
-        "inside the loop",
+        "a micro-batch without targets must change nothing; do not divide inside the "
+        "loop",
     )
     return correct(
         "three uneven micro-batches give the gradient of the one large "
@@ -136,8 +138,8 @@ def check_whole_batch_gradient(answer):
 
 
 def _epoch(fault, sizes, accumulate):
-    """The weights and rates of one epoch -> (flat weights, [rate]), right or with one
-    known mistake.
+    """The weights and learning rates of one epoch -> (flat weights, [learning rate]),
+    correct or with one known mistake.
     """
     (model, parts), rates = _micro_batches(sizes, sizes, seed=4), []
     optimizer, scheduler = _tools(model)
@@ -166,21 +168,23 @@ def _tools(model):
 
 EPOCH_HINTS = {
     "means": "each micro-batch's mean still counts the same; use the sum, and divide "
-    "by the number of labels in the "
-    "group",
-    "added": "the means are added and never divided, so the step is about three times "
-    "too long",
-    "sums": "the sums are not divided; divide by the number of labels in the whole "
-    "group",
-    "kept": "the gradients of the steps before are still in it; zero_grad after each "
-    "optimizer step",
+    "by the number of labels in the group",
+    "added": (
+        "the means are added and never divided, so the step is about three times too "
+        "large; divide by the number of labels"
+    ),
+    "sums": "the sums are not divided; divide by the number of labels in the group",
+    "kept": (
+        "the gradients of earlier steps are still in it; call zero_grad after each "
+        "optimizer step"
+    ),
 }
 
 
 @exercise
 def check_train_epoch(answer):
     """Clinic. answer(model, micro_batches, optimizer, scheduler, accumulate) -> the
-    rate of each optimizer step.
+    learning rate of each optimizer step.
     """
     sizes = (6, 2, 4, 5, 1, 3, 6, 2)
 
@@ -210,31 +214,30 @@ def check_train_epoch(answer):
     (weights, used, returned), (wanted, rates) = tried(sizes, 3), _epoch(None, sizes, 3)
     expect(
         len(used) != len(sizes),
-        "the optimizer steps after every micro-batch; it "
-        "steps after `accumulate` of them",
+        "the optimizer steps after every micro-batch; step after `accumulate` of them",
     )
     expect(
         len(used) != len(sizes) // 3,
-        "the last micro-batches, too few for a whole group, are lost; they make a "
-        "shorter step",
+        "the last micro-batches, too few for a full group, are lost; make one more "
+        "step with them",
     )
     expect(
         len(used) == 3,
-        f"{len(used)} optimizer steps were made, and 8 "
-        "micro-batches in groups of 3 make 3",
+        f"{len(used)} optimizer steps were made, expected 3: 8 micro-batches in "
+        "groups of 3",
     )
     fast = {round(0.4 / 3, 9), round(0.4 / 4, 9)} & {
         round(rate, 9) for rate in used[: 1 + (used[0] == 0.4)]
     }
     expect(
         not fast,
-        "the schedule still moves with each micro-batch, so the rate "
-        "falls three times too fast; step it "
-        "after optimizer.step()",
+        "the schedule still moves with each micro-batch, so the learning rate falls "
+        "three times too fast; step it after optimizer.step()",
     )
     expect(
         abs(used[0] - 0.4) < 1e-9,
-        "the schedule moves before the first optimizer step, whose rate is never used",
+        "the schedule moves before the first optimizer step, so its first learning "
+        "rate is never used; step it after optimizer.step()",
     )
     expect(
         abs(used[1] - used[0]) > 1e-9,
@@ -242,25 +245,26 @@ def check_train_epoch(answer):
     )
     expect(
         _near(torch.tensor(used), torch.tensor(rates), 1e-9),
-        f"the rates were {used}, and {rates} are right",
+        f"the learning rates were {used}, expected {rates}",
     )
     for fault, words in EPOCH_HINTS.items():
         expect(not _near(weights, _epoch(fault, sizes, 3)[0], 1e-8), words)
     expect(
         _near(weights, wanted, 1e-8),
         f"the weights differ by {float((weights - wanted).abs().max()):.1e} from "
-        "those of the right loop; does "
-        "the last, shorter "
-        "group divide by its own labels?",
+        "those of the correct loop; does the last, shorter group divide by its own "
+        "labels?",
     )
     expect(
         _near(torch.tensor(list(returned)), torch.tensor(rates), 1e-9),
-        "return the list of the rates, one for each optimizer step",
+        "return the list of the learning rates, one for each optimizer step",
     )
     _, used, _ = tried(sizes[:6], 2)
     expect(
         len(used) == 3,
-        f"6 micro-batches in groups of 2 gave {len(used)} steps, and 3 are right; "
-        "no empty step at the end",
+        f"6 micro-batches in groups of 2 gave {len(used)} steps, expected 3; make no "
+        "empty step at the end",
     )
-    return correct("3 optimizer steps, 3 rates, and every label counts the same")
+    return correct(
+        "3 optimizer steps, 3 learning rates, and every label counts the same"
+    )

@@ -5,7 +5,7 @@ the scores, and a broken snippet.
 >>> check_causal_attention(
 ...     lambda q, k, v: (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
 ... )
-hint: every token sees the whole row; hide the scores of later tokens before the softmax
+hint: every token sees the whole row; mask the scores of later tokens before the softmax
 
 What it is not: a test of speed or of gradients. Answers are compared in float64 within
 1e-9, and the causal test bit by bit. Needs: torch, ftlib.
@@ -30,7 +30,7 @@ def drawn(*shape, seed=0):
 
 
 def near(got, other):
-    """Whether two tensors agree; False for not-a-number, which equals nothing."""
+    """Whether two tensors agree; False for NaN, which equals nothing."""
     return got.shape == other.shape and bool(
         torch.allclose(got.double(), other, rtol=0, atol=1e-9)
     )
@@ -55,12 +55,12 @@ def _expect_scores(got, q, k, v, may, bias=0.0):
     K = k.shape[-1]
     expect(
         not near(got, plain(1.0)),
-        "the scores are not scaled: divide by sqrt(K), or wide heads start with a "
-        "softmax that has no gradient",
+        "the scores are not scaled; divide by sqrt(K), or wide heads start with a "
+        "saturated softmax that has no gradient",
     )
     expect(
         not near(got, plain(1 / K)),
-        "the scores are divided by K; the divisor is its square root",
+        "the scores are divided by K; divide by its square root",
     )
     expect(
         not near(got, plain(math.sqrt(K))),
@@ -68,8 +68,8 @@ def _expect_scores(got, q, k, v, may, bias=0.0):
     )
     expect(
         not near(got, plain(k.shape[-2] ** -0.5)),
-        "the divisor is the square root of the number of keys; it is the width K of "
-        "one key, k.shape[-1]",
+        "the scores are divided by the square root of the number of keys; divide by "
+        "that of the width K of one key, k.shape[-1]",
     )
     for scale in (K**-0.5, 1.0):
         wrong = plain(scale, dim=-2)
@@ -77,15 +77,15 @@ def _expect_scores(got, q, k, v, may, bias=0.0):
             not torch.allclose(
                 got.nan_to_num().double(), wrong.nan_to_num(), atol=1e-9
             ),
-            "the softmax runs over the queries; each query spends a weight of 1 "
-            "over the keys: dim=-1",
+            "the softmax runs over the queries; the weights of each query must add "
+            "up to 1 over the keys: dim=-1",
         )
 
 
 @exercise
 def check_causal_attention(answer):
-    """answer(q, k, v), all (B, H, T, K) -> (B, H, T, K), where token t looks at tokens
-    0 to t.
+    """answer(q, k, v), all (B, H, T, K) -> (B, H, T, K), where token t attends to
+    tokens 0 to t.
     """
     q, k, v = (drawn(2, 3, 7, 5, seed=i) for i in range(3))
     may, ones = attention.causal_mask(7), torch.ones(7, 7, dtype=torch.bool)
@@ -93,11 +93,11 @@ def check_causal_attention(answer):
     expected = attention.attend(q, k, v, may)
     expect(
         tuple(got.shape) == (2, 3, 7, 5),
-        f"the shape is {tuple(got.shape)}, that of v is asked for: (2, 3, 7, 5)",
+        f"the shape is {tuple(got.shape)}, expected that of v: (2, 3, 7, 5)",
     )
     expect(
         not near(got, mixed(q, k, v)) and not near(got, mixed(q, k, v, scale=1.0)),
-        "every token sees the whole row; hide the scores of later tokens before the "
+        "every token sees the whole row; mask the scores of later tokens before the "
         "softmax",
     )
     itself = mixed(q, k, v, ones.tril(-1))
@@ -108,33 +108,33 @@ def check_causal_attention(answer):
     )
     expect(
         not bool(got.isnan().any()),
-        "the result has not-a-numbers; 0 * -inf is one, so choose with masked_fill "
-        "or torch.where",
+        "the result contains NaN, because 0 * -inf is NaN; use masked_fill or "
+        "torch.where",
     )
     expect(
         not near(got, mixed(q, k, v, ones.tril(1))),
-        "each token also sees the next one, which is the answer; tril() is enough",
+        "each token also sees the next one, which is its target; tril() is enough",
     )
     expect(
         not near(got, mixed(q, k, v, ones.triu())),
-        "tokens look at the future and not at the past; use tril, or hide triu(1)",
+        "tokens attend to the future and not to the past; use tril, or mask triu(1)",
     )
     for scale in (5**-0.5, 1.0):
         weights = (q @ k.transpose(-1, -2) * scale).softmax(-1) * may
         expect(
             not near(got, weights @ v),
-            "weights are set to 0 after the softmax: rows no longer add up to 1; "
-            "hide the scores before it",
+            "weights are set to 0 after the softmax, so rows no longer add up to 1; "
+            "mask the scores before it",
         )
     expect(
         not near(got, mixed(q, k, v, may, fill=0.0)),
-        "hidden scores are 0, and exp(0) is 1; only a score of minus infinity has "
+        "masked scores are 0, and exp(0) is 1; only a score of minus infinity gives "
         "the weight 0",
     )
     _expect_scores(got, q, k, v, may)
     expect(
         near(got, expected),
-        "the outputs differ from the right ones by "
+        "the outputs differ from the expected ones by "
         f"{(got - expected).abs().max():.2g}; compare with attend()",
     )
     for t in range(1, 7):
@@ -144,18 +144,17 @@ def check_causal_attention(answer):
         same = torch.equal(answer(*changed)[:, :, :t], got[:, :, :t])
         expect(
             same,
-            f"a change of token {t} alters outputs before it in the last "
-            "bits: hidden scores still enter the sum "
-            "below the fraction; hide them before the softmax instead of "
-            "dividing again after it",
+            f"a change of token {t} alters earlier outputs in the last bits: masked "
+            "scores still enter the softmax's denominator; mask them before the "
+            "softmax instead of normalizing again after it",
         )
-    return correct("no token before t changes by a single bit when t changes")
+    return correct("no output before t changes by a single bit when token t changes")
 
 
 @exercise
 def check_batch_mask(answer):
     """answer(input_ids (B, T), pad_id) -> bool that broadcasts to (B, H, T, T), True
-    where a query may look.
+    where a query may attend.
     """
     B, H, T = 3, 2, 6
     for pad_id in (0, 7):
@@ -168,8 +167,8 @@ def check_batch_mask(answer):
         keys = (ids != pad_id)[:, None, None, :].expand(B, H, T, T)
         expect(
             got.dtype == torch.bool,
-            f"the mask has dtype {got.dtype}; a bool says who may look, and numbers "
-            "would be added to the scores",
+            f"the mask has dtype {got.dtype}; return a bool, because SDPA adds a mask "
+            "of numbers to the scores",
         )
         try:
             full = got.expand(B, H, T, T)
@@ -182,21 +181,22 @@ def check_batch_mask(answer):
         )
         expect(
             not torch.equal(full, ~keys),
-            "True and False are exchanged; here True means that a query may look",
+            "True and False are exchanged; True means that a query may attend to the "
+            "key",
         )
         expect(
             not torch.equal(full, keys.transpose(-1, -2)),
-            "padding is hidden as a query, and every query still sees it as a key; "
+            "padding is masked as a query, and every query still sees it as a key; "
             "the keys are the last axis",
         )
         expect(
             not torch.equal(full, keys & keys.transpose(-1, -2)),
-            "padding is hidden as a query too, so its rows may look nowhere; hide "
-            "it as a key only",
+            "padding is masked as a query too, so its rows may attend to nothing; "
+            "mask it as a key only",
         )
         expect(
             not torch.equal(full, keys & attention.causal_mask(T)),
-            "the mask is also causal; padding alone is asked for",
+            "the mask is also causal; mask padding only",
         )
         expect(
             not pad_id
@@ -205,11 +205,10 @@ def check_batch_mask(answer):
         )
         expect(
             torch.equal(full, keys),
-            "the mask differs from 'this key is not "
-            "padding' at some place; compare ids with "
-            "pad_id",
+            "the mask differs from 'this key is not padding' at some position; "
+            "compare ids with pad_id",
         )
-    return correct("all queries see the text and nobody sees padding")
+    return correct("every query sees the text, and no query sees padding")
 
 
 @exercise
@@ -228,7 +227,7 @@ def check_attend_in_heads(answer):
     )
     expect(
         tuple(got.shape) == (B, T, D),
-        f"the shape is {tuple(got.shape)}, {(B, T, D)} is asked for",
+        f"the shape is {tuple(got.shape)}, expected {(B, T, D)}",
     )
     expect(
         not near(got, attention.attend(q, k, v)),
@@ -241,39 +240,37 @@ def check_attend_in_heads(answer):
     ):
         expect(
             not near(got, out),
-            "view(B, H, T, K) at once mixes numbers of "
-            "different tokens; view(B, T, H, K), then "
-            "transpose(1, 2)",
+            "view(B, H, T, K) at once mixes numbers of different tokens; view(B, T, "
+            "H, K), then transpose(1, 2)",
         )
     expect(
         not near(got, y.reshape(B, T, D)),
-        "joined without transpose(1, 2): the "
-        "rows of one head now stand for "
-        "different tokens",
+        "joined without transpose(1, 2), so the rows of one head end up at other "
+        "tokens; transpose first",
     )
     apart = [x.view(B, T, H, D // H) for x in (q, k, v)]
     expect(
         not near(got, attention.attend(*apart).reshape(B, T, D)),
-        "the heads of one token attend to each other; transpose(1, 2), so that the "
-        "last two axes are (T, K)",
+        "the heads of one token attend to each other; use transpose(1, 2), so that "
+        "the last two axes are (T, K)",
     )
     woven = [x.view(B, T, D // H, H).permute(0, 3, 1, 2) for x in (q, k, v)]
     expect(
         not near(got, attention.attend(*woven).permute(0, 2, 3, 1).reshape(B, T, D))
         and not near(got, attention.join_heads(attention.attend(*woven))),
-        "each head gets every third number; head h gets K neighbouring ones: "
-        "view(B, T, H, K)",
+        "each head gets every third feature; head h gets K consecutive ones: view(B, "
+        "T, H, K)",
     )
     swapped = [attention.split_heads(x, D // H) for x in (q, k, v)]
     expect(
         not near(got, attention.join_heads(attention.attend(*swapped))),
-        "there are K heads of H numbers; `heads` is the number of heads, K = D // "
+        "there are K heads of H features; `heads` is the number of heads, K = D // "
         "heads their width",
     )
     expect(
         not near(got, attention.join_heads(attention.attend(*parts, scale=D**-0.5))),
-        "the scores are divided by sqrt(D); a head sees K numbers, so the divisor "
-        "is sqrt(K)",
+        "the scores are divided by sqrt(D); a head has K features, so divide by "
+        "sqrt(K)",
     )
     expect(
         not near(got, attention.join_heads(attention.attend(*parts, scale=1.0))),
@@ -281,9 +278,8 @@ def check_attend_in_heads(answer):
     )
     expect(
         near(got, attention.join_heads(y)),
-        "the outputs differ from those of "
-        "split, attend, join; print the shape "
-        "after each step",
+        "the outputs differ from those of split, attend, join; print the shape after "
+        "each step",
     )
     one = answer(q, k, v, 1)
     expect(
@@ -306,7 +302,7 @@ def check_biased_attention(answer):
     scores = q @ k.transpose(-1, -2)
     expect(
         tuple(got.shape) == (2, 3, 5, 4),
-        f"the shape is {tuple(got.shape)}, (2, 3, 5, 4) is asked for",
+        f"the shape is {tuple(got.shape)}, expected (2, 3, 5, 4)",
     )
     expect(
         not near(got, attention.attend(q, k, v)),
@@ -333,8 +329,8 @@ def check_biased_attention(answer):
     expect(
         not near(got, (scores / 2 + bias.exp()).softmax(-1) @ v)
         and not near(got, (scores / 2 + bias.softmax(-1)).softmax(-1) @ v),
-        "the bias went through exp or a softmax of its own; it is a score like the "
-        "others, so add it as it is",
+        "the bias went through exp or a softmax of its own; add it to the scores as "
+        "it is",
     )
     _expect_scores(got, q, k, v, None, bias)
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
@@ -347,55 +343,55 @@ def check_biased_attention(answer):
     hiding[:, 4:] = HIDE
     expect(
         near(answer(q, k, v, hiding), attention.attend(q, k[:, :, :4], v[:, :, :4])),
-        "a bias of minus infinity must hide a key completely",
+        "a bias of minus infinity must mask a key completely",
     )
     return correct("equal to SDPA, and a bias of minus infinity is a mask")
 
 
 @exercise
 def check_repaired_attention(answer):
-    """Clinic. answer(q, k, v (B, T, K), mask (T, T) of 1.0 = may look and 0.0 = hidden)
-    -> (B, T, K).
+    """Clinic. answer(q, k, v (B, T, K), mask (T, T) of 1.0 = may attend and 0.0 =
+    masked) -> (B, T, K).
     """
     q, k, v = (drawn(3, 6, 4, seed=i) for i in range(3))
     mask = attention.causal_mask(6).double()
     got, may = answer(q.clone(), k.clone(), v.clone(), mask.clone()), mask.bool()
     expect(
         tuple(got.shape) == (3, 6, 4),
-        f"the shape is {tuple(got.shape)}, (3, 6, 4) is asked for",
+        f"the shape is {tuple(got.shape)}, expected (3, 6, 4)",
     )
     expect(
         not bool(got.isnan().all()),
-        "everything is not-a-number, as in the snippet: 0 * -inf; use "
+        "everything is NaN, as in the snippet: 0 * -inf is NaN; use "
         "scores.masked_fill(mask == 0, float('-inf'))",
     )
     inverted = mixed(q, k, v, ~may)
     expect(
         not near(got[:, :-1], inverted[:, :-1]),
-        "the mask is turned round: 1 is a place that may be seen",
+        "the mask is inverted; 1 is a position that may be seen",
     )
     expect(
         not bool(got.isnan().any()),
-        "some rows are not-a-number; does every row keep a place it may look at?",
+        "some rows are NaN; does every row keep a position it may attend to?",
     )
     for scale in (1.0, 4**-0.5):
         scores = q @ k.transpose(-1, -2) * scale
         name = "the scores are still not scaled, and " if scale == 1.0 else ""
         expect(
             not near(got, scores.softmax(-1) @ v),
-            f"{name}nothing is hidden; the mask has no effect",
+            f"{name}nothing is masked; the mask has no effect",
         )
         expect(
             not torch.allclose(
                 got, mixed(q, k, v, may, scale, fill=0.0), rtol=0, atol=1e-6
             ),
-            f"{name}hidden scores became 0 or nearly 0, and exp(0) is 1; fill with "
+            f"{name}masked scores became 0 or nearly 0, and exp(0) is 1; fill with "
             "minus infinity",
         )
         expect(
             not near(got, (scores.softmax(-1) * mask) @ v),
             f"{name}weights are set to 0 after the softmax, so the future still "
-            "enters the sum below the fraction",
+            "enters the denominator; mask the scores before it",
         )
         hidden = scores.masked_fill(~may, HIDE)
         expect(
@@ -409,19 +405,18 @@ def check_repaired_attention(answer):
         )
     expect(
         not near(got, mixed(q, k, v, may, 1.0)),
-        "mask and axis are right; the "
-        "third fault is left: nothing is "
-        "divided by sqrt(K)",
+        "mask and axis are correct; the third fault is left: nothing is divided by "
+        "sqrt(K)",
     )
     expect(
         not near(got, mixed(q, k, v, may, 0.25)),
-        "the scores are divided by K; the divisor is its square root",
+        "the scores are divided by K; divide by its square root",
     )
     expect(
         near(got, attention.attend(q, k, v, may)),
         "the outputs differ from attend(); repair mask, axis and scale one by one",
     )
     return correct(
-        "scaled, hidden before the softmax, and every query spends a weight "
-        "of 1 over the keys"
+        "scaled, masked before the softmax, and the weights of every query add up to "
+        "1 over the keys"
     )

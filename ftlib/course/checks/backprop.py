@@ -1,8 +1,8 @@
-"""Checkers for chapter 02: gradients by hand, and the order in which a graph passes
-them back.
+"""Checkers for chapter 02: gradients by hand, and the order in which backward visits a
+graph.
 
 Gradients are judged against central differences in float64, which know nothing of the
-formula. Graphs are judged by what they give and by how often the answer looks at a
+formula. Graphs are judged by their result and by how often the answer looks at a
 node: a ladder of 40 diamonds has 2^40 paths.
 
 Needs: torch, ftlib.
@@ -24,7 +24,7 @@ def drawn(*shape, seed):
 
 
 def near(a, b, within=1e-6):
-    """Whether two tensors of one shape agree at every place."""
+    """Whether two tensors of one shape agree in every entry."""
     a = torch.as_tensor(a)
     return tuple(a.shape) == tuple(b.shape) and bool((a - b).abs().max() < within)
 
@@ -33,9 +33,8 @@ def _shape(name, got, wanted):
     got = tuple(torch.as_tensor(got).shape)
     expect(
         got == tuple(wanted),
-        f"the gradient of {name} has shape {got}; it always "
-        f"has the shape of {name} itself, "
-        f"{tuple(wanted)}",
+        f"the gradient of {name} has shape {got}, expected {tuple(wanted)}; it always "
+        f"has the shape of {name} itself",
     )
 
 
@@ -58,13 +57,13 @@ def check_loss_and_gradient(answer):
     )
     expect(
         loss.numel() == 1,
-        f"the loss has shape {tuple(loss.shape)}; it is one "
-        "number, the mean over the rows",
+        f"the loss has shape {tuple(loss.shape)}; return one number, the mean over "
+        "the rows",
     )
     expected, p = mean_loss(logits), logits.softmax(1)
     expect(
         not near(loss.reshape(()), 6 * expected),
-        "the loss is a sum; the task asks for the mean over the rows",
+        "the loss is a sum; take the mean over the rows",
     )
     sideways = (logits.logsumexp(0) - logits)[rows, labels].mean()
     expect(
@@ -74,37 +73,34 @@ def check_loss_and_gradient(answer):
     )
     expect(
         near(loss.reshape(()), expected),
-        f"the loss is {float(loss):.4f} and {float(expected):.4f} is right: the mean "
-        "of -log softmax(logits)[label]",
+        f"the loss is {float(loss):.4f}, expected {float(expected):.4f}; take the "
+        "mean of -log softmax(logits)[label]",
     )
     _shape("the logits", gradient, (6, 4))
     measured = central_differences(mean_loss, logits)
     expect(
         not near(gradient, 6 * measured),
-        "the gradient is N times too large; the loss is a mean, so every row's part "
-        "is divided by N",
+        "the gradient is N times too large; the loss is a mean, so divide the "
+        "gradient of every row by N",
     )
     expect(
         not near(gradient, -measured),
-        "the sign is turned round: p - one_hot, not one_hot - p",
+        "the gradient has the wrong sign; it is p - one_hot, not one_hot - p",
     )
     expect(
         not near(gradient, p / 6) and not near(gradient, p),
-        "this is the softmax alone; 1 has to be taken off at each row's label",
+        "this is the softmax alone; subtract 1 at each row's label",
     )
     at_label = torch.nn.functional.one_hot(labels, 4) * measured
     expect(
         not near(gradient, at_label),
-        "only the label's own logit has a gradient; the others enter the softmax's "
-        "denominator and must fall",
+        "only the label's own logit has a gradient; the others are in the softmax's "
+        "denominator and have one too",
     )
     expect(
         near(gradient, measured),
-        "the gradient is "
-        f"{float((gradient - measured).abs().max()):.4f} "
-        "away from central "
-        "differences; it is (softmax(logits) - "
-        "one_hot(labels)) / N",
+        f"the gradient is {float((gradient - measured).abs().max()):.4f} away from "
+        "central differences; it is (softmax(logits) - one_hot(labels)) / N",
     )
     large, sure = answer(
         torch.tensor([[1000.0, 0.0], [0.0, 1000.0]], dtype=torch.float64),
@@ -113,9 +109,8 @@ def check_loss_and_gradient(answer):
     expect(
         near(torch.as_tensor(large).reshape(()), torch.tensor(500.0))
         and bool(torch.as_tensor(sure).isfinite().all()),
-        "logits of 1000 give something that is not a number, because exp overflows; "
-        "subtract each row's largest "
-        "logit first",
+        "logits of 1000 give NaN or infinity, because exp overflows; subtract each "
+        "row's largest logit first",
     )
     return correct(
         "the gradient is within 1e-6 of central differences, and logits of "
@@ -140,15 +135,13 @@ def check_linear_gradients(answer):
     dx, dweight, dbias = map(torch.as_tensor, got)
     expect(
         tuple(dweight.shape) != (3, 4),
-        "the gradient of weight is (D, E), and "
-        "torch's weight is (E, D); which factor "
-        "stands first in the product?",
+        "the gradient of weight is (D, E), and torch's weight is (E, D); check which "
+        "factor comes first in the product",
     )
     expect(
         tuple(dbias.shape) != (5, 4),
-        "the gradient of bias is g itself, (N, E); "
-        "the bias was added to N rows, so add "
-        "up what they send back",
+        "the gradient of bias is g itself, (N, E); the bias was added to N rows, so "
+        "sum g over them",
     )
     for name, gradient, of in (
         ("x", dx, x),
@@ -158,13 +151,12 @@ def check_linear_gradients(answer):
         _shape(name, gradient, of.shape)
     expect(
         not near(dbias, g.mean(0)),
-        "the gradient of bias is a mean; every row adds its own part, so it is a sum",
+        "the gradient of bias is a mean; every row adds its own term, so it is a sum",
     )
     expect(
         not near(dweight, g.T @ x / 5),
-        "the gradient of weight is divided by N; if "
-        "the loss is a mean, g has the "
-        "1/N in it already",
+        "the gradient of weight is divided by N; if the loss is a mean, g contains "
+        "the factor 1/N already",
     )
     for name, gradient, of in (
         ("x", dx, x),
@@ -182,9 +174,8 @@ def check_linear_gradients(answer):
         )
         expect(
             near(gradient, measured),
-            f"the gradient of {name} has the right shape "
-            "and wrong numbers; write one element "
-            "of y as a sum and see what multiplies it",
+            f"the gradient of {name} has the correct shape and wrong numbers; write "
+            "one element of y as a sum and see what multiplies it",
         )
     return correct(
         "three gradients with the shapes of x, weight and bias, all equal "
@@ -209,17 +200,17 @@ def check_scaling_gradients(answer):
     dx, dscale, dshift = map(torch.as_tensor, got)
     expect(
         not any(tuple(d.shape) == (2, 4, 3) for d in (dscale, dshift)),
-        "a gradient still has the broadcast shape (B, T, D); sum over the axes "
-        "along which the number was repeated",
+        "a gradient still has the broadcast shape (B, T, D); sum over the axes along "
+        "which the tensor was broadcast",
     )
     expect(
         tuple(dscale.shape) != (4, 3),
-        "scale was repeated over texts and over tokens; you summed over one of the two",
+        "scale was broadcast over texts and over tokens; you summed over one of the "
+        "two",
     )
     expect(
         tuple(dshift.shape) != (2,),
-        "the gradient of shift lost its axes of 1: "
-        "(B,) where (B, 1, 1) is needed; "
+        "the gradient of shift lost its axes of 1: (B,) instead of (B, 1, 1); "
         "keepdim=True keeps them",
     )
     for name, gradient, of in (
@@ -234,7 +225,7 @@ def check_scaling_gradients(answer):
     )
     expect(
         not near(dscale, (g * (x - shift)).mean((0, 1))),
-        "these are means over the copies; every copy adds its own part, so sum",
+        "these are means over the copies; every copy adds its own term, so sum",
     )
     for name, gradient, of in (
         ("x", dx, x),
@@ -249,26 +240,21 @@ def check_scaling_gradients(answer):
         measured = central_differences(result, of)
         expect(
             not near(gradient, -measured),
-            f"the sign of {name} is turned round; "
-            "shift is subtracted, so its local "
-            "derivative is negative",
+            f"the gradient of {name} has the wrong sign; shift is subtracted, so its "
+            "local derivative is negative",
         )
         expect(
             near(gradient, measured),
-            f"the gradient of {name} has the right shape "
-            "and wrong numbers; multiply g by the "
-            "local derivative first, then sum",
+            f"the gradient of {name} has the correct shape and wrong numbers; "
+            "multiply g by the local derivative first, then sum",
         )
     return correct(
-        "each gradient has the shape of what it belongs to, and equals "
-        "central differences"
+        "each gradient has the shape of its tensor, and equals central differences"
     )
 
 
 class Counted(dict):
-    """A graph that counts how often it is asked, and stops an answer that walks every
-    path.
-    """
+    """A graph that counts its look-ups, and stops an answer that walks every path."""
 
     visits, most = 0, 20_000
 
@@ -276,9 +262,8 @@ class Counted(dict):
         self.visits += 1
         if self.visits > self.most:
             raise RuntimeError(
-                f"looked up {self.most:,} times in a graph of "
-                f"{len(self)} nodes: it walks every path; "
-                "remember which nodes were visited"
+                f"looked up {self.most:,} times in a graph of {len(self)} nodes: it "
+                "walks every path; remember which nodes were visited"
             )
         return super().__getitem__(name)
 
@@ -313,18 +298,18 @@ def check_backward_order(answer):
     )
     expect(
         len(got) == len(set(got)),
-        "a node stands in the list more than once; it would pass its gradient on twice",
+        "a node is in the list more than once, and would pass its gradient on twice; "
+        "visit each node once",
     )
     expect(
         got[0] != "w" and got[-1] != "c",
-        "the list runs forwards, leaves first; "
-        "backward starts at the root, so turn it "
-        "round",
+        "the list runs forwards, leaves first; backward starts at the root, so "
+        "reverse it",
     )
     expect(
         got[0] == "c",
-        f"the list starts with {got[0]}; the root comes first, "
-        "nothing else has a gradient yet",
+        f"the list starts with {got[0]}; the root comes first, because no other node "
+        "has a gradient yet",
     )
     graphs = [
         (graph, "c"),
@@ -350,14 +335,13 @@ def check_backward_order(answer):
             for parent in given[node]:
                 expect(
                     order.index(node) < order.index(parent),
-                    f"{parent} comes before {node}, which uses it, in {order}; a "
-                    "node's turn comes when all its users "
-                    "have had theirs",
+                    f"{parent} comes before {node}, which uses it, in {order}; put a "
+                    "node after all nodes that use it",
                 )
     ladder = Counted({0: []} | {i: [i - 1, i - 1] for i in range(1, 41)})
     expect(
         list(answer(ladder, 40)) == list(range(40, -1, -1)),
-        "in a ladder of 40 nodes, each used twice, the order is 40, 39, ..., 0",
+        "in a ladder of 40 nodes, each used twice, the order must be 40, 39, ..., 0",
     )
     return correct(
         "users first in every graph, and 41 nodes with 2^40 paths are visited once each"
@@ -366,7 +350,7 @@ def check_backward_order(answer):
 
 class _Node:
     """A node with .grad, .parents and .local, which counts how often its parents are
-    asked for.
+    looked up.
     """
 
     visits, most = 0, 50_000
@@ -381,9 +365,8 @@ class _Node:
         _Node.visits += 1
         if _Node.visits > self.most:
             raise RuntimeError(
-                "a graph of 41 nodes was walked along every path; pass "
-                "a node's gradient on once, when it "
-                "is complete"
+                "a graph of 41 nodes was walked along every path; pass a node's "
+                "gradient on once, when it is complete"
             )
         return self._parents
 
@@ -403,10 +386,11 @@ def check_pull_back(answer):
     )
     expect(
         x.grad != 0 or square.grad != 0,
-        "all gradients are 0; the root's own gradient is 1, d root / d root",
+        "all gradients are 0; set the root's own gradient to 1, d root / d root",
     )
     expect(
-        square.grad == 1, f"the root's gradient is {square.grad}; d root / d root is 1"
+        square.grad == 1,
+        f"the root's gradient is {square.grad}, expected 1: d root / d root",
     )
     expect(
         x.grad != 3,
@@ -415,8 +399,7 @@ def check_pull_back(answer):
     )
     expect(
         x.grad == 6,
-        f"for x * x at 3 the gradient of x is {x.grad}, and 6 is "
-        "right: 3 from each use",
+        f"for x * x at 3 the gradient of x is {x.grad}, expected 6: 3 from each use",
     )
     result = []
     # c = a + 3a with a = 2x, the two parents of c in both orders
@@ -428,21 +411,18 @@ def check_pull_back(answer):
         result.append(x.grad)
     expect(
         result != [2, 2],
-        "in c = a + 3a, a = 2x, the gradient of x is the local "
-        "derivative 2 alone; multiply it by the "
-        "gradient of the node it comes from",
+        "in c = a + 3a, a = 2x, the gradient of x is the local derivative 2 alone; "
+        "multiply it by the gradient of the node it comes from",
     )
     expect(
         max(result) <= 8,
-        f"in c = a + 3a, a = 2x, the gradient of x is {max(result)} "
-        "and 8 is right: a passes its gradient "
-        "on more than once, and what it sent before is sent again",
+        f"in c = a + 3a, a = 2x, the gradient of x is {max(result)}, expected 8: a "
+        "passes its gradient on more than once, and what it sent before is sent again",
     )
     expect(
         min(result) >= 8,
-        f"in c = a + 3a, a = 2x, the gradient of x is {min(result)} "
-        "and 8 is right: a passes its gradient "
-        "on before all its users have paid in; go through a "
+        f"in c = a + 3a, a = 2x, the gradient of x is {min(result)}, expected 8: a "
+        "passes its gradient on before all its users have added theirs; use a "
         "topological order",
     )
     start = node = _Node()
@@ -451,10 +431,10 @@ def check_pull_back(answer):
     answer(node)
     expect(
         abs(start.grad - 1) < 1e-12,
-        "40 times the mean of a number with itself: "
-        f"its gradient is {start.grad}, not 1",
+        "the mean of a number with itself, 40 times over, has a gradient of "
+        f"{start.grad}, expected 1",
     )
     return correct(
-        "every use adds its part, and a node passes its gradient on once, "
-        "when it is complete"
+        "every use adds its term, and a node passes its gradient on once, when it is "
+        "complete"
     )

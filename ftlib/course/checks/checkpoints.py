@@ -1,6 +1,5 @@
-"""Checks of chapter 11: a snapshot that puts everything back, the rows of a resumed
-run, the losses of several workers, the mean of clients, and the newest file that is
-whole.
+"""Checks of chapter 11: a snapshot that restores everything, the rows of a resumed run,
+the losses of several workers, the mean over clients, and the newest valid file.
 
 >>> from ftlib.course.checks.checkpoints import check_latest_good
 >>> check_latest_good(lambda names, is_whole: sorted(names)[-1])
@@ -59,8 +58,8 @@ def _same(a, b):
 
 @exercise
 def check_snapshot(answer):
-    """answer(model, optimizer) -> back(), a function that puts model, optimizer and
-    torch's generator back to now.
+    """answer(model, optimizer) -> back(), a function that restores model,
+    optimizer and torch's generator to their present state.
     """
     model, optimizer, train = _job()
     train(3)
@@ -74,11 +73,11 @@ def check_snapshot(answer):
     after = _now(model, optimizer)
     expect(
         _same(before["random"], after["random"]),
-        "taking the snapshot drew random numbers; it may only look",
+        "taking the snapshot drew random numbers; it must only read the state",
     )
     expect(
         all(_same(before[part], after[part]) for part in before),
-        "taking the snapshot changed the run; it may only look",
+        "taking the snapshot changed the training state; it must only read it",
     )
     train(4)
     end = _now(model, optimizer)
@@ -87,8 +86,8 @@ def check_snapshot(answer):
     expect(
         not _same(got["weights"], end["weights"]),
         "after back() the weights are still those of 4 steps later; state_dict() "
-        "hands out the tensors themselves, and "
-        "training goes on inside them: keep copies (copy.deepcopy)",
+        "hands out the tensors themselves, and training changes them in place: keep "
+        "copies (copy.deepcopy)",
     )
     expect(
         _same(got["weights"], before["weights"]),
@@ -96,45 +95,44 @@ def check_snapshot(answer):
     )
     expect(
         len(got["moments"]) == len(before["moments"]),
-        "the optimizer's running means are gone after back(); AdamW would begin "
-        "again as if at step 0",
+        "the optimizer's moments are gone after back(), and AdamW would begin again "
+        "as if at step 0; restore its state_dict() too",
     )
     expect(
         not _same(got["moments"], end["moments"]),
-        "the optimizer still has the running means of 4 steps later; a run is more "
-        "than its weights, so keep a copy of "
-        "optimizer.state_dict() too",
+        "the optimizer still has the moments of 4 steps later; a training state is "
+        "more than the weights, so keep a copy of optimizer.state_dict() too",
     )
     expect(
         _same(got["moments"], before["moments"]),
-        "the optimizer's running means are not those of the snapshot",
+        "the optimizer's moments are not those of the snapshot",
     )
     expect(
         _same(got["rates"], before["rates"]),
         f"the learning rate is {float(got['rates'][0]):.3f} after back() and was "
-        f"{float(before['rates'][0]):.3f}; it "
-        "stands in optimizer.param_groups, which state_dict() holds as well",
+        f"{float(before['rates'][0]):.3f}; it is stored in optimizer.param_groups, "
+        "which state_dict() includes",
     )
     expect(
         _same(got["random"], before["random"]),
-        "the random generator was not put back, so dropout draws other masks: "
-        "torch.get_rng_state, torch.set_rng_state",
+        "the random generator was not restored, so dropout draws other masks; use "
+        "torch.get_rng_state and torch.set_rng_state",
     )
     train(4)
     again = _now(model, optimizer)
     expect(
         all(_same(again[part], end[part]) for part in end),
-        "the state is right after back(), and 4 steps later it differs",
+        "the state is correct right after back(), but 4 steps later it differs",
     )
     back()
     third = _now(model, optimizer)
     expect(
         all(_same(third[part], before[part]) for part in before),
         "back() works once and not a second time: load_state_dict of an optimizer "
-        "keeps the tensors that it is given and "
-        "trains inside them, so hand it a fresh copy each time",
+        "keeps the tensors that it gets and changes them in place, so pass it a new "
+        "copy each time",
     )
-    return correct("resumed twice, each time to the same bits")
+    return correct("resumed twice, each time bit for bit the same")
 
 
 # --- clinic: which rows a resumed run reads
@@ -161,12 +159,18 @@ def rows_right(rows, size, seed, first, last, fault=None):
 
 
 ROW_HINTS = {
-    "restart": "the resumed run reads from the first step on again: rows of the "
-    "beginning are seen twice, those of the end never",
-    "epoch start": "the epoch is right, and its rows start over: the rows before the "
-    "interruption are read twice",
-    "epoch 0": "the place is right, and the order is that of epoch 0: the number of "
-    "the epoch follows from the step, too",
+    "restart": (
+        "the resumed run starts at the first step again: rows of the beginning are "
+        "seen twice, those of the end never"
+    ),
+    "epoch start": (
+        "the epoch is correct, but its rows start over, so the rows before the "
+        "interruption are read twice; skip them"
+    ),
+    "epoch 0": (
+        "the position in the epoch is correct, but the order is that of epoch 0; "
+        "compute the number of the epoch from the step, too"
+    ),
     "one order": "every epoch has the order of epoch 0; seed the generator with seed + "
     "epoch",
 }
@@ -184,20 +188,19 @@ def check_rows_of_steps(answer):
     got, expected = ask(10, 4, 7, 0, 9), rows_right(10, 4, 7, 0, 9)
     expect(
         len(got) > 3,
-        f"steps 0 to 8 gave {len(got)} lists of rows and not 9; after "
-        "an epoch the next one begins",
+        f"steps 0 to 8 gave {len(got)} lists of rows, expected 9; after an epoch the "
+        "next one begins",
     )
     expect(got != rows_right(10, 4, 7, 0, 9, "one order"), ROW_HINTS["one order"])
     expect(
         got != rows_right(10, 4, 7, 0, 9, "short"),
-        "the last rows of each epoch, fewer than `size`, are never read; they make "
-        "a shorter step",
+        "the last rows of each epoch, fewer than `size`, are never read; return them "
+        "as a shorter batch",
     )
     expect(
         got == expected,
-        f"without any interruption step 1 reads {got[1]}, and "
-        f"{expected[1]} is right: the order of epoch e is "
-        "torch.randperm(rows, "
+        f"without any interruption step 1 reads {got[1]}, expected {expected[1]}; the "
+        "order of epoch e is torch.randperm(rows, "
         "generator=torch.Generator().manual_seed(seed + e))",
     )
     for first, last in ((5, 9), (4, 11), (3, 6), (1, 3)):
@@ -216,7 +219,7 @@ def check_rows_of_steps(answer):
         ask(12, 4, 0, 3, 4) == rows_right(12, 4, 0, 3, 4),
         "with 12 rows in steps of 4, step 3 is the first of epoch 1",
     )
-    return correct("resumed anywhere, each row once in each epoch")
+    return correct("resumed at any step, each row once in each epoch")
 
 
 # --- clinic: a mean of means
@@ -241,8 +244,8 @@ def _averaged(losses, weight):
 
 @exercise
 def check_worker_losses(answer):
-    """answer(sums, counts) -> [the loss that worker r calls backward on], so that
-    averaged gradients are the whole batch's.
+    """answer(sums, counts) -> [the loss that worker r calls backward on], so that the
+    averaged gradient is that of the whole batch.
     """
 
     def near(a, b):
@@ -256,8 +259,8 @@ def check_worker_losses(answer):
     got = list(answer(sums, counts))
     expect(
         len(got) == 3,
-        f"{len(got)} losses came back for 3 workers; each worker "
-        "calls backward on a loss of its own",
+        f"{len(got)} losses came back for 3 workers; each worker calls backward on "
+        "its own loss",
     )
     expect(
         all(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in got),
@@ -267,13 +270,12 @@ def check_worker_losses(answer):
     result = _averaged(got, weight)
     expect(
         not near(result, sum(g / n for g, n in zip(single, counts)) / 3),
-        "this is the mean of means: a target of the worker with 2 weighs more than "
-        "one of the worker with 9; all divide by "
-        "the same number, that of all targets",
+        "this is a mean of means: a target of the worker with 2 weighs more than one "
+        "of the worker with 9; divide all by the same number, that of all targets",
     )
     expect(
         not near(result, expected / 3),
-        "the step is 3 times too short: DDP divides by the number of workers as "
+        "the gradient is 3 times too small: DDP divides by the number of workers as "
         "well, so multiply by it",
     )
     expect(
@@ -282,40 +284,38 @@ def check_worker_losses(answer):
     )
     expect(
         not near(result, sum(g / n for g, n in zip(single, counts))),
-        "the factor is right, and each worker still divides by its own targets; the "
-        "divisor is the sum of all counts",
+        "the factor is correct, but each worker still divides by its own targets; "
+        "divide by the sum of all counts",
     )
     expect(
         not near(result, expected * 3),
-        "DDP averages, it does not add up: the step is 3 times too long",
+        "the gradient is 3 times too large: DDP averages the gradients and does not "
+        "add them up",
     )
     expect(
         near(result, expected),
-        "the averaged gradient has "
-        f"{float(result.norm() / expected.norm()):.2f} times the "
-        "right length",
+        "the norm of the averaged gradient is "
+        f"{float(result.norm() / expected.norm()):.2f} times the expected one",
     )
     weight, sums = _worker_sums([0, 5])
     got = list(answer(sums, [0, 5]))
     expect(
         not any(loss.isnan() for loss in got),
-        "a worker on which nothing is asked "
-        "makes NaN; its own count must "
-        "divide nothing",
+        "a worker without targets gives NaN; do not divide by its own count",
     )
     expect(
         near(_averaged(got, weight), torch.autograd.grad(sums[1], weight)[0] / 5),
-        "with nothing asked of one worker the gradient is that of the other",
+        "when one worker has no targets, the averaged gradient must be that of the "
+        "other",
     )
     got = list(answer(_worker_sums([0, 0])[1], [0, 0]))
     expect(
         all(loss == 0 for loss in got),
-        "with nothing asked of anyone the loss must "
-        "be 0, not NaN; divide by at least 1",
+        "when no worker has targets, the loss must be 0, not NaN; divide by at least 1",
     )
     return correct(
-        "the averaged gradient is that of the whole batch, for uneven and "
-        "for empty shares"
+        "the averaged gradient is that of the whole batch, also for workers with few "
+        "or no targets"
     )
 
 
@@ -362,9 +362,8 @@ def check_merge_clients(answer):
     )
     expect(
         not near(got, mean([1 / 3] * 3)),
-        "every client counts the same: a mean of "
-        "means; weigh each by its share of all "
-        "rows",
+        "every client counts the same, a mean of means; weight each by its fraction "
+        "of all rows",
     )
     expect(
         not near(got, mean(sizes)),
@@ -372,39 +371,44 @@ def check_merge_clients(answer):
     )
     expect(
         not near(got, mean([n / 300 for n in sizes])),
-        "divided once too often: the shares already add up to 1",
+        "divided once too often; the fractions already add up to 1",
     )
-    expect(not near(got, mean([0, 0, 1])), "only the last client is left")
+    expect(
+        not near(got, mean([0, 0, 1])),
+        "only the last client is left; add up all clients",
+    )
     expect(
         near(got, mean([n / 100 for n in sizes])),
-        "the weights differ from the mean by the clients' sizes, 10, 30 and 60 of 100",
+        "the weights differ from the mean weighted by the clients' sizes, 10, 30 and "
+        "60 of 100",
     )
     got["layer.bias"] += 1
     expect(
         all(
             torch.equal(s["layer.bias"], o["layer.bias"]) for s, o in zip(states, kept)
         ),
-        "the result shares a tensor with a client",
+        "the result shares a tensor with a client; return new tensors",
     )
     states = [{"w": torch.tensor([math.nan])}, {"w": torch.tensor([2.0])}]
     got = answer(states, [0, 5])
     expect(
         bool(torch.isfinite(got["w"]).all()),
-        "0 x NaN is NaN: a client without rows must be left out, not weighed with 0",
+        "0 x NaN is NaN; leave out a client without rows instead of weighting it "
+        "with 0",
     )
     expect(
         float(got["w"]) == 2.0, "with one client that has rows, the mean is that client"
     )
-    return correct("weighted by rows, and a client without rows has no say")
+    return correct("weighted by rows, and a client without rows has no influence")
 
 
-# --- the newest file that is whole
+# --- the newest valid file
 
 
 @exercise
 def check_latest_good(answer):
-    """answer(names, is_whole) -> the name of the newest whole checkpoint; "" where
-    there is none.
+    """answer(names, is_whole) -> the name of the newest valid checkpoint;
+    "" where there is none.
     """
 
     def ask(steps, broken=(), other=()):
@@ -425,29 +429,31 @@ def check_latest_good(answer):
         "compare the numbers in them",
     )
     expect(got != 5, "the oldest was taken; the newest loses the fewest steps")
-    expect(got == 1000, f"of steps 5, 20, 999 and 1000 step-{got} was taken")
-    got = ask([5, 1000, 20], broken=(1000,))
     expect(
-        got != 1000, "a damaged file was taken; ask is_whole(name) before you trust it"
+        got == 1000,
+        f"of steps 5, 20, 999 and 1000 step-{got} was taken, expected step-1000",
     )
+    got = ask([5, 1000, 20], broken=(1000,))
+    expect(got != 1000, "a damaged file was taken; check is_whole(name) first")
     expect(
         got is not None,
-        "the newest file is damaged, and you give up; an older one is whole",
+        "the newest file is damaged, and you return nothing; an older one is valid",
     )
     expect(
         got == 20,
-        f"of steps 5, 20 and a damaged 1000 step-{got} was taken, and 20 "
-        "is the newest whole one",
+        f"of steps 5, 20 and a damaged 1000 step-{got} was taken, expected 20, the "
+        "newest valid one",
     )
     got = ask([5, 20], other=(".step-25.safetensors.77.tmp",))
     expect(
         got != 25,
-        "a temporary file was taken, what a killed process left behind; "
-        "its name begins with a dot",
+        "a temporary file was taken, left behind by a killed process; skip names "
+        "that begin with a dot",
     )
-    expect(got == 20, f"of steps 5 and 20 step-{got} was taken")
+    expect(got == 20, f"of steps 5 and 20 step-{got} was taken, expected step-20")
     expect(
         ask([]) is None and ask([5], broken=(5,)) is None,
-        "where no file is whole, return an empty string: the run starts from step 0",
+        "where no file is valid, return an empty string; the run then starts from "
+        "step 0",
     )
-    return correct("the newest whole file, by number")
+    return correct("the newest valid file, by number")

@@ -46,14 +46,13 @@ def check_f1_by_hand(answer):
     )
     expect(
         not near(value, recall.mean()),
-        "the value is the mean recall; F1 also asks "
-        "how many of the predictions were right",
+        "the value is the mean recall; F1 also counts how many of the predictions "
+        "were correct",
     )
     expect(
         not near(value, precision.mean()),
-        "the value is the mean precision; F1 "
-        "also asks how many of the texts were "
-        "found",
+        "the value is the mean precision; F1 also counts how many of the texts of a "
+        "class were found",
     )
     expect(
         not near(value, f1[1]),
@@ -66,13 +65,12 @@ def check_f1_by_hand(answer):
     )
     expect(
         value == value,
-        "the value is not a number: one class has neither a hit nor "
-        "a prediction, and 0 / 0 counts as 0",
+        "the value is NaN: one class has neither true positives nor predictions, and "
+        "0 / 0 must count as 0",
     )
     expect(
         near(value, f1.mean()),
-        f"the value is {value:.4f} where "
-        f"{float(f1.mean()):.4f} is right; is F1 = 2 TP / "
+        f"the value is {value:.4f}, expected {float(f1.mean()):.4f}; is F1 = 2 TP / "
         "(2 TP + FP + FN)?",
     )
     never = float(
@@ -80,8 +78,8 @@ def check_f1_by_hand(answer):
     )
     expect(
         never == never,
-        "a class that is never predicted gives 0 / 0 on the way; "
-        "its F1 counts as 0, not as NaN",
+        "a class that is never predicted gives 0 / 0 on the way; count its F1 as 0, "
+        "not as NaN",
     )
     expect(
         near(never, 0.8 / 3),
@@ -91,14 +89,14 @@ def check_f1_by_hand(answer):
     absent, expected = float(answer(PREDICTED, LABELS, 4)), float(f1.sum() / 4)
     expect(
         absent == absent,
-        "a class that is neither present nor predicted gives 0 / "
-        "0 = NaN; it counts as 0",
+        "a class that is neither present nor predicted gives 0 / 0 = NaN; count it "
+        "as 0",
     )
     expect(
         near(absent, expected),
-        "with a fourth class, neither present nor predicted, "
-        f"the value is {absent:.4f}; it counts as 0 in the "
-        f"mean over all four, which makes {expected:.4f}",
+        "with a fourth class, neither present nor predicted, the value is "
+        f"{absent:.4f}, expected {expected:.4f}; count it as 0 in the mean over all "
+        "four",
     )
     return correct("each class has its F1, and each class counts once")
 
@@ -113,8 +111,7 @@ def check_masked_mean(answer):
     got, weight = answer(hidden, mask), mask[..., None].float()
     expect(
         tuple(got.shape) == (3, 4),
-        f"the shape is {tuple(got.shape)}, (3, 4) is "
-        "asked for: one vector for each text",
+        f"the shape is {tuple(got.shape)}, expected (3, 4): one vector for each text",
     )
     expected = (hidden * weight).sum(1) / weight.sum(1)
 
@@ -123,44 +120,43 @@ def check_masked_mean(answer):
 
     expect(
         not same(hidden.mean(1)),
-        "padding counts: this is the mean over all "
-        "places; the mask has to enter sum and number",
+        "padding counts: this is the mean over all positions; use the mask in the "
+        "sum and in the count",
     )
     expect(
         not same((hidden * weight).mean(1)),
-        "padding is taken out of the sum but not out of the number; divide by the "
-        "real tokens of each text",
+        "padding is left out of the sum but not out of the count; divide by the real "
+        "tokens of each text",
     )
     expect(
         not same((hidden * weight).sum(1)),
-        "this is a sum: a long text gets a long "
-        "vector; divide by its number of real "
+        "this is a sum: a long text gets a long vector; divide by its number of real "
         "tokens",
     )
     expect(
         not same((hidden * weight).sum(1) / weight.sum()),
-        "the sum is divided by the real tokens of the whole batch; each text has "
-        "its own number of tokens",
+        "the sum is divided by the real tokens of the whole batch; divide each text "
+        "by its own number of tokens",
     )
     expect(
         not same(hidden[:, 0]),
-        "this is the first token; the mean over the real tokens is asked for",
+        "this is the first token; return the mean over the real tokens",
     )
     expect(
         same(expected),
-        "the values are not the mean over the real tokens; multiply by "
-        "the mask, sum over places, divide by the mask's sum",
+        "the values are not the mean over the real tokens; multiply by the mask, sum "
+        "over positions, divide by the mask's sum",
     )
     empty = answer(hidden, mask * torch.tensor([[1], [1], [0]]))
     expect(
         bool(torch.isfinite(empty).all()),
-        "a text without a real token gives 0 / 0 "
-        "= NaN; clamp the number of tokens to at "
-        "least 1",
+        "a text without a real token gives 0 / 0 = NaN; clamp the number of tokens "
+        "to at least 1",
     )
     expect(
         not empty[2].abs().max() > 1e-6,
-        "a text without a real token gives a vector of its padding; zeros are asked",
+        "a text without a real token gives a vector of its padding; return zeros for "
+        "it",
     )
     return correct("padding changes nothing")
 
@@ -171,17 +167,18 @@ def check_few_per_class(answer):
     labels = [0] * 300 + [1] * 100  # sorted by class, as files often are
     rows = list(map(int, answer(labels, 8, 0)))
     expect(
-        len(rows) == 16, f"{len(rows)} rows came back, 8 of each of 2 classes are 16"
+        len(rows) == 16,
+        f"{len(rows)} rows came back, expected 16: 8 of each of 2 classes",
     )
     result = [sum(labels[r] == c for r in rows) for c in (0, 1)]
     expect(
         len(set(rows)) == 16,
-        "a row is drawn twice; draw without putting back, or "
-        "the few labels are fewer still",
+        "a row is drawn twice; draw without replacement, or you have even fewer labels",
     )
     expect(
         result != [16, 0],
-        "all rows are of one class: the file is sorted by class, so its first rows are",
+        "all rows are of one class, because the file is sorted by class; draw from "
+        "each class",
     )
     expect(
         result == [8, 8],
@@ -197,9 +194,8 @@ def check_few_per_class(answer):
     )
     expect(
         set(torch_seed) != set(rows),
-        "another seed gives the same rows; then "
-        "several seeds measure one choice of labels "
-        "again and again",
+        "another seed gives the same rows, so several seeds would measure one choice "
+        "of labels again and again; use the seed",
     )
     # three classes, and their names are no count
     labels = [0] * 30 + [2] * 50 + [5] * 40
@@ -207,13 +203,8 @@ def check_few_per_class(answer):
     result = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
     expect(
         len(set(rows)) == len(rows) and result == [6, 6, 6],
-        "with the classes 0, 2 "
-        "and 5, 6 rows of each "
-        f"are asked and {result} "
-        "came back; "
-        "take the classes from "
-        "`labels`, not two that "
-        "are written in",
+        f"with the classes 0, 2 and 5, {result} came back, expected 6 rows of each; "
+        "take the classes from `labels`, do not write two of them into your function",
     )
     return correct("balanced, without repeats, and a function of the seed alone")
 
@@ -226,36 +217,35 @@ def check_verdict(answer):
     g = torch.Generator().manual_seed(0)
     a = (torch.rand(400, generator=g) < 0.75).float()
     paired = a.clone()
-    # 14 more right and none wrong: sure if paired, lost in the noise if not
+    # 14 more correct and none wrong: clear if paired, lost in the noise if not
     paired[(a == 0).nonzero()[:14, 0]] = 1
     says = answer(a, paired)
     expect(
         says in ("better", "worse", "not shown"),
-        f'the answer is {says!r}; it is one of "better", "worse", "not shown"',
+        f'the answer is {says!r}; return one of "better", "worse", "not shown"',
     )
     expect(
         says != "not shown",
-        "b is right wherever a is and 14 times more: look at "
-        "the differences text by text; the two "
-        "intervals overlap because both models find the same texts hard",
+        "b is correct wherever a is and 14 times more; take the differences text by "
+        "text, because two separate intervals overlap when both models find the same "
+        "texts hard",
     )
     expect(
         says == "better",
-        'b has more right answers and the verdict is "worse"; take b minus a',
+        'b has more correct predictions and the verdict is "worse"; take b minus a',
     )
     luck = a.clone()
     # 20 won, 17 lost
     luck[(a == 0).nonzero()[:20, 0]], luck[(a == 1).nonzero()[:17, 0]] = 1, 0
     expect(
         answer(a, luck) == "not shown",
-        "b wins 20 texts and loses 17: the interval "
-        "of the difference holds 0; a larger mean "
-        "alone shows nothing",
+        "b wins 20 texts and loses 17, and the interval of the difference contains "
+        "0; a larger mean alone shows nothing",
     )
     expect(
         answer(paired, a) == "worse",
-        "b is worse here, the whole interval lies "
-        "below 0; ask on which side of 0 it lies",
+        "b is worse here: the whole interval lies below 0; check on which side of 0 "
+        "it lies",
     )
     expect(
         answer(a, a) == "not shown",
@@ -265,7 +255,7 @@ def check_verdict(answer):
 
 
 def memorise(texts, labels):
-    """A model that knows its training texts by heart and says the commonest label
+    """A model that memorizes its training texts and predicts the majority class
     otherwise.
     """
     known = dict(zip(texts, labels))
@@ -278,7 +268,7 @@ def check_honest_accuracy(answer):
     """answer(texts, labels, fit) -> accuracy on texts that fit() has not seen;
     fit(texts, labels) -> model(texts).
     """
-    # each text stands in the file twice
+    # each text is in the file twice
     texts = [f"review number {i // 2}" for i in range(400)]
     labels = [0] * 200 + [1] * 200
     trained, requests = [], []
@@ -296,48 +286,46 @@ def check_honest_accuracy(answer):
     value = float(answer(texts, labels, fit))
     expect(
         trained and requests,
-        "fit() or its model was not called; train on one part, "
-        "ask the model about the other",
+        "fit() or its model was not called; train on the training set, then predict "
+        "the test set",
     )
     seen, questions = set(trained[-1][0]), requests[-1]
     expect(
         len(trained[-1][0]) < 400 or value < 0.99,
-        "the model was trained on every text and asked about them again: it knows "
+        "the model was trained on every text and evaluated on them again; it knows "
         "them by heart, and 1.0 says nothing",
     )
     expect(
         len(trained[-1][0]) < 400,
-        "the model was trained on every text, those of "
-        "the test as well; leave the test texts out of "
-        "fit()",
+        "the model was trained on every text, also on the test set; leave the test "
+        "texts out of fit()",
     )
     twice = seen & set(questions)
     expect(
         not twice or len(trained[-1][0]) + len(questions) <= 400,
-        "the model was asked about the texts that it was trained on; ask about the "
-        "others",
+        "the model was evaluated on the texts that it was trained on; use the "
+        "others, the test set",
     )
     expect(
         not twice,
-        "the same text stands on both sides, because the file holds it "
-        "twice; "
-        "split by the text (data.bucket), not by the row",
+        "the same text is in both sets, because the file holds it twice; split by "
+        "the text (data.bucket), not by the row",
     )
     expect(
         len(set(trained[-1][1])) == 2,
-        "the training part has one class: the file "
-        "is sorted; split by the text, not by "
-        "position",
+        "the training set has one class, because the file is sorted; split by the "
+        "text, not by position",
     )
     kinds = {labels[texts.index(text)] for text in questions}
     expect(
         len(kinds) == 2,
-        "the test part has one class: the file is sorted by class, "
-        "so its end is; split by the text, not by position",
+        "the test set has one class, because the file is sorted by class; split by "
+        "the text, not by position",
     )
     expect(
         20 <= len(questions) <= 200,
-        f"{len(questions)} of 400 texts are asked; keep back about a tenth to a half",
+        f"{len(questions)} of 400 texts are in the test set; use about a tenth to a "
+        "half",
     )
     known = dict(zip(texts, labels))
     predicted = memorise(*trained[-1])(questions)
@@ -346,17 +334,17 @@ def check_honest_accuracy(answer):
     ) / len(questions)
     expect(
         near(value, accuracy),
-        f"the value is {value:.3f}, the share of right answers "
-        f"on the test texts is {accuracy:.3f}",
+        f"the value is {value:.3f}, expected {accuracy:.3f}, the accuracy on the test "
+        "texts",
     )
     return correct(
-        f"the memorising model scores {value:.2f} on texts it has not seen, "
-        "as it should"
+        f"the memorizing model scores {value:.2f} on texts it has not seen, as it "
+        "should"
     )
 
 
 def by_first_letter(texts, labels):
-    """A weak model: what it was trained on it knows by heart, of other texts it reads
+    """A weak model: it memorizes its training texts, and of other texts it reads only
     the first character.
     """
     known = dict(zip(texts, labels))
@@ -366,8 +354,8 @@ def by_first_letter(texts, labels):
 
 
 def proportion_intervals(correct, n):
-    """The two honest 95 % intervals of a share: Wilson's and the exact one of Clopper
-    and Pearson.
+    """The two honest 95 % intervals of a fraction: Wilson's and the exact one of
+    Clopper and Pearson.
     """
     from scipy.stats import binomtest
 
@@ -406,69 +394,62 @@ def check_three_class_report(answer):
     hits = int((predicted == true).sum())
     expect(
         requests,
-        "the model was never asked; fit(texts, labels) gives a function from "
-        "a list of texts to a list of classes",
+        "the model was never called; fit(texts, labels) returns a function from a "
+        "list of texts to a list of classes",
     )
     expect(
         value <= 1 and high <= 1 + 1e-9,
-        f"the accuracy is {value:.3f} with an "
-        f"upper end of {high:.3f}; give shares "
-        "from 0 to 1, and an "
-        "interval that stays inside them",
+        f"the accuracy is {value:.3f} with an upper end of {high:.3f}; return "
+        "fractions from 0 to 1, and an interval inside that range",
     )
     expect(
         not near(value, 1),
-        "the accuracy is 1: the model was asked about its own "
-        "three sentences; ask about the test texts",
+        "the accuracy is 1, because the model was evaluated on its own three "
+        "sentences; use the test texts",
     )
     expect(
         not near(value, (hits + 3) / 43),
-        "the three training sentences stand in "
-        "the test as well, and are counted; "
+        "the three training sentences are in the test set as well, and are counted; "
         "leave them out",
     )
     expect(
         near(value, hits / 40),
-        f"the accuracy is {value:.3f}; of the 40 texts "
-        f"that are not in train {hits} are right, "
-        f"{hits / 40:.3f}",
+        f"the accuracy is {value:.3f}, expected {hits / 40:.3f}: {hits} of the 40 "
+        "texts that are not in train are correct",
     )
     expect(
         low < value < high,
-        f"the interval is {low:.3f} to {high:.3f} and does not "
-        f"hold the accuracy {value:.3f}; give (accuracy, low, "
-        "high, F1)",
+        f"the interval is {low:.3f} to {high:.3f} and does not contain the accuracy "
+        f"{value:.3f}; return (accuracy, low, high, F1)",
     )
     per_class = metrics.f1_per_class(predicted, true, 3).tolist()
-    expect(len(f1) == 3, f"{len(f1)} values of F1, 3 classes have one each")
+    expect(
+        len(f1) == 3,
+        f"{len(f1)} values of F1 came back, expected 3, one for each class",
+    )
     recall = [float((predicted[true == c] == c).double().mean()) for c in range(3)]
     expect(
         not all(map(near, f1, recall)),
-        "the three values are recalls; F1 also "
-        "counts the texts that were wrongly given "
-        "to the class",
+        "the three values are recalls; F1 also counts the texts that were wrongly "
+        "assigned to the class",
     )
     expect(
         max(f1) - min(f1) > 1e-6,
-        "the three values of F1 are one average; give one "
-        "for each class, or a class that fails stays "
-        "hidden",
+        "the three values of F1 are one average; return one for each class, or a "
+        "class that fails stays unseen",
     )
     expect(
         all(map(near, f1, per_class)),
-        "F1 of the classes is "
-        f"{', '.join(f'{v:.3f}' for v in f1)}, and "
-        "should be "
+        f"F1 of the classes is {', '.join(f'{v:.3f}' for v in f1)}, expected "
         f"{', '.join(f'{v:.3f}' for v in per_class)}, in the order 0, 1, 2",
     )
     tiny = {"text": ["差一", "会二", "好三"], "label": [0, 1, 2]}
     again, start, end, _ = answer(train, tiny, fit)  # three of three
     expect(
         not near(start, end),
-        "3 of 3 right, and the interval has no width: nothing "
-        "varies in three hits, so neither the normal "
-        "formula nor the bootstrap can say how little three texts show; use "
-        "Wilson's interval",
+        "3 of 3 are correct, and the interval has no width; without variation "
+        "neither the normal formula nor the bootstrap can say how little three texts "
+        "show, so use Wilson's interval",
     )
     allowed = [
         (proportion_intervals(hits, 40)[i], proportion_intervals(3, 3)[i])
@@ -486,6 +467,6 @@ def check_three_class_report(answer):
         f"interval is {allowed[0][0][0]:.3f} to {allowed[0][0][1]:.3f}",
     )
     return correct(
-        f"three sentences of three would be {100 * float(again):.0f} %, "
-        f"with an interval from {100 * float(start):.0f} to 100 %"
+        f"three of three correct would be {100 * float(again):.0f} %, with an "
+        f"interval from {100 * float(start):.0f} to 100 %"
     )

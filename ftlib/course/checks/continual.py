@@ -1,10 +1,10 @@
-"""Checks of chapter 17: backward transfer, a batch that rehearses, a Fisher diagonal,
-class means, and the clinic.
+"""Checks of chapter 17: backward transfer, replay batches, a Fisher diagonal, class
+means, and the clinic.
 
 >>> from ftlib.course.checks.continual import check_back_transfer
 >>> check_back_transfer(lambda scores: float((scores[-1] - scores.diagonal()).mean()))
 hint: the last task is in the mean; nothing came after it, so it adds a zero and makes
-the loss look smaller
+the forgetting look smaller
 
 What it is not: a benchmark; the checks use small numbers that they make themselves.
 Needs: torch, ftlib.
@@ -42,12 +42,12 @@ def check_back_transfer(answer):
     expect(
         not near(value, change.mean()),
         "the last task is in the mean; nothing came after it, so it adds a zero and "
-        "makes the loss look smaller",
+        "makes the forgetting look smaller",
     )
     expect(
         not near(value, -expected),
-        "the sign is turned: it is the end minus the "
-        "moment of learning, so that forgetting is negative",
+        "the result has the wrong sign; take the final score minus the score right "
+        "after learning, so that forgetting is negative",
     )
     expect(
         not near(value, -continual.forgetting(SCORES))
@@ -58,19 +58,18 @@ def check_back_transfer(answer):
     soon = torch.stack([SCORES[k + 1, k] - SCORES[k, k] for k in range(3)]).mean()
     expect(
         not near(value, soon),
-        "every task is asked again after the very next one; "
-        "the end is the last row, scores[-1], for all of them",
+        "you take the score of each task after the very next task; use the last row, "
+        "scores[-1], for all of them",
     )
     turned = SCORES.T
     expect(
         not near(value, (turned[-1] - turned.diagonal())[:-1].mean()),
-        "rows and columns are exchanged: a row is a time, the end is the last row, "
-        "scores[-1]",
+        "rows and columns are exchanged; a row is a time, and the final scores are "
+        "the last row, scores[-1]",
     )
     expect(
         not near(value, change[:-1].sum()),
-        "this is a sum over the old tasks; "
-        "divide by K - 1, or more tasks always "
+        "this is a sum over the old tasks; divide by K - 1, or more tasks always "
         "look worse",
     )
     first = (SCORES[-1] - SCORES[0])[:-1].mean()
@@ -81,28 +80,28 @@ def check_back_transfer(answer):
     )
     expect(
         not near(value, (SCORES[-1] - SCORES[-2])[:-1].mean()),
-        "only the last step is counted; what was lost before it is missing, so "
-        "compare with the diagonal",
+        "only the last step is counted, without the forgetting before it; compare "
+        "with the diagonal",
     )
     expect(
         near(value, expected, 1e-5),
-        f"the value is {value:.4f} where {expected:.4f} is "
-        "right; mean over k < K - 1 of scores[K-1, k] - "
-        "scores[k, k]",
+        f"the value is {value:.4f}, expected {expected:.4f}; take the mean over k < K "
+        "- 1 of scores[K-1, k] - scores[k, k]",
     )
     two = torch.tensor([[0.6, 0.5], [0.7, 0.9]])
     expect(
         near(answer(two), 0.1, 1e-5),
-        "two tasks of which the second helped the "
-        "first by 0.1 must give 0.1; is a size "
-        "written into it?",
+        "two tasks of which the second helped the first by 0.1 must give 0.1; is a "
+        "size written into your function?",
     )
-    return correct("the end minus the diagonal, over the tasks that had time to forget")
+    return correct(
+        "final scores minus the diagonal, over the tasks that had time to be forgotten"
+    )
 
 
 def rounding_and_rest(answer):
-    """Raise the hint for batches that are right only where everything divides: 6 new
-    rows a batch, a memory larger than its share.
+    """Raise the hint for batches that are correct only where everything divides: 6 new
+    rows a batch, a memory larger than a batch's old rows.
     """
 
     def dealt(new, memory, fraction, seed=0):
@@ -126,7 +125,7 @@ def rounding_and_rest(answer):
     expect(
         len(batches) == 6 and sum(r.startswith("new") for r in rows) == 32,
         "with 32 new rows, which 6 does not divide, a batch is lost or added; the "
-        "last of 6 holds the 2 that remain, and old ones",
+        "last of 6 batches holds the remaining 2 and old rows",
     )
     expect(
         counts == [2] * 6,
@@ -146,19 +145,16 @@ def rounding_and_rest(answer):
     counts = dealt(32, 1, 0.3)[1]
     expect(
         set(counts) == {2},
-        f"with a memory of one row the batches have {counts} "
-        "old ones; fill the pile until it is large enough: "
-        "`while`, not `if`",
+        f"with a memory of one row the batches have {counts} old ones; refill the "
+        "queue until it is long enough: `while`, not `if`",
     )
     for seed in range(6):  # 18 rows of a memory of 5: four each, or three
         rows = dealt(30, 5, 0.35, seed)[2]
         often = [rows.count(f"old {i}") for i in range(5)]
         expect(
             max(often) - min(often) <= 1,
-            "with a memory of 5 and 3 old rows a "
-            f"batch, the old rows come {often} times: "
-            "what is left in the "
-            "pile is thrown away; lay new rows behind "
+            f"with a memory of 5 and 3 old rows a batch, the old rows come {often} "
+            "times: what is left in the queue is thrown away; append new rows after "
             "it",
         )
 
@@ -172,10 +168,12 @@ def check_mixed_batches(answer):
     batches = [list(b) for b in answer(list(new), list(memory), 0.25, 8, 0)]
     fresh = [r for b in batches for r in b if r.startswith("new")]
     old = [r for b in batches for r in b if r.startswith("old")]
-    expect(old, "no row of the memory comes back; without it this is naive training")
+    expect(
+        old, "no row of the memory comes back; without replay this is naive training"
+    )
     expect(
         len(fresh) == len(set(fresh)),
-        "a new row comes twice in one epoch; deal them out without putting back",
+        "a new row comes twice in one epoch; draw without replacement",
     )
     expect(
         set(fresh) == set(new),
@@ -184,37 +182,33 @@ def check_mixed_batches(answer):
     )
     expect(
         all(len(b) <= 8 for b in batches),
-        f"a batch has {max(map(len, batches))} rows and 8 were asked for: the old "
-        "rows take places, they are not put on top",
+        f"a batch has {max(map(len, batches))} rows, expected 8; the old rows take "
+        "the place of new ones and are not put on top",
     )
     complete = [b for b in batches if len(b) == 8]
     counts = [sum(r.startswith("old") for r in b) for b in batches]
     expect(
         max(counts) < 8,
-        "some batches hold old rows alone: the model then jumps to "
-        "and fro; put some into every batch",
+        "some batches hold old rows alone, and the model jumps to and fro; put some "
+        "old rows into every batch",
     )
     expect(
         0 not in counts,
-        "some batches have no old row; every step has to feel the old task",
+        "some batches have no old row; every gradient step must include the old task",
     )
     expect(
         all(sum(r.startswith("old") for r in b) == 2 for b in complete),
-        "a quarter of 8 is 2 old rows in each batch; the number in yours differs, "
-        "so count them and do not leave it to chance",
+        "the number of old rows differs, expected 2 in each batch, a quarter of 8; "
+        "count them and do not leave it to chance",
     )
     expect(
         fresh != sorted(fresh, key=lambda r: int(r.split()[1])),
-        "the new rows keep "
-        "the order of the "
-        "file, which is "
-        "sorted by class; "
-        "shuffle them with "
-        "the seed",
+        "the new rows keep the order of the file, which is sorted by class; shuffle "
+        "them with the seed",
     )
     expect(
         max(map(old.count, memory)) - min(map(old.count, memory)) <= 1,
-        "some old rows come much more often than others; deal from a shuffled pile "
+        "some old rows come much more often than others; draw from a shuffled queue "
         "and shuffle again when it is used up",
     )
     again = [list(b) for b in answer(list(new), list(memory), 0.25, 8, 0)]
@@ -229,14 +223,13 @@ def check_mixed_batches(answer):
     )
     expect(
         counts[-1] == 2,
-        f"the last batch has {counts[-1]} old rows; it may have "
-        "fewer new rows, and 2 old ones like every other batch",
+        f"the last batch has {counts[-1]} old rows; it may have fewer new rows, but 2 "
+        "old ones like every other batch",
     )
     expect(
         all(len(b) == 8 for b in batches[:-1]),
-        "a batch before the last has fewer "
-        "than 8 rows; only the last may "
-        "have fewer new ones",
+        "a batch before the last has fewer than 8 rows; only the last may have fewer "
+        "new ones",
     )
     rounding_and_rest(answer)
     return correct("every new row once, the old ones in every batch")
@@ -253,8 +246,7 @@ def check_fisher_of_probe(answer):
     p = (x @ W.T).softmax(-1)
     expect(
         tuple(got.shape) == (3, 5),
-        f"the shape is {tuple(got.shape)}, (3, 5) is "
-        "asked for: a number for each weight",
+        f"the shape is {tuple(got.shape)}, expected (3, 5): a number for each weight",
     )
     each = (p * (1 - p))[:, :, None] * x[:, None, :].square()  # (N, C, D)
 
@@ -263,14 +255,14 @@ def check_fisher_of_probe(answer):
 
     expect(
         not same(each.sum(0)),
-        "this is a sum over the texts; take the mean, or "
-        "more texts hold the weights harder",
+        "this is a sum over the texts; take the mean, or more texts make the penalty "
+        "stronger",
     )
-    # gradient of log p of the likeliest class, by the logits
+    # gradient of log p of the most likely class, by the logits
     likely = torch.nn.functional.one_hot(p.argmax(-1), 3) - p
     expect(
         not same((likely[:, :, None] * x[:, None, :]).square().mean(0)),
-        "only the likeliest class is asked; average over all classes, each with its "
+        "only the most likely class is used; average over all classes, each with its "
         "probability p",
     )
     # (C, N, C, D)
@@ -283,12 +275,12 @@ def check_fisher_of_probe(answer):
     )
     expect(
         not same(every.square().mean((0, 1))),
-        "every class weighs the same; the model's own probability p is the weight",
+        "every class counts the same; weight each by the model's own probability p",
     )
     expect(
         not same((p.T[:, :, None, None] * every).sum(0).mean(0).square()),
-        "the gradients are averaged first and squared afterwards: "
-        "they cancel, and nothing is left; square first",
+        "the gradients are averaged before they are squared, so they cancel; square "
+        "first",
     )
     middle = (p * (1 - p)).mean(0)[:, None] * x.mean(0).square()
     expect(
@@ -298,17 +290,15 @@ def check_fisher_of_probe(answer):
     )
     expect(
         not same(p.mean(0)[:, None] * x.square().mean(0)),
-        "p (1 - p) is the spread "
-        "of an answer; with p "
-        "alone, certain answers "
-        "count most",
+        "p (1 - p) is the variance of a prediction; with p alone, confident "
+        "predictions count most",
     )
     expect(
         same(each.mean(0)),
-        "the values are not the mean over texts of p (1 - p) x "
-        "squared; which part differs?",
+        "the values are not the mean over texts of p (1 - p) x squared; which factor "
+        "differs?",
     )
-    return correct("square text by text, weigh by the model's own probabilities")
+    return correct("squared text by text, weighted by the model's own probabilities")
 
 
 @exercise
@@ -327,8 +317,8 @@ def check_class_means(answer):
     got = torch.as_tensor(answer(vectors.clone(), labels.clone(), new.clone())).float()
     expect(
         tuple(got.shape) == (4, 6),
-        f"the shape is {tuple(got.shape)}; three old "
-        "classes and a new one of width 6 are (4, 6)",
+        f"the shape is {tuple(got.shape)}, expected (4, 6): three old classes and a "
+        "new one, of width 6",
     )
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     unit_new = torch.nn.functional.normalize(new, dim=-1)
@@ -343,29 +333,28 @@ def check_class_means(answer):
 
     expect(
         not same(raw),
-        "these are plain means: a class of long vectors would win "
-        "every comparison; scale to length 1",
+        "these are plain means, so a class of long vectors would win every "
+        "comparison; scale them to length 1",
     )
     expect(
         not same(torch.nn.functional.normalize(raw, dim=-1)),
-        "the means have length 1, the vectors had not: a few long ones decide where "
-        "a mean points; scale each text first",
+        "the means have length 1, but the vectors did not, so a few long ones decide "
+        "where a mean points; scale each text first",
     )
     expect(
         not same(sums),
-        "the texts have length 1, their means have not: a wide "
-        "class gets a short mean and loses; scale the means too",
+        "the texts have length 1, but their means do not: a wide class gets a short "
+        "mean and loses; scale the means too",
     )
     expect(
         not torch.allclose(got[0], expected[3], atol=1e-4),
-        "the new class stands first and moves all numbers; append it as the last row",
+        "the new class is the first row and shifts all class ids; append it as the "
+        "last row",
     )
     expect(
         torch.allclose(got[:3], expected[:3], atol=1e-4),
-        "the old classes' means are "
-        "not those of their own "
-        "texts; the new texts must "
-        "not enter them",
+        "the means of the old classes are not those of their own texts; the new "
+        "texts must not enter them",
     )
     expect(
         same(expected),
@@ -377,28 +366,27 @@ def check_class_means(answer):
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     expect(
         tuple(got.shape) == (6, 4),
-        "with five old classes the shape is "
-        f"{tuple(got.shape)}, (6, 4) is right; take C "
-        "from the labels",
+        f"with five old classes the shape is {tuple(got.shape)}, expected (6, 4); "
+        "take C from the labels",
     )
     sums = torch.stack([unit[labels == c].sum(0) for c in range(5)] + [unit[:3].sum(0)])
     expected = torch.nn.functional.normalize(sums, dim=-1)
     expect(
         same(expected),
-        "with five old classes the means are others; is a number of "
-        "classes written in?",
+        "with five old classes the means are wrong; is a number of classes written "
+        "into your function?",
     )
-    return correct("one new row, and no old row moved")
+    return correct("one new row, and no old row changed")
 
 
-# of 20 texts right, after which task and on which: the first task is best after the
+# of 20 texts correct, after which task and on which: the first task is best after the
 # second, the second at the very end
 TWENTIETHS = [[16, 6, 5, 4], [19, 17, 6, 5], [12, 15, 18, 7], [10, 18, 14, 17]]
 
 
 def learner():
-    """A model that plays TWENTIETHS: after the n-th fit it knows so many of a task's
-    test texts (number 20 to 39), one by one.
+    """A model that plays TWENTIETHS: after the n-th fit it predicts so many of a task's
+    test texts (number 20 to 39) correctly, one by one.
     """
     fits = []
 
@@ -430,9 +418,7 @@ def check_report_all(answer):
 
     got = answer([(list(a), list(b)) for a, b in tasks], spied_fit, spied_predict)
     expected = torch.tensor(TWENTIETHS) / 20
-    expect(
-        isinstance(got, dict), "a dictionary is asked for: matrix, new and forgetting"
-    )
+    expect(isinstance(got, dict), "return a dictionary with matrix, new and forgetting")
     missing = {"matrix", "new", "forgetting"} - set(got)
     expect(
         not missing,
@@ -446,28 +432,25 @@ def check_report_all(answer):
     )
     expect(
         fitted == [train for train, _ in tasks],
-        "fit got other rows than the "
-        "training texts of each task, one "
-        "task after another",
+        "fit got other rows than the training texts of each task, one task after "
+        "another",
     )
     matrix = torch.as_tensor(got["matrix"]).float()
     expect(
         tuple(matrix.shape) == (K, K),
-        "the matrix has the shape "
-        f"{tuple(matrix.shape)}, {K} tasks need "
-        f"({K}, {K}): every task after every task",
+        f"the matrix has the shape {tuple(matrix.shape)}, expected ({K}, {K}) for {K} "
+        "tasks: every task after every task",
     )
     trained = {text for rows, _ in tasks for text, _ in rows}
     expect(
         not any(trained & set(queries) for queries in log if queries != "fit"),
-        "the model is asked about its training texts; each task has its own test texts",
+        "the model is evaluated on its training texts; use each task's own test texts",
     )
     blocks = " ".join("f" if entry == "fit" else "p" for entry in log)
     expect(
         not blocks.startswith("f f"),
-        "all tasks are trained before the first "
-        "question; ask about every task after each "
-        "one, or the times are lost",
+        "all tasks are trained before the first evaluation; evaluate every task "
+        "after each one, or the history is lost",
     )
     queries = {
         (log[:i].count("fit"), text.split()[1])
@@ -477,30 +460,26 @@ def check_report_all(answer):
     }
     expect(
         len(queries) >= K * K,
-        "only the task that was trained last is asked: the "
-        "diagonal is filled and the old tasks are not measured "
-        "again",
+        "only the task that was trained last is evaluated: the diagonal is filled "
+        "and the old tasks are not measured again",
     )
     expect(
         not torch.allclose(matrix, expected.T, atol=1e-5),
-        "rows and columns are exchanged: a row is a time, a column a task",
+        "rows and columns are exchanged; a row is a time, a column a task",
     )
     expect(
         torch.allclose(matrix, expected, atol=1e-5),
-        "a score in the matrix is not the "
-        "share of right answers on that "
-        "task's test texts",
+        "a score in the matrix is not the accuracy on that task's test texts",
     )
     expect(
         near(got["new"], expected[-1, -1]),
-        "new is the score on the last task after "
-        "the last training: the last entry of the "
-        "diagonal",
+        "new is the score on the last task after the last training: the last entry "
+        "of the diagonal",
     )
     lost = continual.forgetting(expected)
     expect(
         not near(got["forgetting"], -lost),
-        "forgetting has the wrong sign: a loss is positive here",
+        "forgetting has the wrong sign; here forgetting is positive",
     )
     expect(
         not near(got["forgetting"], (expected.max(0).values - expected[-1]).mean()),
@@ -515,15 +494,12 @@ def check_report_all(answer):
         not near(
             got["forgetting"], (expected.max(0).values - expected[-1])[:-1].mean()
         ),
-        "the end itself is among the scores `so far`: a task that gained at the end "
-        "then counts as 0; leave the last row out of the best",
+        "the final score is among the scores `so far`, so a task that gained at the "
+        "end counts as 0; leave the last row out of the maximum",
     )
     expect(
         near(got["forgetting"], lost),
-        "forgetting is "
-        f"{float(got['forgetting']):.3f} where "
-        f"{lost:.3f} is right: best score so far "
-        "minus the score at the end, over the old "
-        "tasks",
+        f"forgetting is {float(got['forgetting']):.3f}, expected {lost:.3f}; take the "
+        "best score so far minus the final score, over the old tasks",
     )
-    return correct("every task is asked after every task")
+    return correct("every task is evaluated after every task")

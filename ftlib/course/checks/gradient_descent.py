@@ -1,13 +1,13 @@
-"""Checks of chapter 01: the largest stable rate, a gradient by hand, a loss for large
-logits, an epoch, and the clinic.
+"""Checks of chapter 01: the largest stable learning rate, a gradient by hand, a loss
+for large logits, an epoch, and the clinic.
 
 >>> from ftlib.course.checks.gradient_descent import check_stable_rate
 >>> check_stable_rate(lambda A: 2 / A.diagonal().max().item())
 hint: you took the largest entry of the diagonal; the curvature is largest along an
 eigenvector, which need not be an axis
 
-What it is not: a test of speed or of a certain form; a rate found by trial is as
-welcome as one by formula.
+What it is not: a test of speed or of a certain form; a learning rate found by trial
+is as welcome as one by formula.
 Needs: torch, ftlib.
 
 Shapes: N rows, V words, C classes.
@@ -51,24 +51,22 @@ def check_stable_rate(answer):
         (
             2 / 0.4,
             "this is 2 divided by the smallest eigenvalue; along the steepest "
-            "direction it diverges at once",
+            "direction it diverges at once, so use the largest",
         ),
         (
             1 / 8,
-            "this is half of the limit: at 1/lambda_max the steep part is gone "
-            "after one step, and up to twice "
-            "that rate it still shrinks",
+            "this is half of the limit; 1/lambda_max removes the steepest component "
+            "in one step, and up to twice that learning rate it still shrinks",
         ),
         (
             2 / 8.4,
-            "this is the best rate, 2/(lambda_min + lambda_max); larger ones are "
-            "slower and still stable",
+            "this is the best learning rate, 2/(lambda_min + lambda_max); larger "
+            "ones are slower and still stable",
         ),
         (
             2 / A.diagonal().max(),
-            "you took the largest entry of the diagonal; the "
-            "curvature is largest along an "
-            "eigenvector, which need not be an axis",
+            "you took the largest entry of the diagonal; the curvature is largest "
+            "along an eigenvector, which need not be an axis",
         ),
         (
             2 / A.trace(),
@@ -77,9 +75,8 @@ def check_stable_rate(answer):
         ),
         (
             2 / A.norm(),
-            "A.norm() is the root of the sum of all squares, larger than "
-            "lambda_max; take the largest "
-            "eigenvalue",
+            "A.norm() is the root of the sum of all squares, larger than lambda_max; "
+            "take the largest eigenvalue",
         ),
         (
             2 / A.abs().sum(1).max(),
@@ -93,42 +90,41 @@ def check_stable_rate(answer):
         ),
         (
             8,
-            "this is lambda_max itself; the rate is 2 divided by it, so that steeper "
-            "bowls get shorter steps",
+            "this is lambda_max itself; the learning rate is 2 divided by it, so "
+            "that steeper bowls get shorter steps",
         ),
         (
             4,
-            "this is lambda_max / 2; turn the fraction round: steeper bowls need "
+            "this is lambda_max / 2; invert the fraction, because steeper bowls need "
             "shorter steps",
         ),
     ]
     for value, message in mistakes:
         expect(abs(got / float(value) - 1) > 0.005, message)
     expect(
-        got > 0, f"the rate is {got:.3g}; a rate is above 0, or the step goes uphill"
+        got > 0,
+        f"the learning rate is {got:.3g}; it must be above 0, or the step goes uphill",
     )
     expect(
         abs(got / 0.25 - 1) <= 0.01,
-        f"for eigenvalues 0.4, 2, 4, 8 your rate is {got:.4g}, and the limit is 2/8 "
-        "= 0.25 (1 % either way is fine)",
+        f"for eigenvalues 0.4, 2, 4, 8 your learning rate is {got:.4g}, expected 2/8 "
+        "= 0.25 (within 1 %)",
     )
     other = float(
         answer(torch.diag(torch.tensor([3.0, 40.0, 1.0], dtype=torch.float64)))
     )
     expect(
         abs(other / 0.05 - 1) <= 0.01,
-        f"for a diagonal of 3, 40, 1 your rate is {other:.4g} instead of 0.05; the "
-        "largest eigenvalue may stand "
-        "anywhere",
+        f"for a diagonal of 3, 40, 1 your learning rate is {other:.4g}, expected "
+        "0.05; the largest eigenvalue may be at any position",
     )
     for size in (1, 6):
         values = [1.0 + 3 * i for i in range(size)]
         again = float(answer(_turned(values, seed=size)))
         expect(
             abs(again * values[-1] / 2 - 1) <= 0.01,
-            f"for a bowl of {size} weights your rate is {again:.4g} instead of "
-            f"{2 / values[-1]:.4g}; let nothing "
-            "depend on the size",
+            f"for a bowl of {size} weights your learning rate is {again:.4g}, "
+            f"expected {2 / values[-1]:.4g}; do not let it depend on the size",
         )
     return correct("within 1 % of 2/lambda_max on four bowls")
 
@@ -151,8 +147,8 @@ def check_word_gradient(answer):
     dw, db = _tensor(result[0]), _tensor(result[1])
     expect(
         tuple(dw.shape) == (7,),
-        f"the gradient of w has shape {tuple(dw.shape)}; "
-        "it has one number a word: (7,)",
+        f"the gradient of w has shape {tuple(dw.shape)}, expected (7,): one number "
+        "for each word",
     )
     z = X @ w + b
     p = torch.sigmoid(z)
@@ -161,12 +157,12 @@ def check_word_gradient(answer):
     mistakes = [
         (
             -right_w,
-            "the sign is turned round: the slope is p - y; the minus belongs to "
+            "the gradient has the wrong sign; it is p - y, and the minus belongs to "
             "the update",
         ),
         (
             30 * right_w,
-            "this is the sum over the reviews; divide by N, or the rate "
+            "this is the sum over the reviews; divide by N, or the learning rate "
             "would depend on how many there are",
         ),
         (
@@ -175,47 +171,44 @@ def check_word_gradient(answer):
         ),
         (
             X.T @ (z - y) / 30,
-            "the logit stands where the probability belongs: p = "
-            "sigmoid(X @ w + b) comes first",
+            "you use the logit where the probability belongs; compute p = sigmoid(X "
+            "@ w + b) first",
         ),
         (
             X.T @ ((p - y) * p * (1 - p)) / 30,
-            "there is a factor p (1 - p) too many: it cancels in the cross-entropy; "
-            "with "
-            "it you have the slope of a "
-            "squared error",
+            "there is a factor p (1 - p) too many: it cancels in the cross-entropy, "
+            "and with it you have the gradient of a squared error",
         ),
         (unbiased, "b is left out of the logit; the probability depends on it"),
         (
             X.T @ ((p > 0.5).double() - y) / 30,
-            "you took the answers 0 and 1 instead of the probabilities; a review that "
-            "is "
-            "barely right has a slope too",
+            "you took the predicted classes 0 and 1 instead of the probabilities; a "
+            "review that is only just correct has a gradient too",
         ),
     ]
     for value, message in mistakes:
         expect(not torch.allclose(dw, value, atol=1e-6), message)
     expect(
         torch.allclose(dw, right_w, atol=1e-6),
-        f"the first slope is {dw[0]:+.4f}, and a finite difference gives "
-        f"{right_w[0]:+.4f}; it is X^T (p - y) / N",
+        f"the first gradient is {dw[0]:+.4f}, and a finite difference gives "
+        f"{right_w[0]:+.4f}; use X^T (p - y) / N",
     )
     expect(
         db.numel() == 1,
-        f"the slope of b has shape {tuple(db.shape)}; it is one "
-        "number, the mean of p - y",
+        f"the gradient of b has shape {tuple(db.shape)}; return one number, the mean "
+        "of p - y",
     )
     expect(
         abs(float(db) - 30 * float(right_b)) > 1e-6,
-        "the slope of w is right, that of b is a sum; take the mean over reviews",
+        "the gradient of w is correct, but that of b is a sum; take the mean over "
+        "reviews",
     )
     expect(
         abs(float(db) - float(right_b)) < 1e-6,
-        f"the slope of w is right, that of b is {float(db):+.4f} instead of "
-        f"{float(right_b):+.4f}, the mean of p "
-        "- y",
+        f"the gradient of w is correct, but that of b is {float(db):+.4f}, expected "
+        f"{float(right_b):+.4f}, the mean of p - y",
     )
-    return correct("both slopes agree with the formula in six digits")
+    return correct("both gradients agree with the formula in six digits")
 
 
 @exercise
@@ -229,67 +222,62 @@ def check_loss_from_logits(answer):
     picked = log_p[torch.arange(12), labels]
     expected, got = float(-picked.mean()), float(answer(logits.clone(), labels))
     mistakes = [
-        (-expected, "the sign is turned round; a surprise is never below 0"),
-        (12 * expected, "this is the sum over the rows; the task asks for the mean"),
+        (-expected, "the loss has the wrong sign; a cross-entropy is never below 0"),
+        (12 * expected, "this is the sum over the rows; take the mean"),
         (
             expected / math.log(2),
             "this is in bits; use the natural logarithm, for nats",
         ),
         (
             -float(log_p.mean()),
-            "every class of a row counts; only the true class's probability is asked",
+            "every class of a row counts; use only the probability of the true class",
         ),
         (
             -math.log(float(picked.exp().mean())),
-            "you take the mean first and the "
-            "logarithm then; the surprises are "
-            "averaged, not the probabilities",
+            "you take the mean first and then the logarithm; average the negative "
+            "log-probabilities, not the probabilities",
         ),
         (
             float(1 - picked.exp().mean()),
-            "there is no logarithm in it; a surprise is -ln p",
+            "there is no logarithm in it; the loss of a row is -ln p",
         ),
     ]
     for value, message in mistakes:
         expect(abs(got - value) > 1e-5, message)
     expect(
         abs(got - expected) < 1e-5,
-        f"for small logits the loss is {got:.4f} instead "
-        f"of {expected:.4f}: mean of -z_y + "
-        "ln sum exp z",
+        f"for small logits the loss is {got:.4f}, expected {expected:.4f}; take the "
+        "mean of -z_y + ln sum exp z",
     )
     high = torch.tensor([[1000.0, 0.0]], dtype=torch.float64)
     sure = float(answer(high.clone(), torch.tensor([0])))
     expect(
         math.isfinite(sure),
-        "exp(1000) is infinite, and infinity / infinity is no "
-        "number; subtract the row's "
+        "exp(1000) is infinite, and infinity / infinity is NaN; subtract the row's "
         "largest logit first",
     )
     expect(
         abs(sure) < 1e-6,
-        "a sure and right answer (logits 1000 and 0, label 0) "
-        f"costs {sure:.4g} instead of 0",
+        "a confident and correct prediction (logits 1000 and 0, label 0) has the "
+        f"loss {sure:.4g}, expected 0",
     )
     wrong = float(answer(high.clone(), torch.tensor([1])))
     expect(
         math.isfinite(wrong),
         "logits 1000 and 0, label 1: the probability has become 0 before you took "
-        "its logarithm; take the "
-        "logarithm by formula",
+        "its logarithm; compute the logarithm of the softmax by formula",
     )
     expect(
         abs(wrong - 1000) < 1e-6,
-        f"logits 1000 and 0, label 1: the loss is {wrong:.1f} instead of 1000; a "
-        "limit on p hides how wrong the "
-        "model is",
+        f"logits 1000 and 0, label 1: the loss is {wrong:.1f}, expected 1000; a lower "
+        "limit on p hides how wrong the model is",
     )
     both = torch.tensor([[1000.0, 0.0], [-1000.0, -1001.0]], dtype=torch.float64)
     value = float(answer(both.clone(), torch.tensor([0, 0])))
     expect(
         abs(value - math.log1p(math.exp(-1)) / 2) < 1e-6,
-        "one maximum for all rows makes the low row vanish; each row needs its own "
-        "(dim=1, keepdim=True)",
+        "one maximum for all rows makes exp underflow in the row with low logits; "
+        "subtract each row's own (dim=1, keepdim=True)",
     )
     return correct(
         "equal to the formula where the formula works, and finite where it does not"
@@ -299,7 +287,7 @@ def check_loss_from_logits(answer):
 @exercise
 def check_one_epoch(answer):
     """answer(w, rows, gradient, rate, size, seed) -> w after one epoch; gradient(w,
-    batch of row numbers) -> slope.
+    batch of row numbers) -> gradient.
     """
     rows, size, rate, first = 23, 5, 0.1, _numbers(3, seed=8)
     centres = _numbers(rows, 3, seed=9)
@@ -311,7 +299,8 @@ def check_one_epoch(answer):
             batch = torch.as_tensor(batch).flatten()
             expect(
                 len(batch) > 0,
-                "a batch without rows was asked for; stop when the rows are used up",
+                "gradient was called with an empty batch; stop when the rows are "
+                "used up",
             )
             slope = _tensor(w) - centres[batch].mean(0)
             calls.append((_tensor(w).clone(), batch.tolist(), slope))
@@ -331,15 +320,13 @@ def check_one_epoch(answer):
     read = [row for _, batch, _ in calls for row in batch]
     expect(
         len(read) == len(set(read)),
-        "some rows are read twice and others never; "
-        "shuffle once (torch.randperm) "
-        "and cut the order into batches",
+        "some rows are read twice and others never; shuffle once (torch.randperm) "
+        "and split the order into batches",
     )
     expect(
         len(read) != rows - rows % size,
-        f"the last {rows % size} rows are lost; "
-        "the last batch of an epoch may "
-        "be short",
+        f"the last {rows % size} rows are lost; the last batch of an epoch may be "
+        "shorter",
     )
     expect(
         len(read) == rows,
@@ -351,19 +338,17 @@ def check_one_epoch(answer):
     )
     expect(
         len(calls) == 5,
-        f"{len(calls)} batches for {rows} rows; with size = {size} "
-        "there are 5, the last with "
-        f"{rows % size} rows",
+        f"{len(calls)} batches for {rows} rows, expected 5 with size = {size}, the "
+        f"last with {rows % size} rows",
     )
     expect(
         read != list(range(rows)),
-        "the rows are read in the order of the file, "
-        "which may be sorted by class; "
+        "the rows are read in the order of the file, which may be sorted by class; "
         "shuffle them",
     )
     expect(
         not all(torch.equal(w, first) for w, _, _ in calls),
-        "every gradient is taken at the first weights; update w after each batch, "
+        "every gradient is computed at the first weights; update w after each batch, "
         "before the next gradient",
     )
     second, slope = calls[1][0], calls[0][2]
@@ -373,7 +358,7 @@ def check_one_epoch(answer):
     )
     expect(
         not torch.allclose(second, first - slope),
-        "the rate has no part in the update; w - rate * gradient",
+        "the learning rate is not used in the update; write w - rate * gradient",
     )
     expect(
         not torch.allclose(second, first - rate * slope / size),
@@ -386,7 +371,7 @@ def check_one_epoch(answer):
     )
     expect(
         torch.allclose(end, calls[-1][0] - rate * calls[-1][2]),
-        "what you return is not w after the last update",
+        "the result is not w after the last update; return that",
     )
     again, other = epoch(0)[1], epoch(1)[1]
     expect(
@@ -404,8 +389,8 @@ def check_one_epoch(answer):
 
 
 def _descend(X, y, rate, steps, sign=-1.0, empty=True):
-    """The weights after `steps`, with the right update or with the clinic's
-    two faults.
+    """The weights after `steps`, with the correct update or with the clinic's two
+    faults.
     """
     w = stored = torch.zeros(X.shape[1], dtype=torch.float64)
     for _ in range(steps):
@@ -436,9 +421,8 @@ def check_zeroed_steps(answer):
     expected = _descend(X, y, rate, steps)
     expect(
         not near(torch.zeros(4, dtype=torch.float64)),
-        "the weights are still 0: the gradient is emptied between backward() and "
-        "the update, so nothing is left "
-        "to step along",
+        "the weights are still 0: the gradient is set to zero between backward() and "
+        "the update, so the update changes nothing",
     )
     expect(
         not near(_descend(X, y, rate, steps, +1.0, False)),
@@ -447,18 +431,18 @@ def check_zeroed_steps(answer):
     )
     expect(
         not near(_descend(X, y, rate, steps, -1.0, False)),
-        "the direction is right now, but w.grad is never emptied: backward() adds, "
-        "so step 6 uses the sum of six "
-        "gradients",
+        "the direction is correct now, but w.grad is never set to zero: backward() "
+        "adds, so step 6 uses the sum of six gradients",
     )
     expect(
         not near(_descend(X, y, rate, steps, +1.0, True)),
-        "w.grad is emptied now, but the loss rises: the gradient points uphill, so "
-        "the step needs a minus",
+        "w.grad is set to zero now, but the loss rises: the gradient points uphill, "
+        "so the step needs a minus",
     )
     expect(
         not near(_descend(X, y, rate * len(y), steps)),
-        "the loss is a sum now; keep the mean, or the rate means something else",
+        "the loss is a sum now; keep the mean, or the learning rate means something "
+        "else",
     )
     expect(
         not near(_descend(X, y, rate, 1)),
@@ -466,7 +450,7 @@ def check_zeroed_steps(answer):
     )
     expect(
         near(expected),
-        f"after {steps} steps the first weight is {w[0]:.3f} instead of "
+        f"after {steps} steps the first weight is {w[0]:.3f}, expected "
         f"{expected[0]:.3f}",
     )
     return correct("six steps downhill, each along its own gradient")

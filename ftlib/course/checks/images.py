@@ -1,10 +1,10 @@
-"""Checks of chapter 12: a frozen backbone, pooled maps, rates by depth, overlapping
-boxes, a repaired loop.
+"""Checks of chapter 12: a frozen backbone, pooled feature maps, learning rates by
+depth, overlapping boxes, a repaired loop.
 
 >>> from ftlib.course.checks.images import check_layer_rates
 >>> check_layer_rates(lambda parts, lr, decay: [lr] * parts)
-hint: all parts learn at one rate; each part below the head learns at `decay` times
-the rate of the part above it
+hint: all layers have one learning rate; each layer below the head learns at `decay`
+times the rate of the layer above it
 
 What it is not: a training library (train.py trains). Needs: torch.
 """
@@ -69,29 +69,28 @@ def moved(module, before):
 
 
 def frozen_faults(net, before):
-    """Raise the hint for whatever moved in a body that should have stood still."""
+    """Raise the hint for whatever changed in a body that should be frozen."""
     names = moved(net.body, before)
     weights = [
         name for name in names if "running" not in name and "num_batches" not in name
     ]
     expect(
         not weights,
-        f"weights of the body moved ({', '.join(weights)}); set "
-        "requires_grad = False for all of its parameters, "
-        "and give the optimizer those of the head",
+        f"weights of the body changed ({', '.join(weights)}); set requires_grad = "
+        "False for all of its parameters, and give the optimizer those of the head",
     )
     expect(
         not names,
-        f"the body's batch-norm drifted ({', '.join(names)}): running "
-        "statistics move in train mode, gradient or not; "
-        "call net.body.eval() after net.train()",
+        f"the body's batch-norm drifted ({', '.join(names)}): running statistics "
+        "change in train mode, with or without gradients; call net.body.eval() after "
+        "net.train()",
     )
 
 
 @contextlib.contextmanager
 def watched(classes, width=6):
-    """Watch every new head while it learns -> {id: (head, its weights at each question,
-    [(which of them, fresh gradient)])}.
+    """Watch every new head while it learns -> {id: (head, its weights at each forward
+    pass, [(which of them, fresh gradient)])}.
     """
     seen = {}
 
@@ -119,10 +118,9 @@ def learning_faults(head, states, fresh, features, labels):
     steps = len(states) - 1 + bool(moved(head, states[-1]))
     expect(
         steps >= 5,
-        f"the new head's weights changed {steps} times while it was "
-        "asked; take at least five optimizer steps on "
-        "cross-entropy, with an optimizer that holds the new head's "
-        "parameters",
+        f"the new head's weights changed {steps} times during training; take at least "
+        "five optimizer steps on cross-entropy, with an optimizer that has the new "
+        "head's parameters",
     )
     left, total = head.weight.grad, sum(gradient for _, gradient in fresh)
     # a gradient cleared in time is the last one alone, or none
@@ -172,16 +170,15 @@ def learning_faults(head, states, fresh, features, labels):
     )
     expect(
         end < start,
-        f"the loss went from {start:.2f} to {end:.2f}: a step goes "
-        "down, against the gradient, and not too far; "
-        "lower the learning rate",
+        f"the loss went from {start:.2f} to {end:.2f}, but a step goes down, against "
+        "the gradient, and not too far; lower the learning rate",
     )
 
 
 @exercise
 def check_train_head(answer):
-    """answer(net, x, labels, classes) -> how many numbers were trained; net.head is
-    new, net.body as it was.
+    """answer(net, x, labels, classes) -> how many parameters were trained; net.head is
+    new, net.body unchanged.
     """
     net, x, labels = example()
     before = copy.deepcopy(net.body.state_dict())
@@ -195,42 +192,44 @@ def check_train_head(answer):
     )
     expect(
         net.head.weight.shape == (4, 6),
-        "the new head has weights of shape "
-        f"{tuple(net.head.weight.shape)}, "
-        "(classes, width of the "
-        "features) = (4, 6) is needed",
+        f"the new head has weights of shape {tuple(net.head.weight.shape)}, expected "
+        "(classes, width of the features) = (4, 6)",
     )
     trained = sum(p.numel() for p in net.parameters() if p.requires_grad)
     expect(
         trained == 28,
-        f"{trained} numbers have requires_grad=True after the call, "
-        "28 are right: 4 x 6 weights and 4 biases of the head",
+        f"{trained} parameters have requires_grad=True after the call, expected 28: 4 "
+        "x 6 weights and 4 biases of the head",
     )
-    expect(int(count) != 24, "the count is 24: the head's 4 biases are trained too")
+    expect(
+        int(count) != 24,
+        "the count is 24, but the head's 4 biases are trained too; count them",
+    )
     expect(
         int(count) != sum(p.numel() for p in net.parameters()),
-        "the count holds the frozen weights too; count where requires_grad is True",
+        "the count holds the frozen weights too; count only where requires_grad is "
+        "True",
     )
-    expect(int(count) == 28, f"the count is {count}, 28 numbers were trained")
+    expect(int(count) == 28, f"the count is {count}, expected 28 trained parameters")
     expect(
         all(bool(torch.isfinite(p).all()) for p in net.head.parameters()),
-        "the head is not finite; lower the learning rate",
+        "the head has NaN or infinite weights; lower the learning rate",
     )
     expect(
         id(net.head) in seen,
-        "the new head was never asked about the images; take "
-        "at least five optimizer steps on net(x)",
+        "the new head was never called on the images; take at least five optimizer "
+        "steps on net(x)",
     )
     with torch.no_grad():
         features = net.eval().body(x)
     learning_faults(*seen[id(net.head)], features, labels)
-    return correct("the head learned 28 numbers, and not a byte of the body moved")
+    return correct("the head learned 28 parameters, and not a byte of the body changed")
 
 
 @exercise
 def check_mean_and_max(answer):
-    """answer(maps (B, C, h, w)) -> (B, 2C): the mean of each map, then its largest
-    value.
+    """answer(maps (B, C, h, w)) -> (B, 2C): the mean of each feature map, then its
+    maximum.
     """
     feature_maps = (
         torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(1)) - 4
@@ -239,56 +238,60 @@ def check_mean_and_max(answer):
     mean, top = feature_maps.mean((2, 3)), feature_maps.amax((2, 3))
     expect(
         value.shape != (3, 5),
-        "5 numbers came back for each image, 10 are asked: "
-        "means and maxima side by side (torch.cat, dim=1)",
+        "5 numbers came back for each image, expected 10: means and maxima side by "
+        "side (torch.cat, dim=1)",
     )
     expect(
         value.shape != (6, 5),
-        "the two were joined along the images; join them along the channels, dim=1",
+        "the two were concatenated along the images; concatenate along the channels, "
+        "dim=1",
     )
     expect(
         value.ndim == 2,
-        f"the shape is {tuple(value.shape)}; (B, 2C) has no height and no width left",
+        f"the shape is {tuple(value.shape)}, expected (B, 2C); it has no height and "
+        "no width",
     )
     expect(
         value.shape == (3, 10),
-        f"the shape is {tuple(value.shape)}, (B, 2C) = (3, "
-        "10) is asked; reduce over dims 2 and 3",
+        f"the shape is {tuple(value.shape)}, expected (B, 2C) = (3, 10); reduce over "
+        "dims 2 and 3",
     )
     expect(
         not torch.allclose(value, torch.cat([top, mean], 1)),
-        "the maxima come first; the means are asked first",
+        "the maxima come first; put the means first",
     )
     expect(
         not torch.allclose(
             value, torch.cat([mean, feature_maps.abs().amax((2, 3))], 1)
         ),
-        "the maximum is taken of the absolute values; a map may be negative everywhere",
+        "the maximum is taken of the absolute values; a map may be negative "
+        "everywhere, so take it of the values",
     )
     expect(
         not torch.allclose(
             value, torch.cat([mean, feature_maps.relu().amax((2, 3))], 1)
         ),
-        "a maximum of a map that is negative everywhere came back as 0",
+        "the maximum of a map that is negative everywhere came back as 0; do not "
+        "start from 0",
     )
     expect(
         torch.allclose(value, torch.cat([mean, top], 1), atol=1e-5),
-        "the values are others; mean((2, 3)) and amax((2, 3))",
+        "the values are wrong; use mean((2, 3)) and amax((2, 3))",
     )
     big = torch.randn(2, 5, 9, 9, generator=torch.Generator().manual_seed(2))
     expect(
         torch.allclose(
             answer(big), torch.cat([big.mean((2, 3)), big.amax((2, 3))], 1), atol=1e-5
         ),
-        "maps of 9 x 9 give something else; the size of the maps must not be "
-        "written into the function",
+        "maps of 9 x 9 give something else; do not write the size of the maps into "
+        "the function",
     )
-    return correct("any image size gives 2C numbers")
+    return correct("any image size gives 2C features")
 
 
 @exercise
 def check_layer_rates(answer):
-    """answer(parts, lr, decay) -> a list of `parts` rates, from the input to
+    """answer(parts, lr, decay) -> a list of `parts` learning rates, from the input to
     the head.
     """
     rates = [float(rate) for rate in answer(4, 0.1, 0.5)]
@@ -301,49 +304,55 @@ def check_layer_rates(answer):
 
     expect(
         len(rates) == 4,
-        f"{len(rates)} rates came back for 4 parts; the head counts as a part",
+        f"{len(rates)} learning rates came back, expected 4: the head counts as a "
+        "layer",
     )
     expect(
         not like([0.1] * 4),
-        "all parts learn at one rate; each part below the head "
-        "learns at `decay` times the rate of the part above it",
+        "all layers have one learning rate; each layer below the head learns at "
+        "`decay` times the rate of the layer above it",
     )
     expect(
         not like(expected[::-1]),
-        "the order is turned round: what lies near the input "
-        "moves least, and the list begins there",
+        "the order is wrong; the layer next to the input has the lowest learning "
+        "rate, and the list begins there",
     )
     expect(
         not like([rate * 0.5 for rate in expected]),
-        "every rate is `decay` times too small: the head itself learns at lr",
+        "every learning rate is `decay` times too small; the head itself learns at lr",
     )
     expect(
         not like([0.025, 0.05, 0.075, 0.1]),
-        "the rates fall in a straight line; multiply by `decay` from part to part",
+        "the learning rates fall in a straight line; multiply by `decay` from layer "
+        "to layer",
     )
-    expect(not like([0.5**k for k in (3, 2, 1, 0)]), "lr is missing from the product")
+    expect(
+        not like([0.5**k for k in (3, 2, 1, 0)]),
+        "lr is missing from the product; multiply by it",
+    )
     expect(
         like(expected),
-        f"for 4 parts, lr 0.1 and decay 0.5 the rates are {rates}; {expected} is right",
+        f"for 4 layers, lr 0.1 and decay 0.5 the learning rates are {rates}, expected "
+        f"{expected}",
     )
     # at 0.5 one half, `decay` and `1 - decay` are the same number
     rates = [float(rate) for rate in answer(3, 0.1, 0.8)]
     expect(
         not like([0.004, 0.02, 0.1]),
-        "a decay of 0.8 gives factors of 0.2: "
-        "multiply by `decay` itself, not by 1 - decay",
+        "a decay of 0.8 gives factors of 0.2; multiply by `decay` itself, not by 1 - "
+        "decay",
     )
     expect(
         not like([0.025, 0.05, 0.1]),
-        "a decay of 0.8 still halves the rates; use the `decay` that was given",
+        "a decay of 0.8 still halves the learning rates; use the argument `decay`",
     )
     expect(
         like([0.064, 0.08, 0.1]),
-        "for 3 parts, lr 0.1 and decay 0.8 the rates are "
-        f"{rates}; [0.064, 0.08, 0.1] is right",
+        f"for 3 layers, lr 0.1 and decay 0.8 the learning rates are {rates}, expected "
+        "[0.064, 0.08, 0.1]",
     )
     rates = [float(rate) for rate in answer(1, 0.3, 0.5)]
-    expect(like([0.3]), "a network that is only a head learns at lr")
+    expect(like([0.3]), "a network that is only a head must learn at lr")
     return correct("the head at lr, the input at lr * decay ** (parts - 1)")
 
 
@@ -381,8 +390,8 @@ def check_box_overlap(answer):
 
     expect(
         value.shape == (6,),
-        f"the shape is {tuple(value.shape)}; one number for "
-        "each pair, (N,) = (6,), is asked",
+        f"the shape is {tuple(value.shape)}, expected (N,) = (6,): one number for "
+        "each pair",
     )
     expect(
         not like(overlap),
@@ -390,35 +399,29 @@ def check_box_overlap(answer):
     )
     expect(
         not like(overlap / torch.tensor([32.0, 5, 16, 9])),
-        "the union counts the "
-        "intersection twice; "
-        "subtract it once from "
-        "the sum of the areas",
+        "the union counts the intersection twice; subtract it once from the sum of "
+        "the areas",
     )
     expect(
         not like(overlap / torch.tensor([16.0, 1, 8, 1])),
-        "the divisor is the "
-        "smaller area; a small box "
-        "inside a large one would "
-        "count as found",
+        "you divide by the smaller area, so a small box inside a large one would "
+        "have overlap 1; divide by the area of the union",
     )
     expect(
         not (value[1].abs() > 1e-6),
-        "boxes that do not touch have an overlap other "
-        "than 0; clamp width and height of the "
-        "intersection at 0",
+        "boxes that do not touch have an overlap other than 0; clamp width and "
+        "height of the intersection at 0",
     )
     expect(
         like(expected),
-        f"the values are {[round(float(v), 3) for v in value[:4]]}; "
-        f"{[round(float(v), 3) for v in expected]} is right",
+        f"the values are {[round(float(v), 3) for v in value[:4]]}, expected "
+        f"{[round(float(v), 3) for v in expected]}",
     )
     beside, below = value[4].abs() > 1e-6, value[5].abs() > 1e-6
     expect(
         not (beside and below),
-        "boxes beside or below each other have an overlap "
-        "other than 0; one negative side is enough to be "
-        "apart",
+        "boxes beside or below each other have an overlap other than 0; one negative "
+        "side is enough for an intersection of 0",
     )
     expect(
         not beside,
@@ -454,7 +457,7 @@ def by_the_book(net, x, labels, steps, rule=torch.optim.Adam):
 @exercise
 def check_fit_frozen(answer):
     """answer(net, x, labels, steps) -> the losses before each step, head trained by
-    Adam at rate 0.1, body untouched.
+    Adam at learning rate 0.1, body unchanged.
     """
     net, x, labels = example(classes=7, count=28)
     # who puts only the batch-norm in eval mode has repaired the drift too
@@ -469,53 +472,35 @@ def check_fit_frozen(answer):
     losses = [float(loss) for loss in answer(net, x, labels, 6)]
     expect(
         len(losses) == 6,
-        f"{len(losses)} losses came back, one for each of the 6 steps is asked",
+        f"{len(losses)} losses came back, expected one for each of the 6 steps",
     )
     frozen_faults(net, before)
     expect(
         abs(losses[0] - twice) > 1e-4,
-        "softmax twice: cross_entropy takes logits "
-        "and does its own softmax, so a softmax "
-        "before it "
-        "flattens the gradient",
+        "softmax twice: cross_entropy takes logits and applies softmax itself, so a "
+        "softmax before it flattens the gradient; leave it out",
     )
     expect(
         abs(losses[0] - other) > 1e-4,
-        "nll_loss wants logarithms of probabilities; give cross_entropy the logits",
+        "nll_loss expects logarithms of probabilities; use cross_entropy on the logits",
     )
     expect(
         abs(losses[0] - expected[0]) < 1e-4,
-        f"the first loss is {losses[0]:.3f}, "
-        f"{expected[0]:.3f} is right: "
-        "cross-entropy of "
-        "the logits, with the body in eval mode",
+        f"the first loss is {losses[0]:.3f}, expected {expected[0]:.3f}: "
+        "cross-entropy of the logits, with the body in eval mode",
     )
     expect(
         abs(losses[1] - expected[1]) < 1e-3,
-        f"the second loss is {losses[1]:.3f}, "
-        f"{expected[1]:.3f} is right: Adam at "
-        "rate 0.1 on "
-        "the head, one step for each loss",
+        f"the second loss is {losses[1]:.3f}, expected {expected[1]:.3f}: Adam at "
+        "learning rate 0.1 on the head, one step for each loss",
     )
     expect(
         max(abs(a - b) for a, b in zip(losses, decayed)) > 2e-5,
-        "these are the "
-        "losses of AdamW, "
-        "whose weight "
-        "decay pulls at "
-        "the head; "
-        "keep Adam",
+        "these are the losses of AdamW, whose weight decay shrinks the head; keep Adam",
     )
     expect(
         all(abs(a - b) < 5e-5 for a, b in zip(losses, expected)),
-        "the losses part "
-        "from the right "
-        "ones after the "
-        "second step: "
-        "gradients add "
-        "up; call "
-        "optimizer.zero_grad() before each backward",
+        "the losses differ from the expected ones after the second step, because "
+        "gradients add up; call optimizer.zero_grad() before each backward",
     )
-    return correct(
-        "logits into the loss, fresh gradients, and a body that stands still"
-    )
+    return correct("logits into the loss, fresh gradients, and a frozen body")

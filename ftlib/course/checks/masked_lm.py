@@ -1,15 +1,15 @@
-"""Checks of chapter 09: masking, the loss on asked places, whole words, the unigram
-line, and what a model is asked.
+"""Checks of chapter 09: masking, the loss at the target positions, whole-word masking,
+the unigram baseline, and a broken batch.
 
 >>> from ftlib.course.checks.masked_lm import check_hide_tokens
 >>> check_hide_tokens(
 ...     lambda ids, vocab_size, mask_id, special_ids, mask_prob=0.15: (ids, ids)
 ... )
-hint: every place is asked; labels must be -100 where nothing is asked, or the model
-learns to copy what it sees
+hint: every position is a target; set the labels to -100 at the others, or the model
+learns to copy its input
 
 What it is not: a test of one random generator; counts are judged by binomial bounds
-that a right answer leaves less than once in 10,000 checks. Needs: torch, ftlib.
+that a correct answer leaves less than once in 10,000 checks. Needs: torch, ftlib.
 
 Shapes: B rows, T tokens, V vocabulary.
 """
@@ -44,8 +44,8 @@ def within(hits, trials, p, sigmas=4.5):
 
 
 def _expect_places(ids, before, masked, labels):
-    """The part of a mask that needs no counting: what was asked, and what must not
-    change.
+    """What can be checked without counting: the target positions, and the ids that must
+    not change.
     """
     targets = labels != -100
     expect(
@@ -59,31 +59,33 @@ def _expect_places(ids, before, masked, labels):
     )
     expect(
         not bool((labels[masked == before] == 0).float().mean() > 0.5),
-        "labels are 0 where nothing is asked, and 0 is a token; -100 is the number "
-        "that the loss leaves out",
+        "labels are 0 at the ignored positions, and 0 is a token; use -100, the "
+        "label that the loss ignores",
     )
     expect(
         not bool(targets.all()),
-        "every place is asked; labels must be -100 where nothing is asked, or the "
-        "model learns to copy what it sees",
+        "every position is a target; set the labels to -100 at the others, or the "
+        "model learns to copy its input",
     )
     expect(
         bool(targets.any()),
-        "nothing is asked; labels hold the original id at the chosen places",
+        "there are no targets: every label is -100; at the chosen positions the "
+        "label is the original id",
     )
     expect(
         not bool(torch.isin(before[targets], torch.tensor(SPECIAL)).any()),
-        "special tokens are asked; [CLS], [SEP] and [PAD] teach nothing about "
-        "words, so leave special_ids out",
+        "special tokens are targets; [CLS], [SEP] and [PAD] teach nothing about "
+        "words, so never choose special_ids",
     )
     expect(
         bool((labels[targets] == before[targets]).all()),
-        "labels do not hold the original ids; take the labels before you write "
-        "[MASK] into the row",
+        "labels do not hold the original ids; copy them before you write [MASK] into "
+        "the row",
     )
     expect(
         bool((masked[~targets] == before[~targets]).all()),
-        "a place that is not asked was changed; leave it as it is",
+        "a token was changed at a position that is not a target; leave those tokens "
+        "as they are",
     )
 
 
@@ -100,8 +102,8 @@ def check_hide_tokens(answer):
     n, total = int(targets.sum()), int(ordinary.sum())
     expect(
         len(set(targets.sum(1).tolist())) > 3,
-        "every row has the same number of questions; draw each place by itself: "
-        "torch.rand(ids.shape) < mask_prob",
+        "every row has the same number of targets; choose each position "
+        "independently: torch.rand(ids.shape) < mask_prob",
     )
     hidden = masked[targets]
     shares = {
@@ -110,57 +112,58 @@ def check_hide_tokens(answer):
     }
     expect(
         int(shares["[MASK]"]) < n,
-        "every asked word becomes [MASK]; later texts have none, so 10 % stay and "
-        "10 % become random",
+        "every target becomes [MASK]; real texts contain no [MASK], so 10 % of the "
+        "targets stay unchanged and 10 % become random tokens",
     )
     expect(
         int(shares["unchanged"]) > 0.02 * n,
-        "no asked word stays visible; the tenth that keeps its piece is a question "
-        "too, so its label is not -100",
+        "no target stays unchanged; the 10 % that keep their token are targets too, "
+        "so their label is not -100",
     )
     expect(
         within(n, total, 0.15),
-        f"{n} of {total} words are asked, {n / total:.3f} instead of mask_prob = 0.15",
+        f"{n} of {total} tokens are targets, {n / total:.3f} instead of mask_prob = "
+        "0.15",
     )
     changed = hidden[(hidden != MASK) & (hidden != before[targets])]
     expect(
         not within(int(shares["[MASK]"]), n, 0.72)
         or within(int(shares["[MASK]"]), n, 0.8),
-        "72 % become [MASK]: 10 % were taken from what another draw had left; use "
-        "one draw, cut at 0.8 and 0.9",
+        "72 % become [MASK]: the 10 % were drawn from what another draw had left; "
+        "use one draw and cut it at 0.8 and 0.9",
     )
     expect(
         within(int(shares["[MASK]"]), n, 0.8),
-        f"{int(shares['[MASK]']) / n:.2f} of the asked words become [MASK], 0.80 is "
-        "asked for",
+        f"{int(shares['[MASK]']) / n:.2f} of the targets become [MASK], expected 0.80",
     )
     expect(
         within(int(shares["unchanged"]), n, 0.1 + 0.1 / V),
-        f"{int(shares['unchanged']) / n:.2f} of the asked words stay as they are, "
-        "0.10 is asked for",
+        f"{int(shares['unchanged']) / n:.2f} of the targets stay unchanged, expected "
+        "0.10",
     )
     expect(
         not bool(torch.isin(changed, torch.tensor(SPECIAL)).any()),
-        "a random word is a special token; draw only from ids outside special_ids",
+        "a random token is a special token; draw only from ids outside special_ids",
     )
     expect(
         len(changed.unique()) > len(changed) / 2,
-        "the random words are all alike; draw a new one for every place",
+        "the random tokens are all alike; draw a new one for every position",
     )
     again, _ = answer(before.clone(), V, MASK, SPECIAL, mask_prob=0.15)
     expect(
         not torch.equal(again, masked),
-        "two calls hide the same places; the model must meet a new mask in every epoch",
+        "two calls mask the same positions; draw a new mask in every call, so that "
+        "the model sees a new one in every epoch",
     )
     _, many = answer(before.clone(), V, MASK, SPECIAL, mask_prob=0.4)
     expect(
         within(int((many != -100).sum()), total, 0.4),
-        "mask_prob=0.4 changes nothing; use the argument instead of a written 0.15",
+        "mask_prob=0.4 changes nothing; use the argument instead of a constant 0.15",
     )
     behind = int(shares["[MASK]"]) / n
     return correct(
-        f"{n} of {total} words asked, {behind:.2f} of them hidden behind "
-        "[MASK], no special token touched"
+        f"{n} of {total} tokens are targets, {behind:.2f} of them became [MASK], no "
+        "special token was touched"
     )
 
 
@@ -173,7 +176,7 @@ def check_target_loss(answer):
     logits = torch.randn(4, 10, 50, generator=g) * 2
     ids = torch.randint(0, 50, (4, 10), generator=g)
     labels = torch.where(torch.rand(4, 10, generator=g) < 0.3, ids, -100)
-    labels[0, 3] = 0  # id 0 can be a question too
+    labels[0, 3] = 0  # id 0 can be a target too
     n, flat = int((labels != -100).sum()), labels.flatten()
     expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), flat, reduction="sum"
@@ -189,23 +192,23 @@ def check_target_loss(answer):
 
     expect(
         not near(expected / n),
-        "this is a mean; return the sum, and the loop divides by the number of all "
-        "targets of the step",
+        "this is a mean; return the sum, because the loop divides by the number of "
+        "targets of the whole step",
     )
     expect(
         not near(expected / labels.numel()),
-        "the sum is divided by all places; unasked places have no part in it, and "
-        "nothing is divided",
+        "the sum is divided by the number of all positions; ignored positions do not "
+        "count, and nothing is divided here",
     )
     expect(
         not near(every),
-        "the unasked places count as questions for token 0; leave "
-        "out what has the label -100",
+        "the ignored positions count as targets with token 0; leave out every label "
+        "of -100",
     )
     expect(
         not near(every / labels.numel()),
-        "this is a mean in which unasked places count as token 0; sum over asked "
-        "places only",
+        "this is a mean in which ignored positions count as token 0; sum over the "
+        "target positions only",
     )
     kept = flat > 0
     expect(
@@ -214,11 +217,12 @@ def check_target_loss(answer):
                 logits.flatten(0, 1)[kept], flat[kept], reduction="sum"
             )
         ),
-        "a question for token 0 is left out; unasked is -100, and 0 is an ordinary id",
+        "a target with id 0 is left out; ignored is -100, and 0 is an ordinary id",
     )
     expect(
         not near(-expected),
-        "the sign is turned round; a loss falls when the right token becomes likelier",
+        "the loss has the wrong sign; it must fall when the correct token becomes "
+        "more likely",
     )
     expect(
         not near(expected / math.log(2)),
@@ -227,21 +231,21 @@ def check_target_loss(answer):
     )
     expect(
         near(expected),
-        f"the loss is {got:.3f}, and {float(expected):.3f} is right; sum -log p(label) "
-        "over the asked places",
+        f"the loss is {got:.3f}, expected {float(expected):.3f}; sum -log p(label) "
+        "over the target positions",
     )
     nothing = float(answer(logits, torch.full_like(labels, -100)))
     expect(
         nothing == 0,
-        f"with nothing asked the loss is {nothing}, and the sum over no places is 0",
+        f"without targets the loss is {nothing}; a sum over no positions is 0",
     )
-    return correct(f"{n} of {labels.numel()} places count, and an empty sum is 0")
+    return correct(f"{n} of {labels.numel()} positions count, and an empty sum is 0")
 
 
 @exercise
 def check_whole_words(answer):
-    """answer(chosen, starts), both bool (B, T) -> bool (B, T): every piece of a word as
-    its first piece.
+    """answer(chosen, starts), both bool (B, T) -> bool (B, T): every token of a word
+    follows its first token.
     """
     starts = torch.tensor([[1, 0, 0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 0]]).bool()
     chosen = torch.tensor([[1, 0, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1, 0]]).bool()
@@ -251,38 +255,39 @@ def check_whole_words(answer):
     expect(torch.equal(chosen, kept), "your function changes `chosen`; work on a copy")
     expect(
         tuple(got.shape) == (2, 8),
-        f"the shape is {tuple(got.shape)}, (2, 8) is asked for",
+        f"the shape is {tuple(got.shape)}, expected (2, 8)",
     )
     expect(
         not torch.equal(got, chosen),
-        "nothing has changed; a word whose first piece is chosen must be chosen to "
-        "its last piece",
+        "nothing has changed; where the first token of a word is chosen, choose all "
+        "tokens of that word",
     )
     expect(
         not torch.equal(got, chosen & starts),
-        "only first pieces are left; the pieces after them must follow",
+        "only the first tokens of words are left; the tokens that continue a word "
+        "must follow its first one",
     )
     anywhere = torch.tensor([[1, 1, 1, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1]]).bool()
     expect(
         not torch.equal(got, anywhere),
-        "a word is hidden when any piece is drawn, so long words are hidden more "
-        "often; the first piece "
-        "alone decides",
+        "a word is masked when any of its tokens is chosen, so long words are masked "
+        "more often; let the first token alone decide",
     )
     one = chosen & starts
     one[:, 1:] |= one[:, :-1].clone() & ~starts[:, 1:]
     expect(
         not torch.equal(got, one),
-        "only one piece follows; a word of three pieces or more must go as a whole",
+        "only one token follows; mask all tokens of a word, also of one with three "
+        "tokens or more",
     )
     expect(
         not bool((got & ~expected & ~chosen).any()),
-        "a word was hidden although its first piece is not chosen",
+        "a word was masked although its first token is not chosen",
     )
     expect(
         torch.equal(got, expected),
-        "a piece does not follow the first piece of its word; look at each row from "
-        "left to right",
+        "a token does not follow the first token of its word; go through each row "
+        "from left to right",
     )
     broken = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
     none = torch.tensor([[0, 0, 1], [0, 0, 0]]).bool()
@@ -298,19 +303,19 @@ def check_whole_words(answer):
     got = torch.as_tensor(answer(chosen, starts)).bool()
     expect(
         torch.equal(got & starts, chosen & starts),
-        "the first pieces have changed; they keep their own draw",
+        "the first tokens have changed; keep the choice that was made for them",
     )
     expect(
         bool((got[:, 1:] == got[:, :-1])[~starts[:, 1:]].all()),
-        "in a longer test a piece differs from the piece before it in its word",
+        "in a longer test a token differs from the token before it in the same word",
     )
-    return correct("every piece follows the first piece of its word")
+    return correct("every token follows the first token of its word")
 
 
 @exercise
 def check_unigram_line(answer):
-    """answer(train_ids, held_out_ids, vocab_size) -> nats per token, counts with one
-    added.
+    """answer(train_ids, held_out_ids, vocab_size) -> nats per token of the validation
+    text, from counts with one added.
     """
     g = torch.Generator().manual_seed(2)
     p = torch.arange(1, 41).float().reciprocal()
@@ -328,46 +333,47 @@ def check_unigram_line(answer):
     fraction = (counts + 1) / (counts + 1).sum()
     expect(
         math.isfinite(got),
-        "the line is infinite: a token that training never showed has probability "
-        "0; add 1 to every count",
+        "the baseline is infinite: a token that is not in the training text has "
+        "probability 0; add 1 to every count",
     )
     expect(
         abs(got - expected / math.log(2)) > 1e-4,
-        "the line is in bits; the loss of the course is in nats, so use the natural "
-        "logarithm",
+        "the baseline is in bits; the course gives losses in nats, so use the "
+        "natural logarithm",
     )
     expect(
         abs(got - line(own + 1, val)) > 1e-4 and abs(got - line(own, val)) > 1e-4,
-        "the counts come from the held-out text itself; a guess may only know the "
-        "training text",
+        "the counts come from the validation text itself; count in the training text "
+        "only",
     )
     expect(
         abs(got - line(counts + 1, train)) > 1e-4
         and abs(got - float(-(fraction * fraction.log()).sum())) > 1e-4,
-        "this is the entropy of the training text; the line is what held-out tokens "
-        "cost",
+        "this is the entropy of the training text; the baseline is the mean loss on "
+        "the validation tokens",
     )
     expect(
         abs(got - float(-fraction.log().mean())) > 1e-4,
-        "every token of the vocabulary counts once; take the mean over the held-out "
-        "tokens",
+        "every token of the vocabulary counts once; take the mean over the tokens of "
+        "the validation text",
     )
     expect(
         abs(got - math.log(45)) > 1e-4,
-        "this is ln V, the guess that knows nothing; use the counts of the training "
+        "this is ln V, the loss of a uniform guess; use the counts of the training "
         "text",
     )
     expect(
         abs(got - math.exp(expected)) > 1e-3,
-        "this is the perplexity; the line is its logarithm",
+        "this is the perplexity; the baseline is its logarithm",
     )
     expect(
         abs(got - expected) < 1e-4,
-        f"the line is {got:.3f}, and {expected:.3f} is right; mean of -log((count + 1) "
-        "/ (all + V))",
+        f"the baseline is {got:.3f}, expected {expected:.3f}; take the mean of "
+        "-log((count + 1) / (all + V))",
     )
     return correct(
-        f"{got:.2f} nats per token: a model above this line has not read its input yet"
+        f"{got:.2f} nats per token: a model above this baseline does not use its "
+        "input yet"
     )
 
 
@@ -386,24 +392,22 @@ def check_make_questions(answer):
     masked, labels = batch["input_ids"], batch["labels"]
     expect(
         not bool((labels == masked).all()),
-        "the labels are a copy of the masked row, as in the snippet; ask for the "
-        "ids from before, and only "
-        "where they are hidden",
+        "the labels are a copy of the masked row, as in the snippet; use the ids "
+        "from before the masking, and only at the masked positions",
     )
     expect(
         not torch.equal(masked, before),
-        "nothing is hidden: the model sees every answer; the batch needs the masked "
-        "ids",
+        "nothing is masked: the model sees every target; put the masked ids into the "
+        "batch",
     )
     expect(
         not bool((labels == before).all()),
-        "all tokens are targets: 85 % of the answers stand in the input, and the "
-        "model learns to copy; "
-        "labels need -100",
+        "all tokens are targets: 85 % of them stand unmasked in the input, and the "
+        "model learns to copy; set the other labels to -100",
     )
     expect(
         not bool((labels == masked)[labels != -100].float().mean() > 0.5),
-        "the labels are the masked row, so the right answer to [MASK] would be "
+        "the labels are the masked row, so the correct token for [MASK] would be "
         "[MASK]; keep the ids from before",
     )
     _expect_places(ids, before, masked, labels)
@@ -411,8 +415,9 @@ def check_make_questions(answer):
     total = int((~torch.isin(before, torch.tensor(SPECIAL))).sum())
     expect(
         within(n, total, 0.15),
-        f"{n} of {total} words are asked, {n / total:.2f} instead of 0.15",
+        f"{n} of {total} tokens are targets, {n / total:.2f} instead of 0.15",
     )
     return correct(
-        f"{n} hidden words are asked, the other {labels.numel() - n} places are not"
+        f"{n} masked tokens are targets, the other {labels.numel() - n} positions are "
+        "ignored"
     )

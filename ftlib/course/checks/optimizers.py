@@ -1,12 +1,12 @@
 """Checks of chapter 03: AdamW, a schedule, and clipping by the global norm
-(accumulation: see accumulating.py).
+(accumulation: see accumulation.py).
 
 >>> from ftlib.course.checks.optimizers import check_clip_all
 >>> check_clip_all(lambda grads, limit: ([g.clamp(-limit, limit) for g in grads], 0.0))
-hint: each number is clamped by itself, which turns the gradient; multiply all of them
-by one factor
+hint: each number is clamped by itself, which changes the gradient's direction;
+multiply all of them by one factor
 
-Most checks hold the reader's result against those of known mistakes, so that the hint
+Most checks compare the reader's result with those of known mistakes, so that the hint
 can name the one that was made.
 
 What it is not: a test of speed. Needs: torch.
@@ -65,33 +65,45 @@ def _walk(w, steps, lr, beta1, beta2, eps, weight_decay, fault=None):
 
 ADAMW_HINTS = {
     "l2": "weight_decay * w is added to the gradient, where Adam divides it away "
-    "again: that is L2; shrink w itself "
-    "instead",
-    "no decay": "this is Adam: weight_decay has no part in it; each step also takes "
-    "the share lr * weight_decay from w",
+    "again: that is L2; shrink w itself instead",
+    "no decay": (
+        "this is Adam: weight_decay is not used; each step must also subtract lr * "
+        "weight_decay * w from w"
+    ),
     "unscaled": "the weights shrink by weight_decay in each step; AdamW shrinks them "
     "by lr * weight_decay",
     "decay last": "the weights are shrunk after the step of Adam; shrink first, so "
-    "that the new step is not shrunk "
-    "with them",
-    "no correction": "the running means start at 0 and are used as they are; divide "
-    "them by 1 - beta**t (bias "
-    "correction)",
-    "m only": "the mean of the gradients is corrected and the mean of their squares is "
-    "not; divide both by 1 - beta**t",
-    "s only": "the mean of the squares is corrected and the mean of the gradients is "
-    "not; divide both by 1 - beta**t",
-    "stored": "the corrected means are kept as the state, so they are corrected again "
-    "and again; correct a copy",
-    "eps inside": "eps stands inside the square root; it is added to the root, or "
-    "small gradients take other steps",
-    "no root": "the step is divided by the mean of the squares; divide by its square "
-    "root",
-    "betas": "beta1 and beta2 have changed places; beta1 belongs to the gradients, "
-    "beta2 to their squares",
-    "square of m": "the second mean is fed with the squares of the first mean; feed it "
-    "with g * g",
-    "sign": "the weights walk uphill; subtract the step",
+    "that the new step is not shrunk with them",
+    "no correction": (
+        "the moments start at 0 and are used as they are; divide them by 1 - beta**t "
+        "(bias correction)"
+    ),
+    "m only": (
+        "the first moment is corrected and the second moment is not; divide both by "
+        "1 - beta**t"
+    ),
+    "s only": (
+        "the second moment is corrected and the first moment is not; divide both by "
+        "1 - beta**t"
+    ),
+    "stored": (
+        "the corrected moments are stored as the state, so they are corrected again "
+        "and again; correct a copy"
+    ),
+    "eps inside": (
+        "eps is inside the square root; add it to the root, or small gradients take "
+        "other steps"
+    ),
+    "no root": "the step is divided by the second moment; divide by its square root",
+    "betas": (
+        "beta1 and beta2 are exchanged; beta1 belongs to the gradients, beta2 to "
+        "their squares"
+    ),
+    "square of m": (
+        "the second moment is updated with the squares of the first moment; update "
+        "it with g * g"
+    ),
+    "sign": "the weights move uphill; subtract the step",
 }
 
 
@@ -113,8 +125,8 @@ def check_adamw_by_hand(answer):
     )
     expect(
         got.shape == w.shape,
-        f"return w alone, a tensor of shape {tuple(w.shape)}; state and step number "
-        "stay inside",
+        f"return w alone, a tensor of shape {tuple(w.shape)}; keep state and step "
+        "number inside",
     )
     expect(
         bool(got.isfinite().all()),
@@ -123,8 +135,8 @@ def check_adamw_by_hand(answer):
     )
     expect(
         len(calls) == 4,
-        f"gradient was called {len(calls)} times in 4 steps; ask "
-        "once a step, at the present w",
+        f"gradient was called {len(calls)} times in 4 steps; call it once a step, at "
+        "the present w",
     )
     for fault, words in ADAMW_HINTS.items():
         expect(not _near(got, _walk(w, 4, **ADAMW, fault=fault)), words)
@@ -136,7 +148,7 @@ def check_adamw_by_hand(answer):
     )
     expect(
         _near(got, answer(w, gradient, 4, **ADAMW)),
-        "a second run gives other weights; the means must start at 0 in each call",
+        "a second run gives other weights; start the moments at 0 in each call",
     )
     parameter, (lr, *betas, eps, decay) = torch.nn.Parameter(w.clone()), ADAMW.values()
     optimizer = torch.optim.AdamW([parameter], lr, betas, eps, decay)
@@ -146,8 +158,8 @@ def check_adamw_by_hand(answer):
     apart = float((answer(w, gradient, 100, **ADAMW) - parameter.detach()).abs().max())
     expect(
         apart < CLOSE,
-        f"right for 4 steps, and {apart:.1e} from torch after 100; "
-        "does t count every step?",
+        f"correct for 4 steps, but {apart:.1e} from torch after 100; does t count "
+        "every step?",
     )
     return correct("100 steps, within 1e-10 of torch.optim.AdamW")
 
@@ -157,7 +169,9 @@ def check_adamw_by_hand(answer):
 
 @exercise
 def check_rate_at(answer):
-    """answer(step, peak, warmup, hold, total, floor) -> the rate of this step."""
+    """answer(step, peak, warmup, hold, total, floor) -> the learning rate of this
+    step.
+    """
     peak, warmup, hold, total, lowest = 0.02, 5, 10, 55, 0.002
     rates = [
         float(answer(step, peak, warmup, hold, total, lowest))
@@ -169,57 +183,56 @@ def check_rate_at(answer):
 
     expect(
         not near(rates[0], 0),
-        "the first step has rate 0 and changes nothing; step "
-        "counts from 0, so use step + 1",
+        "the first step has learning rate 0 and changes nothing; step counts from 0, "
+        "so use step + 1",
     )
     expect(
         not near(max(rates), 1),
-        "this is a factor from 0 to 1; the rate is peak times that",
+        "this is a factor from 0 to 1; multiply it by peak",
     )
     expect(
         not near(max(rates), peak + lowest),
-        "the floor is added on top of the peak; the way down goes from peak to floor",
+        "the floor is added on top of the peak; the decay goes from peak to floor",
     )
     expect(
         near(max(rates), peak),
-        f"the highest rate is {max(rates):.4g}, and peak is {peak}",
+        f"the highest learning rate is {max(rates):.4g}, expected {peak}",
     )
     expect(
         all(near(rates[i], peak * (i + 1) / warmup) for i in range(warmup)),
-        "the way up is not peak * (step + 1) / warmup: a straight line that is at "
-        "peak in the last step of the "
-        "warm-up",
+        "the warm-up is not peak * (step + 1) / warmup; it is a straight line that "
+        "reaches peak in its last step",
     )
     expect(
         all(near(rate, peak) for rate in rates[warmup : warmup + hold]),
-        f"after the warm-up the rate stays at peak for hold = {hold} steps; here it "
-        "falls at once, or jumps",
+        f"after the warm-up the learning rate stays at peak for hold = {hold} steps; "
+        "here it falls at once, or jumps",
     )
     first = rates[warmup + hold]
     expect(
         near(first, peak),
-        f"the way down begins at {first:.4g}; count it from the step at which it "
-        "starts, warmup + hold, "
-        "so that there is no jump",
+        f"the decay begins at {first:.4g}; count its steps from warmup + hold, so "
+        "that there is no jump",
     )
     # the way down has 40 steps
     middle, quarter, end = rates[35], rates[25], rates[total]
     expect(
         not near(quarter, peak + (lowest - peak) * 0.25),
-        "the way down is a straight line; half a cosine is slow at both ends",
+        "the decay is a straight line; half a cosine is slow at both ends",
     )
-    expect(not near(end, 0), "the rate ends at 0; it ends at floor")
+    expect(not near(end, 0), "the learning rate ends at 0; it must end at floor")
     expect(
         not near(end, 2 * lowest - peak),
         "the cosine runs from 1 to -1; 0.5 * (1 + cos) runs from 1 to 0",
     )
     expect(
         near(end, lowest),
-        f"at step {total} the rate is {end:.4g}, and floor is {lowest}",
+        f"at step {total} the learning rate is {end:.4g}, expected {lowest}, the floor",
     )
     expect(
         near(middle, (peak + lowest) / 2),
-        "half-way down the rate must be the mean of peak and floor",
+        "half-way through the decay the learning rate must be the mean of peak and "
+        "floor",
     )
     expect(
         near(rates[total + 10], lowest),
@@ -227,11 +240,11 @@ def check_rate_at(answer):
     )
     expect(
         near(float(answer(0, peak, 0, 0, 10, 0.0)), peak),
-        "without warm-up and hold, step 0 must have the rate peak",
+        "without warm-up and hold, step 0 must have the learning rate peak",
     )
     return correct(
-        f"up in {warmup} steps, {hold} at the top, along half a cosine to "
-        "the floor, and no jump"
+        f"up in {warmup} steps, {hold} at the peak, along half a cosine to the floor, "
+        "and no jump"
     )
 
 
@@ -260,13 +273,13 @@ def check_clip_all(answer):
     joined = torch.cat([x.flatten() for x in out])
     expect(
         not _near(joined, flat.clamp(-limit, limit)),
-        "each number is clamped by itself, which turns the gradient; multiply all "
-        "of them by one factor",
+        "each number is clamped by itself, which changes the gradient's direction; "
+        "multiply all of them by one factor",
     )
     single = torch.cat([x.flatten() * min(1.0, limit / float(x.norm())) for x in kept])
     expect(
         not _near(joined, single),
-        "each tensor is clipped by its own norm; the norm is taken over all tensors "
+        "each tensor is clipped by its own norm; take the norm over all tensors "
         "together",
     )
     expect(
@@ -275,32 +288,33 @@ def check_clip_all(answer):
     )
     expect(
         not _near(joined, flat * limit / norm**2),
-        "this divides by the squared norm; take the root",
+        "you divide by the squared norm; take the root",
     )
     expect(
         not _near(joined, flat * limit / float(flat.abs().max())),
-        "this limits the largest number; the limit is for the length, the root of "
-        "the sum of squares",
+        "this limits the largest number; limit the norm, the root of the sum of "
+        "squares",
     )
     expect(
         _near(joined, flat * limit / norm, 1e-5),
-        f"the clipped gradient has the length {float(joined.norm()):.3f}, and the "
-        "limit is 2",
+        f"the clipped gradient has norm {float(joined.norm()):.3f}, and the limit is 2",
     )
     scaled = [x / 100 for x in kept]
     lengthened, _ = answer([x.clone() for x in scaled], limit)
     expect(
         all(map(_near, lengthened, scaled)),
-        "a gradient shorter than the limit was changed; clipping never lengthens a "
-        "gradient",
+        "a gradient with a norm below the limit was changed; clipping never "
+        "increases a norm",
     )
     expect(
         abs(float(returned) - limit) > 1e-3,
-        "the norm you return is the one after clipping; the log needs the one before",
+        "the norm you return is the one after clipping; return the one before, for "
+        "the log",
     )
     expect(
         abs(float(returned) - norm) < 1e-6,
-        f"the norm before clipping is {norm:.3f}, and you return {float(returned):.3f}",
+        f"the norm before clipping is {float(returned):.3f} in your result, expected "
+        f"{norm:.3f}",
     )
     nothing, _ = answer([torch.zeros(3), torch.zeros(2)], limit)
     expect(
@@ -308,6 +322,6 @@ def check_clip_all(answer):
         "gradients of zeros become nan; do not divide by a norm of 0",
     )
     return correct(
-        f"length {norm:.2f} became {limit}, the direction is the same, and "
-        "short gradients stay as they are"
+        f"norm {norm:.2f} became {limit}, the direction is the same, and gradients "
+        "below the limit stay as they are"
     )

@@ -1,14 +1,15 @@
-"""Checks of chapter 10: n-gram overlap, the filled part of padded batches, the fitted
-law, what a run costs, and a broken filter that leaves test texts in a corpus.
+"""Checks of chapter 10: n-gram overlap, the fraction of real tokens in padded batches,
+the fitted law, what a run costs, and a broken filter that leaves test texts in a
+corpus.
 
 >>> from ftlib.course.checks.scaling import check_filled_share
 >>> check_filled_share(
 ...     lambda lengths, batch: sum(lengths) / (len(lengths) * max(lengths))
 ... )
-hint: every batch is as wide as the longest text of all in your count; a batch is
-padded to its own longest text
+hint: you pad every batch to the longest text of all; pad each batch to its own longest
+text
 
-What it is not: a test of speed. Shares and exponents are compared within 1e-6,
+What it is not: a test of speed. Fractions and exponents are compared within 1e-6,
 predicted losses within 1e-4.
 Needs: torch, ftlib, and data/results/scaling.json for the last step of
 `check_predict_loss`.
@@ -45,8 +46,8 @@ def _grams(text, n):
 
 @exercise
 def check_overlap_of(answer):
-    """answer(a, b, n) -> float: shared word n-grams over all word n-grams of
-    two texts.
+    """answer(a, b, n) -> float: shared word n-grams over all word n-grams of two
+    texts.
     """
     a = "The plot is thin. The plot is thin, but the cast is fine, and so is the music!"
     b = (
@@ -72,32 +73,32 @@ def check_overlap_of(answer):
     ]
     short = [set(grams[:-1]) for grams in (one, two)]
     expect(
-        0 <= got <= 1, f"the overlap is {got:.3g}; shared over all lies between 0 and 1"
+        0 <= got <= 1,
+        f"the overlap is {got:.3g}; shared over all is a number between 0 and 1",
     )
     expect(
         not _near(got, corpus.jaccard(*map(set, (_grams(a, 1), _grams(b, 1))))),
         "you compare single words; two reviews share most of those without being "
-        "copies, so take runs of n words",
+        "copies, so compare runs of n words",
     )
     expect(
         not _near(got, corpus.jaccard(*letters)),
-        "you count runs of n letters; n words are asked for",
+        "you count runs of n letters; use runs of n words",
     )
     expect(
         not _near(got, corpus.jaccard(*rough)),
-        "case and punctuation count in "
-        "yours: 'thin.' and 'thin,' differ, "
-        "'IS' and 'is' too",
+        "your function keeps case and punctuation: 'thin.' and 'thin,' differ, 'IS' "
+        "and 'is' too; remove both",
     )
     expect(
         not _near(got, corpus.jaccard(*cased)),
-        "'The' and 'the' are two words in yours; lower the case before you compare",
+        "your function takes 'The' and 'the' as two words; lower the case before you "
+        "compare",
     )
     expect(
         not _near(got, corpus.jaccard(*split)),
-        "'thin.' and 'thin,' are two words "
-        "in yours; take letters and digits "
-        "alone, `\\w+`",
+        "your function takes 'thin.' and 'thin,' as two words; take letters and "
+        "digits alone, `\\w+`",
     )
     expect(
         not _near(got, corpus.jaccard(*short)),
@@ -115,25 +116,28 @@ def check_overlap_of(answer):
     )
     expect(
         not _near(got, sum(g in two for g in one) / len(union)),
-        "a run that occurs twice counts twice in yours; make sets first",
+        "a run that occurs twice counts twice in your function; make sets first",
     )
     expect(
         _near(got, expected),
-        f"the two texts overlap by {expected:.4f} and you say "
-        f"{got:.4f}; print both sets and compare",
+        f"the overlap is {got:.4f}, expected {expected:.4f}; print both sets and "
+        "compare",
     )
-    expect(_near(_number(answer(a, a, 2)), 1.0), "a text and itself overlap by 1")
+    expect(
+        _near(_number(answer(a, a, 2)), 1.0),
+        "a text and itself must have an overlap of 1",
+    )
     expect(
         _near(_number(answer("one two three four", "five six seven eight", 2)), 0.0),
-        "texts that share nothing overlap by 0",
+        "texts that share nothing must have an overlap of 0",
     )
     return correct("runs of words, each once, shared over all")
 
 
 @exercise
 def check_filled_share(answer):
-    """answer(lengths: list of int, batch: int) -> float: the share of places that hold
-    text when batches are padded.
+    """answer(lengths: list of int, batch: int) -> float: the fraction of
+    positions that hold real tokens when batches are padded.
     """
     lengths = [10, 2, 4, 8, 100, 20, 30, 6]
     got = _number(answer(list(lengths), 3))
@@ -141,27 +145,27 @@ def check_filled_share(answer):
     filled, positions = sum(lengths), sum(len(b) * max(b) for b in batches)
     expect(
         not _near(got, 1 - filled / positions),
-        "this is the share that is padding; the share that holds text is asked for",
+        "this is the fraction that is padding; return the fraction that holds text",
     )
     expect(
         not _near(got, filled / (len(lengths) * max(lengths))),
-        "every batch is as wide as the longest text of all in your count; a batch "
-        "is padded to its own longest text",
+        "you pad every batch to the longest text of all; pad each batch to its own "
+        "longest text",
     )
     expect(
         not _near(got, sum(sum(b) / (len(b) * max(b)) for b in batches) / 3),
-        "you take the mean of the batches' shares, and a wide batch has more places "
-        "than a narrow one; add up text and places first",
+        "you take the mean of the batches' fractions, but a wide batch has more "
+        "positions than a narrow one; add up text and positions first",
     )
     expect(
         not _near(got, filled / sum(3 * max(b) for b in batches)),
-        "the last batch has 2 texts, not 3; it is as high as it has texts",
+        "the last batch has 2 texts, not 3; give it as many rows as it has texts",
     )
     in_order = [sorted(lengths)[i : i + 3] for i in range(0, 8, 3)]
     expect(
         not _near(got, filled / sum(len(b) * max(b) for b in in_order)),
-        "you sort by length first, a good idea that is not asked for here: the "
-        "batches are made in the order given",
+        "you sort by length first, a good idea, but not here; make the batches in "
+        "the order given",
     )
     expect(
         not _near(
@@ -171,12 +175,12 @@ def check_filled_share(answer):
     )
     expect(
         not _near(got, positions / filled),
-        "this is places over text; the share is text over places",
+        "this is positions over text; return text over positions",
     )
     expect(
         _near(got, filled / positions),
-        f"of {positions} places {filled} hold text, "
-        f"{filled / positions:.4f}, and you say {got:.4f}",
+        f"{filled} of {positions} positions hold text, expected "
+        f"{filled / positions:.4f}, and you return {got:.4f}",
     )
     draw = random.Random(0)
     for size, batch in ((50, 8), (7, 7), (5, 1)):
@@ -186,11 +190,10 @@ def check_filled_share(answer):
         got = _number(answer(list(many), batch))
         expect(
             _near(got, expected),
-            f"right for eight texts, wrong for {size} texts in "
-            f"batches of {batch}: "
-            f"{expected:.4f} is right, yours is {got:.4f}",
+            f"correct for eight texts, wrong for {size} texts in batches of {batch}: "
+            f"you return {got:.4f}, expected {expected:.4f}",
         )
-    return correct("text over places, each batch as wide as its own longest text")
+    return correct("text over positions, each batch as wide as its own longest text")
 
 
 def stored():
@@ -232,21 +235,19 @@ def check_predict_loss(answer):
     alpha, loss = map(_number, result)
     expect(
         not _near(alpha, slope),
-        f"your alpha is {alpha:.3f}, the slope itself; L "
-        "falls with N as N^-alpha, so alpha is minus the "
-        "slope",
+        f"your alpha is {alpha:.3f}, the slope itself; L falls with N as N^-alpha, so "
+        "alpha is minus the slope",
     )
     bare = _line(x, [math.log(v) for v in losses])
     expect(
         not _near(alpha, -bare[1]),
-        "you take the logarithm of the whole loss; "
-        "subtract the floor first, log(L - floor)",
+        "you take the logarithm of the total loss; subtract the irreducible loss "
+        "(floor) first: log(L - floor)",
     )
     expect(
         not _near(alpha, -_line(x, losses)[1]),
-        "you fit the loss against log N; "
-        "its logarithm is a straight line, "
-        "the loss is not",
+        "you fit the loss against log N; its logarithm is a straight line, the loss "
+        "is not",
     )
     expect(
         not _near(alpha, -_line(sizes, y)[1]),
@@ -262,37 +263,33 @@ def check_predict_loss(answer):
     )
     expect(
         not _near(alpha, -1 / _line(y, x)[1]),
-        "you fit size against loss; the "
-        "errors that count are those of the "
-        "loss, so size is x",
+        "you fit size against loss; the errors are in the loss, so size is x",
     )
     expect(
         _near(alpha, expected[0]),
-        f"alpha is {expected[0]:.4f} by least squares on the "
-        "logarithms of these five runs, yours is "
-        f"{alpha:.4f}",
+        f"alpha is {alpha:.4f}, expected {expected[0]:.4f} by least squares on the "
+        "logarithms of these five runs",
     )
     expect(
         not _near(loss, expected[1] - irreducible, 1e-4),
-        "alpha is right; the predicted "
-        "loss lacks the floor that you "
-        "subtracted before the fit",
+        "alpha is correct, but the predicted loss lacks the irreducible loss "
+        "(floor); add it again after the fit",
     )
     expect(
         not _near(loss, math.log(expected[1] - irreducible), 1e-4)
         and not _near(loss, math.log(expected[1] - irreducible) + irreducible, 1e-4),
-        "alpha is right; the line gives the logarithm of the loss, so take exp of it",
+        "alpha is correct, but the line gives the logarithm of the loss; take exp of "
+        "it",
     )
     expect(
         not _near(loss, losses[-1], 1e-4),
-        "alpha is right; this is the loss of the "
-        "largest run; follow the line to the new "
-        "size",
+        "alpha is correct, but this is the loss of the largest run; extend the line "
+        "to the new size",
     )
     expect(
         _near(loss, expected[1], 1e-4),
-        f"alpha is right; at N = {new:.0e} the line "
-        f"gives {expected[1]:.3f} and you say {loss:.3f}",
+        f"alpha is correct, but at N = {new:.0e} the predicted loss is {loss:.3f}, "
+        f"expected {expected[1]:.3f}",
     )
     record = stored()
     runs, foretold = record["runs"], record["prediction"]
@@ -306,14 +303,13 @@ def check_predict_loss(answer):
     low, high, seen = foretold["low"], foretold["high"], record["held_out"]["loss"]
     expect(
         low <= loss <= high,
-        "right for five runs, and for the stored family you "
-        f"predict {loss:.3f}, outside of {low:.3f} to "
-        f"{high:.3f}",
+        f"correct for five runs, but for the stored family you predict {loss:.3f}, "
+        f"outside of {low:.3f} to {high:.3f}",
     )
     inside = "inside" if low <= seen <= high else "outside"
     return correct(
-        f"alpha {alpha:.2f}, predicted {loss:.2f}; the unseen run came to "
-        f"{seen:.2f}, {inside} the band {low:.2f} to {high:.2f}"
+        f"alpha {alpha:.2f}, predicted {loss:.2f}; the run that was not used for the "
+        f"fit reached {seen:.2f}, {inside} the band {low:.2f} to {high:.2f}"
     )
 
 
@@ -336,57 +332,61 @@ def check_hours_and_money(answer):
         return _near(hours / expected, times, 1e-6)
 
     expect(not is_(3600), "these are seconds; an hour has 3,600")
-    expect(not is_(60), "these are minutes; hours are asked for")
+    expect(not is_(60), "these are minutes; return hours")
     expect(
         not is_(1 / 3),
-        "you count 2 operations for each weight and token, a "
-        "forward pass; training costs 6",
+        "you count 2 operations for each parameter and token, a forward pass; "
+        "training costs 6",
     )
     expect(
         not is_(1 / 6),
-        "you count 1 operation for each weight and token; training costs 6",
+        "you count 1 operation for each parameter and token; training costs 6",
     )
     expect(
         not is_(case["share"]),
-        "you divide by the whole peak; the machine reaches "
-        "a share of it, so the run takes longer",
+        "you divide by the full peak; the machine reaches only a fraction of it "
+        "(share, the MFU), so the run takes longer",
     )
     expect(
         not is_(case["share"] ** 2),
-        "the share makes your run shorter: dividing by "
-        "it is right, multiplying by it is not",
+        "share, the MFU, makes your run shorter; divide by it, do not multiply",
     )
-    expect(not is_(8), "this is the time of one GPU; eight of them share the work")
+    expect(
+        not is_(8),
+        "this is the time on one GPU; divide the work by the number of GPUs, here "
+        "eight",
+    )
     expect(
         not is_(64),
-        "more GPUs make your run longer; the operations are divided among them",
+        "more GPUs make your run longer; divide the operations among them",
     )
     expect(
         is_(1),
-        f"the run takes {expected:,.0f} hours and you say {hours:,.3g}; write "
-        "down the operations first, then the speed",
+        f"the run takes {hours:,.3g} hours, expected {expected:,.0f}; compute the "
+        "operations first, then the speed",
     )
     expect(
         not _near(money, expected * case["price"], 1e-3),
-        "the hours are right; this is the money for one GPU, and you pay for all eight",
+        "the hours are correct, but this is the money for one GPU, and you pay for "
+        "all eight",
     )
     expect(
         not _near(money, expected * case["gpus"], 1e-3),
-        "the hours are right; the money lacks the price",
+        "the hours are correct, but the money lacks the price; multiply by it",
     )
     expect(
         _near(money / (expected * 16), 1, 1e-6),
-        f"the hours are correct; {expected * 16:,.0f} is the money and you say "
-        f"{money:,.3g}",
+        f"the hours are correct, but the money is {money:,.3g}, expected "
+        f"{expected * 16:,.0f}",
     )
     one = answer(**{**case, "gpus": 1})
     expect(
         _near(_number(one[1]) / money, 1, 1e-6),
-        "right for 8 GPUs and not for 1; is a number written into your function?",
+        "correct for 8 GPUs and not for 1; is a number written into your function?",
     )
     return correct(
-        "operations over speed; twice the GPUs take half the time and cost "
-        "the same, if the share stays"
+        "operations over speed; twice the GPUs take half the time and cost the same, "
+        "if the MFU stays"
     )
 
 
@@ -424,26 +424,27 @@ def check_repaired_corpus(answer):
     kept = answer(documents, list(_TESTS), 8)
     expect(
         isinstance(kept, list) and all(isinstance(text, str) for text in kept),
-        "return the list of documents that may stay",
+        "return the list of the documents that you keep",
     )
     expect(
         documents == given,
         "your function changes the list that it was given; build a new one",
     )
-    expect(kept != documents, "every document stays; the test texts are still inside")
+    expect(kept != documents, "every document is kept; the test texts are still inside")
     expect(
         not (set(kept) & set(exact)),
-        "a document that equals a test text, letter by letter, is still there",
+        "a document that equals a test text, letter by letter, is still there; "
+        "remove it",
     )
     expect(
         set(kept) <= set(documents),
-        "the documents that stay must stay as written; "
-        "compare in lower case, keep the original",
+        "the kept documents have changed; compare in lower case, but keep them as "
+        "written",
     )
     expect(
         set(kept) & set(inside) or not set(kept) & set(altered),
-        "quotations go, and a copy with 'LAKE' for 'lake' stays: lower the case and "
-        "drop punctuation before you cut the runs",
+        "quotations are removed, but a copy with 'LAKE' for 'lake' stays; lower the "
+        "case and drop punctuation before you make the runs",
     )
     expect(
         not (set(kept) & set(altered)),
@@ -452,8 +453,8 @@ def check_repaired_corpus(answer):
     )
     expect(
         not (set(kept) & set(inside)),
-        "a document that quotes a whole test text inside a longer one is still "
-        "there; look for parts, not for equal texts",
+        "a document that quotes a test text inside a longer one is still there; look "
+        "for runs of words, not for equal texts",
     )
     expect(
         not (set(kept) & set(partly)),
@@ -463,21 +464,26 @@ def check_repaired_corpus(answer):
     lost = [text for text in fine if text not in kept]
     expect(
         len(lost) < len(fine),
-        "nothing stays; a document is dropped for a run of n "
-        "common words, not for a common word",
+        "no document is kept; remove a document for a common run of n words, not for "
+        "a common word",
     )
     expect(
         not lost,
-        "a document without a common run of 8 words is dropped: "
+        "a document without a common run of 8 words is removed: "
         f"{lost[0] if lost else ''!r}",
     )
-    expect(kept == fine, "each document once, in the order in which it came")
+    expect(
+        kept == fine,
+        "the list has other documents or another order; return each document once, "
+        "in the order in which it came",
+    )
     wider = answer(documents, list(_TESTS), 40)
     expect(
         partly[0] in wider,
-        "with n = 40 no run of half a quotation is that long, "
-        "and yet the document goes; is n used?",
+        "with n = 40 no quotation of half a text is that long, but the document is "
+        "removed; is n used?",
     )
     return correct(
-        "copies, edited copies and quotations are out, everything else stays as written"
+        "copies, edited copies and quotations are removed, everything else is kept "
+        "as written"
     )

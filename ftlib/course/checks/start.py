@@ -1,5 +1,5 @@
-"""Checks of chapter 00: counting right answers, intervals, bytes, when to use a
-pretrained model, the right Python.
+"""Checks of chapter 00: accuracy, intervals, bytes, when to use a pretrained model, the
+kernel's Python.
 
 Use them as the chapter does: write the function, then call the check with it.
 
@@ -8,7 +8,7 @@ Use them as the chapter does: write the function, then call the check with it.
 ...         sum(p == y for p, y in zip(predictions, labels)) / len(labels)
 ...     )
 ... )
-correct: the share of right answers, between 0 and 1; the field calls it accuracy
+correct: the fraction of correct predictions, between 0 and 1, is the accuracy
 
 What it is not: a place to look up the solutions; they are folded beneath each exercise.
 Needs: the standard library.
@@ -22,8 +22,8 @@ from ftlib.course.checks import correct, exercise, expect
 
 @exercise
 def check_share_right(answer):
-    """`share_right(predictions, labels)`: two lists of N whole numbers -> the share of
-    places where they are equal.
+    """`share_right(predictions, labels)`: two lists of N integers -> the accuracy, the
+    fraction of positions where they are equal.
     """
     result = answer([1, 1, 1, 0], [0, 0, 1, 0])
     expect(
@@ -32,46 +32,41 @@ def check_share_right(answer):
     )
     expect(
         result != 2,
-        "you return how many answers are right; divide by how many "
-        "there are, so that tests of "
-        "different length can be compared",
+        "you return the number of correct predictions; divide by how many there are, "
+        "so that tests of different length can be compared",
     )
     expect(
         result != 50,
-        "you return a percentage; a share lies between 0 and 1, so "
-        "leave out the factor 100",
+        "you return a percentage; accuracy lies between 0 and 1, so leave out the "
+        "factor 100",
     )
     expect(
         abs(result - 0.5) < 1e-9,
-        "2 of these 4 answers are right, which is 0.5, "
-        f"and you return {result}; "
-        "compare place by place and divide by 4",
+        f"you return {result}, expected 0.5: 2 of these 4 predictions are correct; "
+        "compare position by position and divide by 4",
     )
     result = answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0])
     expect(
         abs(result - 0.2) > 1e-9,
-        "you return the share of wrong answers; 4 of these "
-        "5 are right: 0.8 is asked for",
+        "you return the fraction of wrong predictions; 4 of these 5 are correct, so "
+        "return 0.8",
     )
     expect(
         min(abs(result - 1), abs(result - 0.5)) > 1e-9,
-        "you look at one class only; "
-        "an answer of 0 where the "
-        "label "
-        "is 0 is right too, and all 5 answers count",
+        "you look at one class only; a prediction of 0 where the label is 0 is "
+        "correct too, and all 5 predictions count",
     )
     expect(
         abs(result - 0.8) < 1e-9,
-        f"4 of these 5 answers are right, which is 0.8, and you return {result}",
+        f"you return {result}, expected 0.8: 4 of these 5 predictions are correct",
     )
     expect(
         abs(answer([0, 1], [1, 0])) < 1e-9,
-        "the answers 0, 1 to the labels 1, 0 "
-        "are both wrong; the order of a "
+        "the predictions 0, 1 for the labels 1, 0 are both wrong; the order of a "
         "list matters",
     )
     return correct(
-        "the share of right answers, between 0 and 1; the field calls it accuracy"
+        "the fraction of correct predictions, between 0 and 1, is the accuracy"
     )
 
 
@@ -99,41 +94,38 @@ def check_decide(answer):
     )
     expect(
         chosen == "undecided",
-        "a mean that is larger by 0.004, with differences from "
-        "-0.06 to +0.07, is noise; "
-        "compute an interval of the differences and ask whether 0 lies inside",
+        "a mean that is larger by 0.004, with differences from -0.06 to +0.07, is "
+        "noise; compute an interval of the differences and check whether it contains "
+        "0",
     )
     chosen = answer(better, EASY)
     expect(
         chosen != "second",
-        "the first method is better on each of these subsets and "
-        "you say the second; subtract "
-        "the second from the first",
+        "the first method is better on each of these subsets and you return "
+        "'second'; subtract the second from the first",
     )
     expect(
         chosen == "first",
-        "the first method is better by 0.01 to 0.03 on every "
-        "subset; two separate intervals "
-        "overlap because the subsets differ in difficulty, so take the difference "
-        "on each subset first and then "
-        "one interval of these differences",
+        "the first method is better by 0.01 to 0.03 on every subset, but two "
+        "separate intervals overlap because the subsets differ in difficulty; take "
+        "the difference on each subset first and then one interval of these "
+        "differences",
     )
     expect(
         answer(EASY, better) == "second",
-        "here the whole interval lies below 0 and "
-        "the second method is better; "
-        "your function never says so",
+        "here the whole interval lies below 0 and the second method is better; your "
+        "function never says so",
     )
     return correct(
-        "you take differences on equal subsets, and trust them when their "
-        "interval leaves out 0"
+        "you take differences on the same subsets, and trust them when their "
+        "interval does not contain 0"
     )
 
 
 @exercise
 def check_bytes_of(answer):
-    """`bytes_of(vocabulary, width, classes, bytes_each)`: bytes of a table (V, D) and a
-    layer D -> C with biases.
+    """`bytes_of(vocabulary, width, classes, bytes_each)`: bytes of an embedding (V, D)
+    and a linear layer D -> C with biases.
     """
     V, D, C, size = 1000, 16, 3, 2
     weights = V * D + D * C + C
@@ -144,7 +136,8 @@ def check_bytes_of(answer):
     )
     expect(
         result != weights,
-        "you return the number of weights; each takes `bytes_each` bytes in memory",
+        "you return the number of parameters; multiply by `bytes_each`, the bytes of "
+        "one parameter",
     )
     expect(
         result != weights * size * 8,
@@ -152,29 +145,27 @@ def check_bytes_of(answer):
     )
     expect(
         result != (V * D + D * C) * size,
-        "the layer's biases are missing: one more weight for each class",
+        "the layer's biases are missing; add one parameter for each class",
     )
     expect(
         result != (D * C + C) * size,
-        "the table is missing: it holds `width` "
-        "numbers for each of the tokens, and "
-        "is by far the largest part",
+        "the embedding is missing; it has `width` numbers for each of the tokens, "
+        "and is by far the largest tensor",
     )
     expect(
         result != V * D * D * C * size,
-        "you multiply the two parts; they lie beside each other, so add them",
+        "you multiply the sizes of the two tensors; both are in memory, so add them",
     )
     expect(
         result == weights * size,
-        f"{V} tokens of width {D} and {C} classes are "
-        f"{weights} weights, "
-        f"{weights * size} bytes at {size} bytes each; you return {result}",
+        f"you return {result}, expected {weights * size}: {V} tokens of width {D} and "
+        f"{C} classes are {weights} parameters of {size} bytes",
     )
     expect(
         answer(7, 5, 2, 4) == (7 * 5 + 5 * 2 + 2) * 4,
-        "right for one set of sizes only; use the arguments",
+        "correct for one set of sizes only; use the arguments",
     )
-    return correct("table + layer + biases, times the bytes of one number")
+    return correct("embedding + layer + biases, times the bytes of one parameter")
 
 
 CHOICES = ("rule", "bag of words", "pretrained", "table model")
@@ -183,59 +174,65 @@ REASONS = {  # situation -> (best choice, {another choice: the misunderstanding}
     "a": (
         "pretrained",
         {
-            "bag of words": "a: 150 letters are few, and most words of a new letter "
-            "never "
-            "occurred in them; what a model "
-            "knows from pretraining fills the gap",
-            "rule": "a: the three topics are a matter of meaning, and nobody can list "
-            "all "
-            "the ways to say them",
+            "bag of words": (
+                "a: 150 letters are few, and most words of a new letter never "
+                "occurred in them; a pretrained model knows these words from its "
+                "pretraining"
+            ),
+            "rule": (
+                "a: the three topics are a matter of meaning, and no list of words "
+                "covers all the ways to express them"
+            ),
         },
     ),
     "b": (
         "rule",
         {
-            "pretrained": "b: the numbers have one fixed form, which a pattern of one "
-            "line "
-            "finds without a mistake and "
-            "without training",
-            "bag of words": "b: every invoice number is a new word, so counts of known "
-            "words cannot find it; its form is "
-            "fixed",
+            "pretrained": (
+                "b: the numbers have one fixed form; a pattern of one line finds them "
+                "without a mistake and without training"
+            ),
+            "bag of words": (
+                "b: every invoice number is a new word, so counts of known words "
+                "cannot find it; its form is fixed"
+            ),
         },
     ),
     "c": (
         "bag of words",
         {
-            "pretrained": "c: 400,000 labels teach the words themselves, and a large "
-            "model "
-            "misses the limit of 1 "
-            "millisecond on one core",
-            "rule": "c: forty departments are more than hand-written patterns can keep "
-            "apart, and you own 400,000 examples "
-            "to learn from",
+            "pretrained": (
+                "c: 400,000 labels teach the words themselves, and a large model "
+                "misses the limit of 1 millisecond on one core"
+            ),
+            "rule": (
+                "c: forty departments are too many for hand-written patterns, and "
+                "you have 400,000 examples to learn from"
+            ),
         },
     ),
     "d": (
         "table model",
         {
-            "pretrained": "d: there is no text here; a language model has nothing to "
-            "read "
-            "in twelve columns of numbers",
+            "pretrained": (
+                "d: there is no text here; a language model cannot read twelve "
+                "columns of numbers"
+            ),
             "bag of words": "d: there are no words to count in twelve columns of "
             "numbers",
-            "rule": "d: nobody knows the rule beforehand; it has to be learned from "
-            "what "
-            "customers did",
+            "rule": (
+                "d: the rule is not known in advance; it has to be learned from what "
+                "customers did"
+            ),
         },
     ),
     "e": (
         "pretrained",
         {
-            "bag of words": "e: a question and its answer often share no word; you "
-            "need "
-            "vectors of meaning, and there are "
-            "no labels to learn them from",
+            "bag of words": (
+                "e: a question and its answer often share no word; you need "
+                "embeddings of meaning, and there are no labels to train on"
+            ),
             "rule": "e: no pattern says which paragraphs mean the same as a question",
         },
     ),
@@ -251,14 +248,13 @@ def check_choose(answer):
         choice = answer(situation)
         expect(
             choice in CHOICES,
-            f"{situation}: {choice!r} is none of the four choices; "
-            f"they are {', '.join(CHOICES)}",
+            f"{situation}: {choice!r} is none of the four choices; return one of "
+            f"{', '.join(CHOICES)}",
         )
         expect(choice == best, why.get(choice, NUMBERS.format(situation)))
     return correct(
-        "few labels or none: pretrained; a fixed form: a rule; many labels "
-        "and no time: words; no text: a "
-        "table model"
+        "few labels or none: pretrained; a fixed form: a rule; many labels and no "
+        "time: words; no text: a table model"
     )
 
 
@@ -275,29 +271,27 @@ def check_install_command(answer):
     words = list(words)
     expect(
         "sudo" not in words,
-        "sudo changes the system's Python, not the kernel's, "
-        "and can break its programs",
+        "sudo changes the system's Python, not the kernel's, and can break its "
+        "programs; leave it out",
     )
     expect(
         "--user" not in words,
-        "--user installs into your home folder, where an environment does not look",
+        "--user installs into your home folder, where an environment does not look; "
+        "leave it out",
     )
     expect(
         words[:1] not in (["pip"], ["pip3"]),
-        "`pip` is the first program of that "
-        "name on the search path, which "
-        "may belong to another Python; start it with sys.executable, -m, pip",
+        "`pip` is the first program of that name on the search path, which may "
+        "belong to another Python; start it with sys.executable, -m, pip",
     )
     expect(
         words[:1] not in (["python"], ["python3"]),
-        "`python` is the first one on "
-        "the search path, not the "
-        "kernel's; the kernel's own is in sys.executable",
+        "`python` is the first one on the search path, not the kernel's; use "
+        "sys.executable",
     )
     expect(
         words[:1] == [sys.executable],
-        f"the first word is {words[:1]}; it must be "
-        "sys.executable, the program that "
+        f"the first word is {words[:1]}; it must be sys.executable, the program that "
         "runs this kernel",
     )
     expect(
@@ -306,6 +300,6 @@ def check_install_command(answer):
     )
     expect(
         words[-1] == "tqdm" and list(answer("some-package"))[-1] == "some-package",
-        "the last word is the package that was asked for",
+        "the last word must be the name of the package",
     )
     return correct("this Python installs for itself, whatever the search path says")

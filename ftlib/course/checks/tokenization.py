@@ -1,10 +1,10 @@
-"""Checks of chapter 05: BPE merges, WordPiece's longest match, text from byte pieces,
-cutting rows, a batch of reviews.
+"""Checks of chapter 05: BPE merges, WordPiece's longest match, text from byte-level
+tokens, truncating rows, a batch of reviews.
 
 >>> from ftlib.course.checks.tokenization import check_cut_both
 >>> check_cut_both(lambda row, max_tokens: row[:max_tokens])
-hint: the row has lost its closing [SEP]; cut between the frame, then put [CLS] and
-[SEP] back
+hint: the row has lost its closing [SEP]; truncate the text between the special
+tokens, then put [CLS] and [SEP] back
 
 What it is not: a test of speed; small inputs are enough to tell the misunderstandings
 apart. The merges are compared with the library `tokenizers`, trained inside the check
@@ -136,35 +136,31 @@ def check_bpe_merges(answer):
     )
     expect(
         got != _mistaken(WORDS, 6, update=False),
-        "these are the commonest pairs of the characters, counted once at the "
-        "start; after each merge the words "
-        "have new symbols, so count again",
+        "these are the most frequent pairs of the characters, counted once at the "
+        "start; after each merge the words have new symbols, so count again",
     )
     expect(
         got != _mistaken(WORDS, 6, score=True),
         "this is WordPiece's score, count(ab) / (count(a) count(b)); BPE takes the "
         "pair with the highest count",
     )
-    expect(
-        len(got) == len(expected), f"6 merges are asked for and {len(got)} came back"
-    )
+    expect(len(got) == len(expected), f"{len(got)} merges came back, expected 6")
     expect(
         got == expected,
-        f"on {len(WORDS)} words the library's merges are {expected}, "
-        f"yours {got}; if a tie was decided "
-        "otherwise: the pair whose symbols have the smaller numbers wins",
+        f"on {len(WORDS)} words your merges are {got}, and those of `tokenizers` are "
+        f"{expected}; in a tie the pair whose symbols have the smaller ids wins",
     )
     expect(
         [tuple(p) for p in answer({"aaa": 5, "ab": 4}, 9)]
         == library_merges({"aaa": 5, "ab": 4}, 9),
-        "on {'aaa': 5, 'ab': 4} your merges are not the library's; look at aaa, "
-        "where two pairs overlap, and at when to stop",
+        "on {'aaa': 5, 'ab': 4} your merges are not those of `tokenizers`; look at "
+        "aaa, where two pairs overlap, and at when to stop",
     )
     lonely = [tuple(pair) for pair in answer({"abc": 1, "de": 3}, 9)]
     expect(
         lonely == [("d", "e")],
-        f"{lonely} from abc once and de three times; a pair "
-        "that occurs once is not joined",
+        f"{lonely} from abc once and de three times; do not merge a pair that occurs "
+        "once",
     )
     words = made_up_words()
     got = [tuple(pair) for pair in answer(dict(words), 150)]
@@ -173,22 +169,22 @@ def check_bpe_merges(answer):
     if wrong is not None:
         expect(
             False,
-            f"merge {wrong + 1} of 150 is {got[wrong]} and the library's is "
-            f"{expected[wrong]}; new symbols get the next "
-            "number, and a join must not cross the border of a symbol (x|ab is not "
-            "xa|b)",
+            f"merge {wrong + 1} of 150 is {got[wrong]}, and that of `tokenizers` is "
+            f"{expected[wrong]}; new symbols get the next id, and a merge must not "
+            "cross the border of a symbol (x|ab is not xa|b)",
         )
     expect(
         len(got) == len(expected),
-        f"{len(expected)} merges are possible here and {len(got)} came back",
+        f"{len(got)} merges came back, expected {len(expected)}: all that are "
+        "possible here",
     )
-    return correct(f"{len(expected)} merges, equal to the library's, in order")
+    return correct(f"{len(expected)} merges, equal to those of `tokenizers`, in order")
 
 
 @exercise
 def check_longest_pieces(answer):
-    """answer(word, vocab) -> WordPiece's pieces of the word; ["[UNK]"] if some part has
-    none.
+    """answer(word, vocab) -> WordPiece's tokens of the word; ["[UNK]"] if some of its
+    characters match no token.
     """
     vocab = {
         "film",
@@ -215,43 +211,43 @@ def check_longest_pieces(answer):
     got = list(answer("films", vocab))
     expect(
         got != ["f"] and got[:1] != ["f"],
-        "f is the shortest piece that fits; take the longest: try the whole word "
+        "f is the shortest token that fits; take the longest: try the whole word "
         "first and shorten it from the right",
     )
     expect(
         got != ["film"],
-        "the rest of the word is lost; go on behind the piece until the word ends",
+        "the rest of the word is lost; continue after the token until the word ends",
     )
     expect(
         "s" not in got,
-        "the second piece lacks its mark; inside a word look for ## + letters",
+        "the second token lacks its prefix ##; inside a word look up ## + letters",
     )
-    expect(got == ["film", "##s"], f"films is cut into {got}; film ##s is right")
+    expect(got == ["film", "##s"], f"films is split into {got}, expected film ##s")
     got = list(answer("unwatchable", vocab))
     expect(
         got != ["un", "##watch", "##able"],
-        "unwatchable begins with the longer piece unw; the longest match is decided "
-        "from the left, not from the right",
+        "unwatchable begins with the longer token unw; match the longest token from "
+        "the left, not from the right",
     )
     expect(
         got == ["unw", "##atch", "##able"],
-        f"unwatchable is cut into {got}; unw ##atch ##able is right",
+        f"unwatchable is split into {got}, expected unw ##atch ##able",
     )
     got = list(answer("watchable", vocab))
     expect(
         got == ["watchab", "##l", "##e"],
-        f"watchable is cut into {got}; the longest beginning, watchab, is kept even "
-        "where another cut has fewer pieces",
+        f"watchable is split into {got}; keep the longest first token, watchab, even "
+        "where another split has fewer tokens",
     )
     got = list(answer("filmz", vocab))
     expect(
         got != ["film", "[UNK]"] and got != ["film"],
         "only the rest became unknown; in WordPiece the whole word is [UNK] as soon "
-        "as one part has no piece",
+        "as some of it matches no token",
     )
     expect(
         got == ["[UNK]"],
-        f"filmz gives {got}; z has no piece, so the answer is ['[UNK]']",
+        f"filmz gives {got}, expected ['[UNK]']: z matches no token",
     )
     texts = [
         "".join(random.Random(i).choices("abest", k=random.Random(i).randint(1, 9)))
@@ -263,9 +259,9 @@ def check_longest_pieces(answer):
         got = list(answer(word, tokenizer.get_vocab()))
         expect(
             got == expected,
-            f"{word} is cut into {got}, and the library cuts it into {expected}",
+            f"{word} is split into {got}, and `tokenizers` splits it into {expected}",
         )
-    return correct(f"{len(texts)} words are cut as the library cuts them")
+    return correct(f"{len(texts)} words are split as `tokenizers` splits them")
 
 
 def any_text(seed, length=12):
@@ -279,7 +275,7 @@ def any_text(seed, length=12):
 
 @exercise
 def check_text_of_pieces(answer):
-    """answer(pieces) -> the text; pieces are byte-level pieces in GPT-2's visible
+    """answer(tokens) -> the text; tokens are byte-level tokens in GPT-2's visible
     characters.
     """
     tokenizer = tokenization.train_bpe(["a good film, a good café"] * 3, 300)
@@ -290,8 +286,7 @@ def check_text_of_pieces(answer):
     got = answer(tokens_of("a good film"))
     expect(
         isinstance(got, str),
-        f"the result is a {type(got).__name__}; a text is "
-        "asked for (bytes have .decode)",
+        f"the result is a {type(got).__name__}; return a str (bytes have .decode)",
     )
     expect(
         "Ġ" not in got,
@@ -307,25 +302,25 @@ def check_text_of_pieces(answer):
     got = answer(tokens_of("好é🎬"))
     expect(
         "å" not in got and "Ã" not in got,
-        "the stand-ins are read as letters; turn each back into its byte and decode "
-        "the bytes as UTF-8",
+        "the visible characters are read as letters; map each back to its byte and "
+        "decode the bytes as UTF-8",
     )
     expect(
         "\ufffd" not in got and len(got) == 3,
-        "a character of several bytes is spread over several pieces; join the bytes "
-        "of all pieces first, then decode once",
+        "a character of several bytes is spread over several tokens; join the bytes "
+        "of all tokens first, then decode once",
     )
     expect(got == "好é🎬", f"'好é🎬' comes back as {got!r}")
     broken = answer(tokens_of("a好")[:-1])
     expect(
         broken != "a",
-        "the bytes of half a character are dropped without a sign; "
-        "errors='replace' shows \ufffd there",
+        "the bytes of half a character are dropped silently; errors='replace' shows "
+        "\ufffd there",
     )
     expect(
         broken == "a\ufffd",
-        f"a row cut inside a character gives {broken!r}; "
-        "'a\ufffd' is right: errors='replace'",
+        f"a row cut inside a character gives {broken!r}, expected 'a\ufffd': "
+        "errors='replace'",
     )
     for seed in range(300):
         expect(
@@ -346,41 +341,43 @@ def check_cut_both(answer):
     expect(row == kept, "your function changes the row it was given; build a new list")
     expect(
         got[-1:] == [3],
-        "the row has lost its closing [SEP]; cut between the "
-        "frame, then put [CLS] and [SEP] back",
+        "the row has lost its closing [SEP]; truncate the text between the special "
+        "tokens, then put [CLS] and [SEP] back",
     )
-    expect(got[:1] == [2], "the row has lost its [CLS] in front")
+    expect(got[:1] == [2], "the row has lost its [CLS] at the start; put it back")
     expect(
         len(got) <= 9,
-        f"{len(got)} ids came back and 9 are allowed; [CLS] and [SEP] count too",
+        f"{len(got)} ids came back and at most 9 are allowed; [CLS] and [SEP] count "
+        "too",
     )
     expect(
         len(got) == 9,
-        f"{len(got)} ids came back where 9 fit; an odd place goes to the front",
+        f"{len(got)} ids came back where 9 fit; with an odd number the start gets one "
+        "more",
     )
     expect(
         got != [2, *range(10, 17), 3],
-        "this keeps the head only; the last ids of the text are lost",
+        "only the start of the text is kept; keep the last ids of the text too",
     )
     expect(
         got != [2, *range(23, 30), 3],
-        "this keeps the tail only; the first ids of the text are lost",
+        "only the end of the text is kept; keep the first ids of the text too",
     )
     expect(
         got != [2, 10, 11, 12, 26, 27, 28, 29, 3],
-        "the odd place went to the end; here it goes to the front",
+        "the odd position went to the end; with an odd number the start gets one more",
     )
     expect(
         got == [2, 10, 11, 12, 13, 27, 28, 29, 3],
-        f"9 of {row} gives {got}; four from the front and three from the end are right",
+        f"9 of {row} gives {got}; keep four ids from the start and three from the end",
     )
     short = [2, 10, 11, 12, 3]
     for limit in (5, 6, 9):
         got = list(answer(list(short), limit))
         expect(
             got == short,
-            f"a row of 5 ids with max_tokens={limit} became {got}; "
-            "what fits stays as it is",
+            f"a row of 5 ids with max_tokens={limit} became {got}; leave a row that "
+            "fits as it is",
         )
     got = list(answer(list(row), 3))
     expect(
@@ -404,7 +401,7 @@ def check_cut_both(answer):
             list(answer(list(row), limit)) == expected,
             f"max_tokens={limit} should give {expected}",
         )
-    return correct("both ends and the frame stay, at every length")
+    return correct("both ends and the special tokens stay, at every length")
 
 
 @exercise
@@ -431,18 +428,18 @@ def check_review_batch(answer):
     )
     expect(
         bool((ids[0] == tokenizer.token_to_id("[SEP]")).any()),
-        "the long review has lost its closing [SEP]: ids[:max_tokens] cuts off the "
-        "end of the frame as well",
+        "the long review has lost its closing [SEP]; ids[:max_tokens] cuts off the "
+        "special token at the end as well",
     )
     expect(
         not bool(mask.all()),
-        "the mask is 1 everywhere, so padding is read as "
-        "text; 1 for tokens, 0 for [PAD]",
+        "the mask is 1 everywhere, so the model reads padding as text; set 1 for "
+        "tokens, 0 for [PAD]",
     )
     padding = ids == tokenizer.token_to_id("[PAD]")
     expect(
         bool((mask.bool() != padding).all()),
-        "the mask does not fit the ids: 0 exactly where [PAD] stands",
+        "the mask does not match the ids; it must be 0 exactly at [PAD]",
     )
     expect(
         bool((ids[0] == tokenizer.token_to_id("bad")).any()),
@@ -455,19 +452,20 @@ def check_review_batch(answer):
     )
     expect(
         int(batch["tokens"]) != ids.numel(),
-        f"tokens is {ids.numel()}, the number of places; padding counts as text, so "
-        "ask the mask",
+        f"tokens is {ids.numel()}, the number of positions, so padding counts as "
+        "text; count with the mask",
     )
     real = int((~padding).sum())
     expect(
         int(batch["tokens"]) == real,
-        f"tokens is {int(batch['tokens'])}, and {real} places hold a token",
+        f"tokens is {int(batch['tokens'])}, expected {real}, the number of positions "
+        "that hold a token",
     )
     longer = answer(tokenizer, texts[1:], 12)["input_ids"]
     expect(
         tuple(torch.as_tensor(longer).shape) == (2, 4),
-        "two short reviews need 4 places: pad to the longest row, no further",
+        "two short reviews need 4 positions; pad to the longest row of the batch only",
     )
     return correct(
-        f"{real} tokens in {ids.numel()} places, padding masked, both ends kept"
+        f"{real} tokens in {ids.numel()} positions, padding masked, both ends kept"
     )

@@ -1,10 +1,10 @@
-"""Checks of chapter 07: counting the weights of five models, positions of padded rows,
-a decoder block, GPT-2's weights, and a broken snippet.
+"""Checks of chapter 07: counting the parameters of five models, positions of padded
+rows, a decoder block, GPT-2's weights, and a broken snippet.
 
 >>> import torch
 >>> from ftlib.course.checks.transformer import check_position_ids
 >>> check_position_ids(lambda attention_mask: attention_mask.cumsum(dim=-1))
-hint: the first real token gets place 1; the table begins with row 0, so subtract 1
+hint: the first real token gets position 1; the table begins with row 0, so subtract 1
 
 What it is not: a test of speed or of gradients. Counts must be exact; vectors are
 compared in float64 within 1e-6.
@@ -89,7 +89,7 @@ def llama_params(
     tables=None,
     words=True,
 ):
-    """The weights of a Llama, with whatever mistake the arguments make."""
+    """The number of parameters of a Llama, with whatever mistake the arguments make."""
     D, K = c["width"], c["width"] // c["heads"]
     kv = c["kv_heads"] * K if kv_width is None else kv_width
     layer = D * D + 2 * D * kv + D * D + matrices * D * c["ffn_dim"] + norms * norm * D
@@ -108,50 +108,46 @@ def _mistakes(c):
     return [
         (
             llama_params(c, kv_width=D),
-            "keys and values have as many heads as queries "
-            "in your count; they have kv_heads, each as "
-            "wide as a query head: D x (kv_heads * K)",
+            "you gave keys and values as many heads as queries; they have kv_heads, "
+            "each as wide as a query head: D x (kv_heads * K)",
         ),
         (
             llama_params(c, kv_width=K),
-            "keys and values have one head in your count; "
-            "multiply its width by kv_heads",
+            "you gave keys and values one head; multiply its width by kv_heads",
         ),
         (
             llama_params(c, biases=1),
-            "your linear layers have biases; those of this family have none",
+            "you count biases in the linear layers; models of this family have none",
         ),
         (
             llama_params(c, matrices=2),
-            "the feed-forward part has two matrices in your "
-            "count; a gated one has three",
+            "you count two matrices in the feed-forward layer; a gated one has three",
         ),
         (
             llama_params(c, norm=2),
-            "a norm has a scale and a shift in your count; an "
-            "RMS norm has a scale alone, D weights",
+            "you count a scale and a shift in each norm; an RMS norm has a scale "
+            "alone, D parameters",
         ),
         (
             llama_params(c, norms=1),
-            "there is one norm in a layer in your count; each "
-            "of the two parts has its own",
+            "you count one norm in a layer; attention and feed-forward have one each",
         ),
         (
             llama_params(c, final=0),
-            "the norm behind the last layer is missing: D weights",
+            "the norm after the last layer is missing: D parameters",
         ),
         (
             llama_params(c, positions=1),
-            "your count has a table of positions; rotations have no weights",
+            "you count a table of positions; rotary positions have no parameters",
         ),
-        (llama_params(c, tables=0), "the token table is missing: V x D"),
+        (llama_params(c, tables=0), "the token embedding is missing: V x D"),
     ]
 
 
 @exercise
 def check_count_params(answer):
-    """answer(config: dict) -> int, the number of weights of a model of Llama's family;
-    five configurations.
+    """answer(config: dict) -> int, the number of parameters of a model of Llama's
+    family; five configurations.
     """
     tiny = CONFIGS["tiny"]
     got, expected = answer(dict(tiny)), llama_params(tiny)
@@ -165,34 +161,34 @@ def check_count_params(answer):
     difference = got - expected
     expect(
         difference == 0,
-        f"the tiny model has {expected:,} weights and you count {got:,}, "
-        f"{abs(difference):,} too {'many' if difference > 0 else 'few'}"
-        f" ({difference / tiny['layers']:,.1f} for each layer); count one part "
-        "at a time",
+        f"the tiny model has {expected:,} parameters and you count {got:,}, "
+        f"{abs(difference):,} too {'many' if difference > 0 else 'few'} "
+        f"({difference / tiny['layers']:,.1f} for each layer); count one module at a "
+        "time",
     )
     for name, config in CONFIGS.items():
         got, expected = answer(dict(config)), llama_params(config)
         expect(
             not config["tied"] or got != llama_params(config, tables=2),
-            f"{name} is tied: its output matrix is the token table and counts once; "
-            "add a second table only if tied is False",
+            f"{name} is tied: its output matrix is the token embedding and counts "
+            "once; add a second matrix only if tied is False",
         )
         expect(
             got == expected,
-            f"the tiny model is right, {name} has {expected:,} weights "
-            f"and you count {got:,}; "
-            "is a size written into your function that should come "
-            "from `config`?",
+            f"the tiny model is correct, but {name} has {expected:,} parameters and "
+            f"you count {got:,}; is a size written into your function that should "
+            "come from `config`?",
         )
     return correct(
-        f"five of five, Llama-3-8B has {llama_params(CONFIGS['Llama-3-8B']):,} weights"
+        f"five of five, Llama-3-8B has {llama_params(CONFIGS['Llama-3-8B']):,} "
+        "parameters"
     )
 
 
 @exercise
 def check_position_ids(answer):
-    """answer(attention_mask (B, T) of 0/1) -> integer (B, T): the place of each real
-    token in its own text.
+    """answer(attention_mask (B, T) of 0/1) -> integer (B, T): the position of each
+    real token in its own text.
     """
     mask = torch.tensor(
         [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
@@ -200,64 +196,64 @@ def check_position_ids(answer):
     got, T, real = answer(mask.clone()), 6, mask.bool()
     expect(
         tuple(got.shape) == (4, T),
-        f"the shape is {tuple(got.shape)}; every token "
-        "of every row has a place, so (B, T) = (4, 6)",
+        f"the shape is {tuple(got.shape)}; every token of every row has a position, "
+        "so return (B, T) = (4, 6)",
     )
     expect(
         not got.is_floating_point() and got.dtype != torch.bool,
-        f"the places have dtype {got.dtype}; rows of a table are looked up with "
-        "integers",
+        f"the positions have dtype {got.dtype}; an embedding is indexed with integers",
     )
     expect(
         not bool((got[real] == 0).all()),
-        "all places are 0; every token gets the same row of the table",
+        "all positions are 0, so every token gets the same row of the table; count "
+        "the tokens",
     )
     expect(
         not torch.equal(got, torch.arange(T).expand(4, T)),
-        "padding on the left counts as text: the second row's first word gets place "
-        "2; count real tokens only",
+        "padding on the left counts as text: the first token of the second row gets "
+        "position 2; count real tokens only",
     )
     expect(
         not torch.equal(got, torch.arange(T) * mask),
-        "padding has place 0 now, and the second row's first word still has place "
-        "2; count real tokens only",
+        "padding has position 0 now, but the first token of the second row still has "
+        "position 2; count real tokens only",
     )
     expect(
         not torch.equal(got[real], mask.cumsum(0)[real])
         and not torch.equal(got[real], mask.cumsum(0)[real] - 1),
-        "you count down the batch; tokens stand side by side, along the last axis",
+        "you count down the batch; the tokens of a text are along the last axis",
     )
     count = mask.cumsum(-1)
     expect(
         not torch.equal(got[real], mask.flip(-1).cumsum(-1).flip(-1)[real] - 1),
-        "you count from the right end; the first real token of a text has place 0",
+        "you count from the right end; the first real token of a text has position 0",
     )
     shift = (got - (count - 1))[real]
     expect(
         not bool((shift == 1).all()),
-        "the first real token gets place 1; the table begins with row 0, so subtract 1",
+        "the first real token gets position 1; the table begins with row 0, so "
+        "subtract 1",
     )
     expect(
         not (shift[0] > 0 and bool((shift == shift[0]).all())),
-        f"the first real token gets place {int(got[0, 0])}, as in a RoBERTa with "
-        f"padding id {int(got[0, 0]) - 1}; "
-        "this table begins with row 0",
+        f"the first real token gets position {int(got[0, 0])}, as in a RoBERTa with "
+        f"padding id {int(got[0, 0]) - 1}; this table begins with row 0",
     )
     expect(
         torch.equal(got[real], (count - 1)[real]),
-        f"the places are {got.tolist()}; count the real tokens of each row from 0",
+        f"the positions are {got.tolist()}; count the real tokens of each row from 0",
     )
     expect(
         int(got.min()) >= 0,
-        "padding gets place -1, which is no row: nn.Embedding "
-        "raises, and table[-1] silently takes the last one",
+        "padding gets position -1, which is not a row of the table: nn.Embedding "
+        "raises, and table[-1] silently takes the last row",
     )
     expect(
         int(got.max()) < T,
-        f"padding gets place {int(got.max())}, and a table for "
-        f"{T} tokens has no such row",
+        f"padding gets position {int(got.max())}, and a table for {T} tokens has no "
+        "such row",
     )
-    return correct("a text has the same places wherever its padding stands")
+    return correct("a text has the same positions wherever its padding is")
 
 
 def _drawn(*shape, seed=0):
@@ -273,8 +269,8 @@ def _near(got, other):
 
 
 def decoder_parts(D=12, heads=3, ffn_dim=20):
-    """Three norms with scales and shifts of their own, two attentions and a
-    feed-forward part, in float64.
+    """Three norms with scales and shifts of their own, two attention
+    layers and a feed-forward layer, in float64.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -323,13 +319,12 @@ def check_pre_norm_decoder(answer):
         expected = block()
         expect(
             tuple(got.shape) != (2, 7, 12),
-            "the result has the length of memory; "
-            "queries come from x, keys and values "
-            "from memory",
+            "the result has the length of memory; queries come from x, keys and "
+            "values from memory",
         )
         expect(
             tuple(got.shape) == (2, 5, 12),
-            f"the shape is {tuple(got.shape)}, that of x is asked for: (2, 5, 12)",
+            f"the shape is {tuple(got.shape)}, expected that of x: (2, 5, 12)",
         )
         after = norms[2](
             (
@@ -342,73 +337,71 @@ def check_pre_norm_decoder(answer):
         )
         expect(
             not _near(got, after),
-            "the norms come after the sums; pre-norm puts "
-            "each one before its part and leaves the sum "
-            "alone",
+            "the norms come after the sums; pre-norm applies each one before its "
+            "sub-layer and leaves the sum alone",
         )
         expect(
             not _near(got, block(residual=0)),
-            "there is no residual: add what each part makes to what went into its norm",
+            "there is no residual connection; add the output of each sub-layer to "
+            "the x from before its norm",
         )
         expect(
             not _near(got, block(normed_path=True)),
-            "the residual carries the normed vectors; norm what the part reads, and "
-            "add to the x from before the norm",
+            "the residual carries the normalized vectors; normalize the input of the "
+            "sub-layer, and add its output to the x from before the norm",
         )
         expect(
             not _near(got, block(start=True)),
-            "every part adds to the first x, so "
-            "the sums before it are lost; go on "
-            "from the last sum",
+            "every sub-layer adds to the first x, so the sums before it are lost; "
+            "continue from the last sum",
         )
         expect(
             not _near(got, block(mask=None)),
-            "the mask is not used: each token sees later ones; give it to self_attn",
+            "the mask is not used: each token sees later ones; pass it to self_attn",
         )
         expect(
             not _near(got, block(memory=None)),
-            "read looks at x itself; its keys "
-            "and values come from memory: "
-            "context=memory",
+            "cross-attention attends to x itself; its keys and values come from "
+            "memory: context=memory",
         )
         expect(
             not any(_near(got, block(memory=n(memory))) for n in norms),
             "memory went through a norm; the encoder has already ended with one, so "
-            "read takes it as it is",
+            "pass it to cross_attn as it is",
         )
         expect(
             not _near(got, block(order="afr")),
-            "feed-forward comes before the reading; it is the last of the three parts",
+            "feed-forward comes before cross-attention; it is the last of the three "
+            "sub-layers",
         )
         expect(
             not _near(got, block(order="raf")),
-            "the reading comes before "
-            "self-attention; it is the second "
-            "of the three parts",
+            "cross-attention comes before self-attention; it is the second of the "
+            "three sub-layers",
         )
         expect(
             not _near(got, block(order="af")),
-            "memory is never read; the second part is cross_attn(..., context=memory)",
+            "memory is never used; the second sub-layer is cross_attn(..., "
+            "context=memory)",
         )
         expect(
             not any(_near(got, block(n=[n] * 3)) for n in norms),
-            "all three parts share one norm; each has its own: norms[0] to norms[2]",
+            "all three sub-layers share one norm; each has its own: norms[0] to "
+            "norms[2]",
         )
         expect(
             not _near(got, norms[2](expected)),
-            "one norm too many: behind the last "
-            "block stands a norm of the model, not "
-            "of the block",
+            "one norm too many; the norm after the last block belongs to the model, "
+            "not to the block",
         )
         expect(
             _near(got, expected),
-            "the outputs differ from the right ones by "
-            f"{(got - expected).abs().max():.2g}; write one line "
-            "for each part",
+            "the outputs differ from the expected ones by "
+            f"{(got - expected).abs().max():.2g}; write one line for each sub-layer",
         )
     return correct(
-        "three parts, each behind its own norm, and a path from input to "
-        "output that no norm touches"
+        "three sub-layers, each after its own norm, and a path from input to output "
+        "without a norm"
     )
 
 
@@ -478,8 +471,8 @@ def check_gpt2_block(answer):
     other = gpt2_right(state, 0)
     expect(
         isinstance(got, dict),
-        f"the result is a {type(got).__name__}; a dict from "
-        "our names to tensors is asked for",
+        f"the result is a {type(got).__name__}; return a dict from our names to "
+        "tensors",
     )
     missing = sorted(expected.keys() - got.keys())
     extra = sorted(got.keys() - expected.keys())
@@ -510,7 +503,8 @@ def check_gpt2_block(answer):
             if got[n].shape == other[n].shape
         )
         or all(same.values()),
-        "this is block 0 whatever `layer` says; put the number into the names",
+        "this is block 0 whatever `layer` says; put the number of the layer into the "
+        "names",
     )
     for a, b in (("query", "key"), ("query", "value"), ("key", "value")):
         swapped = f"self_attn.sublayer.{a}.bias"
@@ -530,8 +524,8 @@ def check_gpt2_block(answer):
     expect(
         same["self_attn.norm.weight"]
         or not torch.equal(got["self_attn.norm.weight"], expected["mlp.norm.weight"]),
-        "the two norms are exchanged: ln_1 stands before attention, ln_2 before "
-        "feed-forward; no shape tells",
+        "the two norms are exchanged: ln_1 comes before attention, ln_2 before "
+        "feed-forward; their shapes are the same, so no error tells you",
     )
     square = [
         n
@@ -551,32 +545,28 @@ def check_gpt2_block(answer):
     ]
     expect(
         not (flipped and square),
-        "nothing is transposed: GPT-2 keeps a linear "
-        "weight as (inputs, outputs), nn.Linear as "
-        "(outputs, inputs)",
+        "nothing is transposed: GPT-2 keeps a linear weight as (inputs, outputs), "
+        "nn.Linear as (outputs, inputs)",
     )
     expect(
         not square,
-        f"{square[0] if square else ''} is not transposed, and as it is "
-        "square no shape tells; the outputs would",
+        f"{square[0] if square else ''} is not transposed, and as it is square no "
+        "error tells you; the outputs would be wrong",
     )
     expect(
         not flipped,
-        f"{flipped[0] if flipped else ''} is not transposed; its shape "
-        "should be "
+        f"{flipped[0] if flipped else ''} is not transposed; its shape should be "
         f"{tuple(expected[flipped[0]].shape) if flipped else ''}",
     )
     wrong = [name for name in expected if not same[name]]
     expect(
         not wrong,
         f"{wrong[0] if wrong else ''} has the shape "
-        f"{tuple(got[wrong[0]].shape) if wrong else ''} or numbers that "
-        "belong "
-        "elsewhere; cut c_attn along its last axis, and compare one name "
-        "at a time",
+        f"{tuple(got[wrong[0]].shape) if wrong else ''} or numbers of another tensor; "
+        "split c_attn along its last axis, and compare one name at a time",
     )
     return correct(
-        f"{len(expected)} tensors, each in its place and turned the right way"
+        f"{len(expected)} tensors, each under its name and correctly transposed"
     )
 
 
@@ -620,9 +610,8 @@ def check_repaired_vectors(answer):
             )
         expect(
             tuple(got.shape) == (2, 16),
-            f"the shape is {tuple(got.shape)}, one "
-            "vector for each text is asked for: (B, D) "
-            "= (2, 16)",
+            f"the shape is {tuple(got.shape)}, expected one vector for each text: (B, "
+            "D) = (2, 16)",
         )
 
         def mean(hidden, weights=mask):
@@ -647,42 +636,38 @@ def check_repaired_vectors(answer):
         everything = torch.ones_like(mask)
         for hidden in (inside.bare, inside.normed, inside.bare_hidden):
             for weights, more in (
-                (everything, "; the padding still counts too"),
+                (everything, "; padding still counts too"),
                 (mask, ""),
             ):
                 expect(
                     not _near(got, mean(hidden, weights)),
-                    "the positions are forgotten: word_embeddings alone make a "
-                    "shuffled text look the same; "
-                    f"model.embeddings(input_ids) or the whole model adds them{more}",
+                    "the position embeddings are missing: with word_embeddings alone "
+                    "a shuffled text looks the same; model.embeddings(input_ids) or "
+                    f"the whole model adds them{more}",
                 )
         expect(
             not _near(got, mean(inside.twice)),
-            "positions are added twice: "
-            "inputs_embeds takes word "
-            "embeddings, and adds places itself",
+            "position embeddings are added twice: inputs_embeds takes word "
+            "embeddings, and the model adds positions itself",
         )
         expect(
             not _near(got, mean(inside.blind, everything)),
-            "padding takes part twice: tokens look at it, and the mean counts it",
+            "padding counts twice: tokens attend to it, and the mean includes it",
         )
         expect(
             not _near(got, mean(inside.both, everything)),
-            "the mean still counts "
-            "the vectors of padding; "
-            "weight them with "
+            "the mean still counts the vectors of padding; weight them with "
             "attention_mask",
         )
         expect(
             not _near(got, mean(inside.blind)),
-            "the mean is right, but tokens look "
-            "at padding: give attention_mask to "
-            "the model",
+            "the mean is correct, but tokens attend to padding; pass attention_mask "
+            "to the model",
         )
         expect(
             not _near(got, (inside.both * mask[..., None]).sum(1) / 6),
-            "the sum "
-            "leaves padding out, and is divided by T; divide by the real tokens",
+            "the sum leaves padding out but is divided by T; divide by the number of "
+            "real tokens",
         )
         expect(
             not _near(got, (inside.both * mask[..., None]).sum(1)),
@@ -690,7 +675,7 @@ def check_repaired_vectors(answer):
         )
         expect(
             not _near(got, inside.both[:, 0]),
-            "this is the vector of [CLS]; the mean over all real tokens is asked for",
+            "this is the vector of [CLS]; return the mean over all real tokens",
         )
         expect(
             not _near(got, model(ids, attention_mask=mask).pooler_output),
@@ -700,11 +685,12 @@ def check_repaired_vectors(answer):
         expected = mean(inside.both)
         expect(
             _near(got, expected),
-            "the vectors differ from the right ones by "
-            f"{(got - expected).abs().max():.2g}; repair one fault "
-            "at a time",
+            "the vectors differ from the expected ones by "
+            f"{(got - expected).abs().max():.2g}; repair one fault at a time",
         )
-    return correct("hidden states instead of logits, positions in, padding out")
+    return correct(
+        "hidden states instead of logits, position embeddings in, padding out"
+    )
 
 
 def _additive(mask):
