@@ -105,12 +105,12 @@ def changed(**how):
         (lambda: changed(promise="a | b"), "line 1 breaks the table"),
         (
             lambda: changed(tests="resume::test_of_no_name"),
-            "tests/test_resume.py::test_of_no_name is no test",
+            "tests/training/test_resume.py::test_of_no_name is no test",
         ),
         # a function that is no test
         (
             lambda: changed(controls="resume::run"),
-            "tests/test_resume.py::run is no test",
+            "tests/training/test_resume.py::run is no test",
         ),
     ],
 )

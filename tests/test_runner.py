@@ -142,10 +142,10 @@ def collected(*arguments):
 
 def test_a_marker_selects_its_stage():
     """Of a file of each kind; all files would take a minute to import."""
-    files = ("tests/test_same_code.py", "tests/test_runner.py")
+    files = ("tests/chapters/test_same_code.py", "tests/test_runner.py")
     lines = collected("-m", "rules", *files).strip().splitlines()
     assert {line.split(":")[0] for line in lines if line.startswith("tests/")} == {
-        "tests/test_same_code.py"
+        "tests/chapters/test_same_code.py"
     }
 
 

@@ -8,7 +8,7 @@ import pathlib
 import re
 
 import pytest
-from test_same_code import WithoutDocstrings
+from syntax import WithoutDocstrings
 
 FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
 TWINS = {"freeze", "pad", "trainable"}

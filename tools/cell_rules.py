@@ -1,7 +1,7 @@
 """Rules about what stands in a cell: numbers and no verdicts, folds, figures, style.
 
 Each rule is a generator `rule(notebook, path)` of sentences, as in lint_notebooks.py,
-which runs them all; tests/test_notebook_rules.py plants faults for each.
+which runs them all; tests/chapters/test_notebook_rules.py plants faults for each.
 
 Tags and metadata that a chapter uses:
 

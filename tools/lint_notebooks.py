@@ -4,7 +4,8 @@ not.
     python tools/lint_notebooks.py chapters/*.ipynb
 
 Each rule is a generator `rule(notebook, path)` of sentences (those about the inside of
-cells are in cell_rules.py); tests/test_notebook_rules.py plants faults for each.
+cells are in cell_rules.py); tests/chapters/test_notebook_rules.py plants faults for
+each.
 """
 
 import ast

@@ -14,6 +14,11 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = "RELIABILITY.md"
+# "train" -> "tests/training/test_train.py"
+FILES = {
+    path.stem.removeprefix("test_"): path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "tests").rglob("test_*.py")
+}
 BEGIN, END = "<!-- reliability:begin -->", "<!-- reliability:end -->"
 
 
@@ -245,9 +250,10 @@ PARTS = {
             "A bad CSV file (18 kinds and more) gives an error with file, line, column "
             'and remedy, an odd but good one loads exactly; "NA", "null" and '
             '"None" stay text.',
-            "data::test_tables_that_are_refused data::test_tables_that_load_exactly "
-            "data::test_there_are_enough_tables "
-            "data::test_cells_are_those_of_the_csv_module",
+            "sources::test_tables_that_are_refused "
+            "sources::test_tables_that_load_exactly "
+            "sources::test_there_are_enough_tables "
+            "sources::test_cells_are_those_of_the_csv_module",
             "a careless reader takes most of them; pandas drops the words",
             "survival::test_control_a_careless_reader_takes_most_bad_tables "
             "survival::test_control_pandas_drops_words_that_are_texts",
@@ -256,11 +262,12 @@ PARTS = {
             24,
             "Data that cannot train is refused before step 1: fewer rows than a batch, "
             "one class, test rows in train, ids beyond the vocabulary.",
-            "data::test_data_that_cannot_train_is_refused data::test_sound_data_passes "
+            "sources::test_data_that_cannot_train_is_refused "
+            "sources::test_sound_data_passes "
             "survival::test_the_recipe_refuses_what_cannot_train_before_step_1",
             "without the check the recipe trains, or dies inside",
             "survival::test_the_recipe_refuses_what_cannot_train_before_step_1 "
-            "data::test_control_rows_split_by_number_do_leak",
+            "sources::test_control_rows_split_by_number_do_leak",
         ),
     ],
     "Notebooks": [
@@ -310,8 +317,9 @@ LINES = [line for lines in PARTS.values() for line in lines]
 
 
 def nodes(names):
-    """ "train::test_x data::test_y" -> the ids that pytest gives them."""
-    return [f"tests/test_{name}".replace("::", ".py::") for name in names.split()]
+    """ "train::test_x sources::test_y" -> the ids that pytest gives them."""
+    pairs = (name.split("::") for name in names.split())
+    return [f"{FILES[file]}::{test}" for file, test in pairs]
 
 
 def cell(names, before=""):

@@ -20,7 +20,7 @@ STAGES = {
 FILES = {  # what a file's name tells; every other file of tests/ is a unit test
     "test_notebook_rules.py": "rules",
     "test_same_code.py": "rules",
-    "test_figures.py": "rules",
+    "test_plot.py": "rules",
     "test_exercises.py": "exercises",
     "test_copy_alone.py": "copy_alone",
 }

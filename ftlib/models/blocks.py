@@ -28,8 +28,8 @@ as that of attention.py:
 A decoder without an encoder (GPT) is an EncoderBlock with a causal mask: what makes it
 a decoder is the mask alone. With pre_norm the sum that leaves the last block has seen
 no norm: put one more nn.LayerNorm behind it. Weights of torch's own layers fit: see
-tests/test_blocks.py for which part is which. What it is not: a model (no embeddings, no
-head; transformer.py has them), nor fast, nor with dropout. Needs: torch.
+tests/models/test_blocks.py for which part is which. What it is not: a model (no
+embeddings, no head; transformer.py has them), nor fast, nor with dropout. Needs: torch.
 Shapes: B batch, T tokens, S tokens of the sequence that is read, D width.
 """
 

@@ -8,8 +8,8 @@ stopping, and an honest report.
 hint: patience is not used: you looked at losses after the stop, and those epochs were
 never run
 
-What it is not: a test of statistics (tests/test_evaluate.py compares with scipy).
-Needs: torch, ftlib.
+What it is not: a test of statistics (tests/evaluation/test_metrics.py compares with
+scipy). Needs: torch, ftlib.
 
 Shapes: N texts.
 """

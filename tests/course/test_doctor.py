@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import os
-import pathlib
 import socket
 import subprocess
 import sys
@@ -14,10 +13,10 @@ import threading
 import time
 
 import pytest
+from stages import ROOT
 
 from ftlib.course import doctor
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 NO_PROXY = {"HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "*"}
 
 

@@ -1,8 +1,8 @@
 """A checkpoint of a sharded run is the same single file, and 1 or 2 processes, sharded
 or not, go on from it alike.
 
-`torchrun --nproc_per_node=2 tests/test_shards.py folder` is what the test starts; the
-single process runs here.
+`torchrun --nproc_per_node=2 tests/training/test_sharding.py folder` is what the test
+starts; the single process runs here.
 """
 
 import itertools

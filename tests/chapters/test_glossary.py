@@ -2,12 +2,11 @@
 chapter that exists.
 """
 
-import pathlib
 import re
 
 import pytest
+from stages import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 GLOSSARY = ROOT / "chapters" / "glossary.md"
 
 

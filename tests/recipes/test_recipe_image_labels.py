@@ -4,14 +4,13 @@ and continued, another setting refused to mix.
 
 import importlib.util
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 import torch
+from stages import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOY = [
     "--sizes",
     "1",

@@ -3,13 +3,13 @@ share their hint with a catalogued one.
 """
 
 import importlib.util
-import pathlib
 
 import pytest
+from stages import TESTS
 
 from ftlib.course.checks import lora as checks
 
-FOLDER = pathlib.Path(__file__).parent / "wrong_answers"
+FOLDER = TESTS / "exercises" / "wrong_answers"
 
 
 def catalogue(name):

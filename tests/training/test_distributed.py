@@ -2,12 +2,12 @@
 precision.
 """
 
-import pathlib
 import sys
 
 import pytest
 import torch
 import torch.distributed as dist
+from stages import ROOT
 from test_invariance import torchrun
 
 from ftlib.training import distributed
@@ -237,7 +237,7 @@ def test_no_thread_of_gloo_outlives_the_model(way, left, tmp_path):
     ended = torchrun(
         tmp_path / "x.py",
         way,
-        environment={"PYTHONPATH": str(pathlib.Path(__file__).resolve().parent.parent)},
+        environment={"PYTHONPATH": str(ROOT)},
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.split() == ["2", str(left)]

@@ -7,6 +7,7 @@ import copy
 
 import notebooks
 import pytest
+from syntax import WithoutDocstrings
 
 FTLIB = notebooks.ROOT / "ftlib"
 
@@ -21,21 +22,6 @@ def library():
             ) and not node.name.startswith("_"):
                 trees.setdefault(node.name, []).append(node)
     return trees
-
-
-class WithoutDocstrings(ast.NodeTransformer):
-    """Drops the docstring of every function and class; a body that was only a docstring
-    becomes `pass`.
-    """
-
-    def visit(self, node):
-        self.generic_visit(node)
-        if (
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-        return node
 
 
 def normal(node):

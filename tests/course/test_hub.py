@@ -18,10 +18,10 @@ import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.errors
 import pytest
+from stages import ROOT
 
 from ftlib.course import hub
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
 HUB_ONLY = [
     name for name, entry in hub.MODELS.items() if entry["repo"] and not entry["package"]

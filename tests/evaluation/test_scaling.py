@@ -6,15 +6,14 @@ afterwards.
 import importlib.util
 import json
 import math
-import pathlib
 import random
 
 import pytest
 import torch
+from stages import ROOT
 
 from ftlib.evaluation import cost, scaling
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZES = [n for n in (1e4, 2e4, 5e4, 1e5, 2e5) for _ in range(3)]
 
 

@@ -4,7 +4,6 @@ import doctest
 import itertools
 import json
 import math
-import pathlib
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import nbformat
 import numpy
 import pytest
 import torch
+from stages import ROOT
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -262,7 +262,7 @@ plot.explore(words, "The text has five letters.", text=field)
 """
     cells.append(nbformat.v4.new_code_cell(table))
     notebook = nbformat.v4.new_notebook(cells=cells)
-    root = str(pathlib.Path(__file__).resolve().parent.parent)
+    root = str(ROOT)
     run = nbclient.NotebookClient(notebook, resources={"metadata": {"path": root}})
     run.execute()
     return [cell.outputs for cell in notebook.cells]
@@ -616,7 +616,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(name, counted):
 
 # --- real results: nothing covers anything, no text under 8 points
 
-RESULTS = pathlib.Path(__file__).resolve().parent.parent / "data" / "results"
+RESULTS = ROOT / "data" / "results"
 
 
 def read(name):

@@ -4,14 +4,13 @@ trains is what the formula says. And its stored file.
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 import torch
+from stages import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes/parameter_efficient.py"
 COMBINED = ROOT / "recipes/combined_adapters.py"
 STORED = ROOT / "data/results/parameter_efficient.json"

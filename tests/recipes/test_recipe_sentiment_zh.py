@@ -4,17 +4,16 @@ second start adds only what is missing.
 
 import importlib.util
 import json
-import pathlib
 import sys
 
 import pytest
 import torch
+from stages import ROOT
 
 from ftlib.course import sources
 from ftlib.data import tables
 from ftlib.evaluation import metrics
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOY = "--sizes 30 --tests 30 --seeds 0 --three 1 --steps 3".split()
 
 

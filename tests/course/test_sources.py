@@ -17,11 +17,11 @@ import time
 import types
 
 import pytest
+from stages import ROOT
 
 from ftlib.course import sources
 from ftlib.data import tables
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
 NAMES = list(sources.DATASETS)
 SPLITS = ("train", "validation", "test")

@@ -1,8 +1,8 @@
 """One or two processes, one, two or four micro-batches: the same losses and weights.
 RELIABILITY 15.
 
-`torchrun --nproc_per_node=2 tests/test_invariance.py out.json` is what the test starts;
-the single process runs here.
+`torchrun --nproc_per_node=2 tests/training/test_invariance.py out.json` is what the
+test starts; the single process runs here.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Every exercise of every chapter: the blank is "not yet", the folded solution and
 another right form are "correct", and each catalogued wrong answer
-(tests/wrong_answers/check_NAME.py) gets a hint of its own that names the
+(wrong_answers/check_NAME.py) gets a hint of its own that names the
 misunderstanding.
 """
 
@@ -34,7 +34,7 @@ def checker(name):
 
 
 def wrong_answers(name, folder=WRONG_ANSWERS):
-    """The module tests/wrong_answers/NAME.py."""
+    """The module wrong_answers/NAME.py."""
     path = folder / f"{name}.py"
     if not path.exists():
         raise LookupError(

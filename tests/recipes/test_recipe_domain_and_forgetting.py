@@ -6,19 +6,17 @@ import collections
 import csv
 import importlib.util
 import json
-import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
 import torch
+from stages import ROOT
 
 from ftlib.course import hub, sources
 from ftlib.data import tokenization
 from ftlib.training import distributed
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def module(name):

@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from stages import ROOT
 
 from ftlib.course import sources
 from ftlib.data import streaming, tokenization
@@ -26,7 +26,6 @@ from ftlib.models import hf_format, transformer
 from ftlib.objectives import classify
 from ftlib.training import distributed
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRETRAIN, FINETUNE, DEMO = (
     ROOT / "recipes" / f"{name}.py" for name in ("pretrain_mlm", "finetune", "demo_mlm")
 )

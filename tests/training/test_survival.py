@@ -1,7 +1,8 @@
 """What the other files of RELIABILITY leave open: lines 4, 6, 8, 10 to 13, 16, 18 to
 20, 22 to 24 and 26, each with its control.
 
-`torchrun ... tests/test_survival.py FOLDER` is the job whose worker line 22 kills.
+`torchrun ... tests/training/test_survival.py FOLDER` is the job whose worker line
+22 kills.
 """
 
 import csv
@@ -24,8 +25,8 @@ import safetensors
 import safetensors.torch
 import torch
 from processes import child  # beside this file
+from stages import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import kill_test  # noqa: E402
 
