@@ -19,6 +19,7 @@ Shapes: N texts, C classes, V vocabulary. `logits` (N, C) may be given wherever
 predictions (N,) are.
 """
 
+import functools
 import math
 
 import torch
@@ -161,14 +162,32 @@ def calibration_error(logits, labels, bins=10):
     return float(gap.abs().sum() / len(correct))
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode
 def mean_loss(model, batches, loss_fn, dtype=None):
     """Loss per target, in nats, over all batches and all processes, dropout off.
 
     loss_fn(model, batch) returns the sum over batch["labels"] != -100; the sums are
     added up first and divided once.
     """
-    device, was_training = next(model.parameters()).device, model.training
-    model.eval()
+    device = next(model.parameters()).device
     total, targets = 0.0, 0
     with (
         torch.no_grad(),
@@ -177,15 +196,14 @@ def mean_loss(model, batches, loss_fn, dtype=None):
         for batch in batches:
             total += float(loss_fn(model, {k: v.to(device) for k, v in batch.items()}))
             targets += int((batch["labels"] != -100).sum())
-    model.train(was_training)
     if dist.is_initialized():
         both = torch.tensor([total, targets], dtype=torch.float64, device=device)
         dist.all_reduce(both)
         total, targets = both.tolist()
     if targets == 0:
         raise ValueError(
-            "0 targets were asked in these batches, a mean needs at least "
-            "1; check the labels for -100"
+            "there are 0 targets in these batches, a mean needs at least 1; "
+            "check the labels for -100"
         )
     return total / targets
 

@@ -27,6 +27,8 @@ Shapes: B batch, T queries, S keys and values (T = S in self-attention), D width
 heads, K = D / H, L layers.
 """
 
+import functools
+
 import torch
 from torch import nn
 
@@ -164,6 +166,25 @@ def from_torch(theirs):
     return ours
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode
 def attention_maps(model, input_ids, attention_mask=None):
     """Every map of a model of ftlib/models/transformer.py -> (L, B, H, T, T); row = the
     token that looks, column = looked at.
@@ -180,7 +201,7 @@ def attention_maps(model, input_ids, attention_mask=None):
         )
     # A fused kernel never has the map, so the products are caught on their way and the
     # map is computed again.
-    caught, was_training = [], model.training
+    caught = []
     hooks = [
         layer.qkv.register_forward_hook(
             lambda chunk, inputs, output: caught.append(output)
@@ -189,9 +210,8 @@ def attention_maps(model, input_ids, attention_mask=None):
     ]
     try:
         with torch.no_grad():
-            model.eval()(input_ids, attention_mask)
+            model(input_ids, attention_mask)
     finally:  # a hook that stays would fill the memory, call by call
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask

@@ -29,6 +29,7 @@ What it is not: the loop (train.py) or the metrics (metrics.py). Needs: torch on
 Shapes: B batch, T tokens, D width, C classes, N texts.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -196,12 +197,30 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
         yield batch
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode
 def _collect(model, batches, of, dtype):
     """Run `of(batch)` -> (B, ...) without gradients in eval mode, and put the rows back
     in the order of `index`.
     """
-    device, was_training = next(model.parameters()).device, model.training
-    model.eval()
+    device = next(model.parameters()).device
     rows, index = [], []
     with (
         torch.no_grad(),
@@ -217,7 +236,6 @@ def _collect(model, batches, of, dtype):
                     "index", torch.arange(len(rows[-1])) + sum(map(len, rows[:-1]))
                 )
             )
-    model.train(was_training)
     rows, index = torch.cat(rows), torch.cat(index)
     return rows[index.argsort()]
 

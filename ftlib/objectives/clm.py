@@ -30,6 +30,7 @@ Shapes: B rows, T tokens, N new tokens, D width, H heads, K = D / H head width, 
 vocabulary.
 """
 
+import functools
 import math
 
 import torch
@@ -148,11 +149,30 @@ def cached_logits(model, input_ids, cache):
     return model.head(net.norm_out(x[:, -1]))
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
 @torch.no_grad()
+@in_eval_mode  # with dropout on, the same seed would not give the same text
 def generate(
     model,
     input_ids,
-    count,
+    max_new_tokens,
     *,
     temperature=1.0,
     k=None,
@@ -161,8 +181,8 @@ def generate(
     stop=None,
     cached=True,
 ):
-    """Write on: (B, T) ids -> (B, T + count) or fewer, if every row has come to the id
-    `stop`.
+    """Write on: (B, T) ids -> (B, T + max_new_tokens) or fewer, if every row has come
+    to the id `stop`.
 
     seed: of the draws; None takes torch's global generator. A row that has stopped is
         filled with `stop`.
@@ -172,19 +192,18 @@ def generate(
     most = getattr(model.config, "max_tokens", None) or getattr(
         model.config, "n_positions", math.inf
     )
-    if input_ids.shape[1] + count > most:
+    if input_ids.shape[1] + max_new_tokens > most:
         raise ValueError(
-            f"{input_ids.shape[1]} tokens and {count} new ones are more "
+            f"{input_ids.shape[1]} tokens and {max_new_tokens} new ones are more "
             f"than the {most} the model reads; "
             f"ask for {max(most - input_ids.shape[1], 0)} or fewer"
         )
     generator = (
         None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
     )
-    was_training, cache, new = model.training, [], input_ids
-    model.eval()  # with dropout on, the same seed would not give the same text
+    cache, new = [], input_ids
     stopped = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-    for _ in range(count):
+    for _ in range(max_new_tokens):
         logits = (
             cached_logits(model, new, cache)
             if cached
@@ -197,11 +216,11 @@ def generate(
         input_ids = torch.cat([input_ids, new], dim=1)
         if stop is not None and bool(stopped.all()):
             break
-    model.train(was_training)
     return input_ids
 
 
 @torch.no_grad()
+@in_eval_mode
 def document_nll(model, documents, window, stride=None):
     """(sum of nats, number of tokens asked) over `documents`, lists of ids of any
     length. Perplexity is exp(sum / number).
@@ -217,8 +236,7 @@ def document_nll(model, documents, window, stride=None):
             f"stride {stride} leaves gaps between windows of {window} "
             f"tokens; take 1 to {window - 1}"
         )
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
+    device = next(model.parameters()).device
     for ids in documents:
         done = 1  # nothing stands before the first token
         for begin in range(0, len(ids), stride):
@@ -231,5 +249,4 @@ def document_nll(model, documents, window, stride=None):
             done = begin + window
             if done >= len(ids):
                 break
-    model.train(was_training)
     return total, targets

@@ -29,6 +29,8 @@ Needs: torch only (`fill_mask` takes a tokenizer of the `tokenizers` library).
 Shapes: B rows, T tokens, V vocabulary, A target positions.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 
@@ -209,7 +211,26 @@ def pretraining_loss(model, batch):
     return {"labels": words, "next_sentence_label": pairs}
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
 @torch.no_grad()
+@in_eval_mode  # with dropout on, the same text would be filled differently
 def fill_mask(model, tokenizer, text, k=5):
     """The k likeliest pieces for each [MASK] in `text`: one list of (piece,
     probability) per mask, best first.
@@ -222,9 +243,6 @@ def fill_mask(model, tokenizer, text, k=5):
         raise ValueError(
             f"{text!r} has no [MASK]; write [MASK] where the model shall guess"
         )
-    was_training = model.training
-    # with dropout on, the same text would be filled differently every time
-    model.eval()
     device = next(model.parameters()).device
     # (A, V)
     probabilities = (
@@ -232,7 +250,6 @@ def fill_mask(model, tokenizer, text, k=5):
         .logits.float()
         .softmax(dim=-1)
     )
-    model.train(was_training)
     best = probabilities.topk(k)
     return [
         [(tokenizer.id_to_token(i), p) for i, p in zip(row.tolist(), ps.tolist())]

@@ -36,6 +36,8 @@ is told which one a text belongs to, you decide. Needs: torch only.
 Shapes: K tasks, N texts, D width, C classes.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 
@@ -145,6 +147,25 @@ def copy_weights(model):
     }
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode  # dropout would measure a different network for every text
 def fisher(model, batches, logits_of):
     """The diagonal of the Fisher information: how much the answers would change if one
     weight moved, {name: tensor}.
@@ -156,10 +177,8 @@ def fisher(model, batches, logits_of):
         other; using the true labels instead gives the "empirical Fisher", which is near
         zero wherever the model is right (Kunstner et al. 2019).
     """
-    was_training = model.training
     total = {name: torch.zeros_like(p) for name, p in copy_weights(model).items()}
     texts = 0
-    model.eval()  # dropout would measure a different network for every text
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for batch in batches:
         logits = logits_of(model, batch)
@@ -182,7 +201,6 @@ def fisher(model, batches, logits_of):
                 if gradient is not None:
                     total[name] += p * gradient.square()
         texts += 1
-    model.train(was_training)
     if texts == 0:
         raise ValueError(
             "0 batches were given; the Fisher information is a mean over "
