@@ -146,7 +146,7 @@ def test_accumulation_equals_the_big_batch(sizes, dtype, limit):
     "old, new",
     [
         ("counts[k], 1))", "int((batch[k] != -100).sum()), 1) / len(group))"),
-        ("(world_size / max(counts[k], 1))", "world"),
+        ("(world_size / max(counts[k], 1))", "world_size"),
     ],
     ids=["mean of means", "no division"],
 )
