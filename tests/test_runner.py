@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import stages
@@ -181,4 +182,47 @@ def test_plain_pytest_blocks_the_network(tmp_path, counted):
         text=True,
     )
     assert "NetworkBlocked" in result.stdout and "1 failed, 1 passed" in result.stdout
+    counted("fault")
+
+
+# ---- every chapter runs, without a network and without a GPU: RELIABILITY 26 ----
+
+
+def test_every_chapter_is_run_without_network_and_gpu(counted):
+    run = {
+        pathlib.Path(word).name
+        for word in runner.stages()["chapters"]
+        if word.endswith(".ipynb")
+    }
+    there = {path.name for path in (ROOT / "chapters").glob("*.ipynb")}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    options = settings["tool"]["pytest"]["ini_options"]["addopts"]
+    assert run == there and "--nbval" in options
+    variables = runner.tests.environment("chapters")
+    ask = [
+        sys.executable,
+        "-c",
+        "import socket, torch; "
+        "print(torch.cuda.is_available())\n"
+        "try: socket.create_connection(('192.0.2.1', 9), timeout=2)\nexcept "
+        "BaseException as error: print(error)",
+    ]
+    seen = subprocess.run(
+        ask, env=variables, capture_output=True, text=True, timeout=100
+    ).stdout
+    assert seen.startswith("False\n") and "network is blocked" in seen, seen
+    # control: without the variables of the stage nothing is blocked
+    plain = {key: value for key, value in variables.items() if key != "PYTHONPATH"}
+    assert (
+        "network is blocked"
+        not in subprocess.run(
+            ask, env=plain, capture_output=True, text=True, timeout=100
+        ).stdout
+    )
+    assert (variables["CUDA_VISIBLE_DEVICES"], variables["FTLIB_DEVICE"]) == ("", "cpu")
+    assert "FTLIB_DEVICE" not in {
+        key: value
+        for key, value in runner.tests.environment("unit").items()
+        if key not in os.environ
+    }
     counted("fault")

@@ -68,10 +68,10 @@ PARTS = {
         Line(
             4,
             "Three resumes inside one epoch show each row exactly once.",
-            "survival::test_a_run_resumed_three_times_inside_one_epoch "
+            "resume::test_a_run_resumed_three_times_inside_one_epoch "
             "train::test_stream_continues_anywhere",
             "the position in the data is forgotten",
-            "survival::test_a_run_resumed_three_times_inside_one_epoch",
+            "resume::test_a_run_resumed_three_times_inside_one_epoch",
         ),
         Line(
             5,
@@ -89,7 +89,7 @@ PARTS = {
             "checkpoint::test_other_models_and_optimizers_are_refused_by_name "
             "checkpoint::test_another_version_or_a_missing_part_is_refused",
             "a reader that compares nothing goes on",
-            "survival::test_control_without_the_comparison_another_job_goes_on",
+            "checkpoint_survival::test_control_without_the_comparison_another_job_goes_on",
         ),
         Line(
             7,
@@ -107,18 +107,18 @@ PARTS = {
             "Killed before any operation of a save, no part of a file is ever loaded, "
             "and the run ends with the same bits.",
             "checkpoint::test_killed_before_each_operation "
-            "survival::test_killed_before_each_change_that_the_system_sees",
+            "checkpoint_survival::test_killed_before_each_change_that_the_system_sees",
             "a writer that writes in place, or removes first",
             "checkpoint::test_control_in_place_writer_leaves_partial_files "
-            "survival::test_killed_before_each_change_that_the_system_sees",
+            "checkpoint_survival::test_killed_before_each_change_that_the_system_sees",
         ),
         Line(
             9,
             "The same for 200 SIGKILLs at random moments: `make kill-test`, not part "
             "of `make test`.",
-            "survival::test_a_small_kill_test_and_its_control",
+            "checkpoint_survival::test_a_small_kill_test_and_its_control",
             "a writer that writes in place",
-            "survival::test_a_small_kill_test_and_its_control",
+            "checkpoint_survival::test_a_small_kill_test_and_its_control",
         ),
         Line(
             10,
@@ -126,10 +126,10 @@ PARTS = {
             "torn or out of order, loses no checkpoint that was "
             "acknowledged (a simulated disk).",
             "checkpoint::test_power_cut_never_loses_an_acknowledged_checkpoint "
-            "survival::test_a_power_cut_during_rotation_loses_nothing",
+            "checkpoint_survival::test_a_power_cut_during_rotation_loses_nothing",
             "no fsync, none of the folder, in place, removal too early",
             "checkpoint::test_power_cut_never_loses_an_acknowledged_checkpoint "
-            "survival::test_a_power_cut_during_rotation_loses_nothing",
+            "checkpoint_survival::test_a_power_cut_during_rotation_loses_nothing",
         ),
         Line(
             11,
@@ -138,7 +138,7 @@ PARTS = {
             "checkpoint::test_full_disk_names_path_and_bytes_and_keeps_the_old_file "
             "checkpoint::test_error_of_the_disk_keeps_its_kind",
             "a plain writer loses the old file",
-            "survival::test_control_a_plain_writer_on_a_full_disk_loses_the_old_file",
+            "checkpoint_survival::test_control_a_plain_writer_on_a_full_disk_loses_the_old_file",
         ),
         Line(
             12,
@@ -146,7 +146,7 @@ PARTS = {
             "valid file is taken, with one warning.",
             "checkpoint::test_flips_and_truncations_are_rejected",
             "safetensors alone takes at least 90 of 100 flipped files",
-            "survival::test_control_the_plain_reader_takes_nearly_every_flipped_file",
+            "checkpoint_survival::test_control_the_plain_reader_takes_nearly_every_flipped_file",
         ),
         Line(
             13,
@@ -159,7 +159,7 @@ PARTS = {
             "checkpoint::test_temporary_files_of_dead_processes_are_swept "
             "checkpoint::test_umask_is_followed",
             "sorted by name, or broken files counted",
-            "survival::test_control_a_careless_rotation_removes_the_wrong_files",
+            "checkpoint_survival::test_control_a_careless_rotation_removes_the_wrong_files",
         ),
     ],
     "Arithmetic": [
@@ -186,10 +186,10 @@ PARTS = {
             "gradient with one micro-batch and with four, for every head they "
             "train with it.",
             "trainer::test_accumulation_changes_nothing "
-            "survival::test_every_head_that_a_chapter_trains_with_trainer_is_tested",
+            "trainer::test_every_head_that_a_chapter_trains_with_trainer_is_tested",
             "a mean of each micro-batch; a head that is not tested",
             "trainer::test_a_mean_of_each_piece_is_caught "
-            "survival::test_an_untested_head_is_noticed",
+            "trainer::test_an_untested_head_is_noticed",
         ),
         Line(
             17,
@@ -209,22 +209,22 @@ PARTS = {
             "train::test_a_step_that_is_not_finite_leaves_everything_as_it_was "
             "train::test_training_stops_after_a_few_in_a_row "
             "checkpoint::test_what_cannot_be_saved_is_refused "
-            "survival::test_no_checkpoint_of_a_poisoned_run_holds_nan",
+            "checkpoint_survival::test_no_checkpoint_of_a_poisoned_run_holds_nan",
             "an update all the same",
             "train::test_a_step_that_is_not_finite_leaves_everything_as_it_was "
-            "survival::test_no_checkpoint_of_a_poisoned_run_holds_nan",
+            "checkpoint_survival::test_no_checkpoint_of_a_poisoned_run_holds_nan",
         ),
         Line(
             19,
             "When memory really runs out, the run goes on from its checkpoint with "
             "half the micro-batch and the same step (`ftlib/training/oom.py`, "
             "one process).",
-            "survival::test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_"
+            "oom::test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_"
             "same_step "
-            "survival::test_only_a_failed_allocation_is_tried_again "
-            "survival::test_finetuning_in_pieces_is_the_same_training",
+            "oom::test_only_a_failed_allocation_is_tried_again "
+            "recipe_finetune::test_finetuning_in_pieces_is_the_same_training",
             "no second attempt; half the micro-batch and half the step",
-            "survival::test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_same_step",
+            "oom::test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_same_step",
         ),
         Line(
             20,
@@ -232,16 +232,16 @@ PARTS = {
             "group too.",
             "train::test_clipping_schedule_and_zeroing_once_per_update",
             "each of them once a micro-batch; no zeroing",
-            "survival::test_per_micro_batch_instead_of_per_update_is_noticed "
+            "train::test_per_micro_batch_instead_of_per_update_is_noticed "
             "train::test_clipping_schedule_and_zeroing_once_per_update",
         ),
         Line(
             22,
             "A process killed under `torchrun --standalone --max-restarts=1` ends with "
             "the same bits.",
-            "survival::test_a_worker_killed_under_torchrun_ends_with_the_same_bits",
+            "killed_worker::test_a_worker_killed_under_torchrun_ends_with_the_same_bits",
             "the random state is not taken up again",
-            "survival::test_a_worker_killed_under_torchrun_ends_with_the_same_bits",
+            "killed_worker::test_a_worker_killed_under_torchrun_ends_with_the_same_bits",
         ),
     ],
     "Input": [
@@ -250,23 +250,23 @@ PARTS = {
             "A bad CSV file (18 kinds and more) gives an error with file, line, column "
             'and remedy, an odd but good one loads exactly; "NA", "null" and '
             '"None" stay text.',
-            "sources::test_tables_that_are_refused "
-            "sources::test_tables_that_load_exactly "
-            "sources::test_there_are_enough_tables "
-            "sources::test_cells_are_those_of_the_csv_module",
+            "tables::test_tables_that_are_refused "
+            "tables::test_tables_that_load_exactly "
+            "tables::test_there_are_enough_tables "
+            "tables::test_cells_are_those_of_the_csv_module",
             "a careless reader takes most of them; pandas drops the words",
-            "survival::test_control_a_careless_reader_takes_most_bad_tables "
-            "survival::test_control_pandas_drops_words_that_are_texts",
+            "tables::test_control_a_careless_reader_takes_most_bad_tables "
+            "tables::test_control_pandas_drops_words_that_are_texts",
         ),
         Line(
             24,
             "Data that cannot train is refused before step 1: fewer rows than a batch, "
             "one class, test rows in train, ids beyond the vocabulary.",
-            "sources::test_data_that_cannot_train_is_refused "
-            "sources::test_sound_data_passes "
-            "survival::test_the_recipe_refuses_what_cannot_train_before_step_1",
+            "tables::test_data_that_cannot_train_is_refused "
+            "tables::test_sound_data_passes "
+            "recipe_finetune::test_the_recipe_refuses_what_cannot_train_before_step_1",
             "without the check the recipe trains, or dies inside",
-            "survival::test_the_recipe_refuses_what_cannot_train_before_step_1 "
+            "recipe_finetune::test_the_recipe_refuses_what_cannot_train_before_step_1 "
             "sources::test_control_rows_split_by_number_do_leak",
         ),
     ],
@@ -275,7 +275,7 @@ PARTS = {
             26,
             "Every chapter runs top to bottom in a fresh kernel, without network and "
             "GPU, in its time, and prints what is stored.",
-            "survival::test_every_chapter_is_run_without_network_and_gpu "
+            "runner::test_every_chapter_is_run_without_network_and_gpu "
             "notebook_rules::test_measurements_badges_and_readme_agree "
             "notebook_rules::test_loopback_stays_open",
             "notebooks that loop, die, reach for the network or print something else",

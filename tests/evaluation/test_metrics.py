@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from ftlib.evaluation import intervals, metrics
+from ftlib.evaluation import metrics
 
 
 def some(n=300, classes=4, seed=0):
@@ -169,42 +169,6 @@ def test_calibration_error_of_honest_and_boastful_answers():
     )
 
 
-def test_bootstrap_interval_covers_the_mean():
-    """Of 200 samples of 60 numbers, about 95 % of the intervals hold the true mean; of
-    50 % intervals, about half.
-    """
-    generator = torch.Generator().manual_seed(0)
-    for level, low, high in ((0.95, 0.88, 0.99), (0.5, 0.38, 0.60)):
-        covered = 0
-        for _ in range(200):
-            a, b = intervals.bootstrap_interval(
-                torch.randn(60, generator=generator) + 3, level=level, samples=400
-            )
-            covered += a <= 3 <= b
-        assert low < covered / 200 < high
-
-
-def test_bootstrap_interval_is_the_textbooks_width():
-    right = torch.tensor([1.0] * 80 + [0.0] * 20)
-    low, high = intervals.bootstrap_interval(right)
-    assert (
-        abs((high - low) - 2 * 1.96 * math.sqrt(0.8 * 0.2 / 100)) < 0.02
-        and low < 0.8 < high
-    )
-    assert (
-        (low, high)
-        == intervals.bootstrap_interval(right)
-        != intervals.bootstrap_interval(right, seed=1)
-    )
-    # in several chunks
-    wide = intervals.bootstrap_interval(
-        torch.rand(9000, generator=torch.Generator().manual_seed(0)), samples=1000
-    )
-    assert 0.48 < wide[0] < wide[1] < 0.52
-    with pytest.raises(ValueError, match="1 value gives no interval"):
-        intervals.bootstrap_interval([0.5])
-
-
 def test_precision_and_recall_equal_scikit_learn():
     from sklearn.metrics import precision_recall_fscore_support as theirs
 
@@ -223,107 +187,6 @@ def test_precision_and_recall_equal_scikit_learn():
     # control: what is said and what is true differ
     swapped = metrics.precision_recall(labels, logits.argmax(1), 1)
     assert abs(swapped[0] - metrics.precision_recall(logits, labels, 1)[0]) > 1e-3
-
-
-@pytest.mark.parametrize("level", [0.5, 0.95])
-def test_wilson_equals_scipy_and_covers(level):
-    from scipy.stats import binomtest
-
-    for right, n in ((0, 1), (3, 3), (0, 30), (17, 20), (850, 1000)):
-        theirs = binomtest(right, n).proportion_ci(level, method="wilson")
-        assert intervals.wilson_interval(right, n, level) == pytest.approx(
-            (theirs.low, theirs.high), abs=1e-9
-        )
-    # exact coverage, from the binomial weights: near the promise already for 10 texts,
-    # where the bootstrap is far from it
-    for n, p in ((10, 0.8), (30, 0.9), (100, 0.5)):
-        weight = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
-        low_high = [intervals.wilson_interval(k, n, 0.95) for k in range(n + 1)]
-        assert (
-            0.92
-            < sum(w for w, (low, high) in zip(weight, low_high) if low <= p <= high)
-            < 0.99
-        )
-    with pytest.raises(ValueError, match="4 correct of 3"):
-        intervals.wilson_interval(4, 3)
-    with pytest.raises(ValueError, match="at least 1"):
-        intervals.wilson_interval(0, 0)
-
-
-def pairs(n=40, gap=0.3, seed=0):
-    """Two columns that share what is hard, and a gap."""
-    generator = torch.Generator().manual_seed(seed)
-    shared = torch.randn(n, generator=generator, dtype=torch.float64) * 3
-    noise = torch.randn(2, n, generator=generator, dtype=torch.float64)
-    return shared + noise[0], shared + gap + noise[1]
-
-
-def test_paired_bootstrap_equals_scipy():
-    from scipy.stats import bootstrap
-
-    a, b = pairs()
-    difference, low, high = intervals.paired_bootstrap(a, b)
-    theirs = bootstrap(
-        (a.numpy(), b.numpy()),
-        lambda x, y, axis: (y - x).mean(axis),
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        rng=0,
-    ).confidence_interval
-    assert abs(difference - float((b - a).mean())) < 1e-12
-    assert abs(low - theirs.low) < 0.03 and abs(high - theirs.high) < 0.03
-    assert [round(-x, 9) for x in intervals.paired_bootstrap(b, a)][0] == round(
-        difference, 9
-    )
-    # control: without the pairs the same numbers give an interval that is several times
-    # as wide
-    unpaired = (
-        torch.tensor(intervals.bootstrap_interval(b)).diff()
-        + torch.tensor(intervals.bootstrap_interval(a)).diff()
-    )
-    assert unpaired > 3 * (high - low)
-    with pytest.raises(ValueError, match="a has 40 values and b 39"):
-        intervals.paired_bootstrap(a, b[1:])
-
-
-def test_paired_bootstrap_rarely_raises_a_false_alarm():
-    """Two columns without a gap: of 200 intervals about 5 % leave 0 out; with a gap of
-    two deviations nearly all do.
-    """
-    for gap, low, high in ((0.0, 0.01, 0.12), (2.0, 0.99, 1.01)):
-        outside = 0
-        for seed in range(200):
-            _, a, b = intervals.paired_bootstrap(
-                *pairs(gap=gap, seed=seed), samples=400
-            )
-            outside += not a <= 0 <= b
-        assert low < outside / 200 < high
-
-
-def test_sign_flip_test_equals_scipy_and_all_signs():
-    from scipy.stats import permutation_test
-
-    a, b = pairs(10, gap=0.5)
-    exact = permutation_test(
-        (a.numpy(), b.numpy()),
-        lambda x, y, axis: (y - x).mean(axis),
-        permutation_type="samples",
-        # 2**10 ways to sign ten differences, all of them
-        vectorized=True,
-    ).pvalue
-    assert abs(intervals.sign_flip_test(a, b) - exact) < 0.02
-    assert (
-        intervals.sign_flip_test(a, a) == 1.0
-        and intervals.sign_flip_test(a, a + 1 + 0.1 * b) > 1 / 10_001
-    )
-    assert (
-        intervals.sign_flip_test(*pairs(40, gap=3.0))
-        < 0.001
-        < 0.05
-        < intervals.sign_flip_test(*pairs(40, gap=0.0))
-    )
-    assert abs(intervals.sign_flip_test(a, b) - intervals.sign_flip_test(b, a)) < 1e-12
 
 
 # ---- the lines to beat ----

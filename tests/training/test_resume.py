@@ -249,6 +249,23 @@ def test_three_resumes_inside_one_epoch_see_each_row_once(tmp_path):
     assert pieces(forget="data position") != list(range(ROWS))  # control
 
 
+def test_a_run_resumed_three_times_inside_one_epoch(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ACCUMULATE", 1)  # six steps an epoch
+
+    def pieces(forget=None):
+        folder, seen = tmp_path / str(forget), []
+        for last in (1, 3, 4, 6):
+            ended = run(folder, forget=forget, seen=seen, last=last)
+        assert {epoch for epoch, _ in seen} == {0}
+        return sorted(row for _, rows in seen for row in rows), ended[0]
+
+    rows, ended = pieces()
+    assert rows == list(range(ROWS))
+    assert ended == run(tmp_path / "whole", last=6)[0]
+    rows, other = pieces(forget="data position")  # control
+    assert rows != list(range(ROWS)) and other != ended
+
+
 def test_resume_at_the_end_of_an_epoch_runs_the_whole_next_one(whole):
     seen = []
     run(copy_of(whole[0], "end of epoch", 3), seen=seen, last=6)

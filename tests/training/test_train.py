@@ -429,6 +429,84 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
     counted("fault")
 
 
+@pytest.mark.parametrize(
+    "old, new, what",
+    [
+        ("schedule(number)", "schedule(number * accumulate)", "rates"),
+        (
+            "sums[k] += value.detach().double()",
+            "sums[k] += value.detach().double(); "
+            "torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)",
+            "clips",
+        ),
+        (
+            "sums[k] += value.detach().double()",
+            "sums[k] += value.detach().double(); "
+            "[p.grad.zero_() for p in "
+            "model.parameters()]",
+            "zeroed too often",
+        ),
+    ],
+)
+def test_per_micro_batch_instead_of_per_update_is_noticed(
+    old, new, what, monkeypatch, counted
+):
+    clipped, clip = [], torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", lambda *a: clipped.append(1) or clip(*a)
+    )
+
+    def run(steps):
+        clipped.clear()
+        net, asked = tiny(), []
+        optimizer = Recording(net.parameters(), lr=0.5)
+        list(
+            steps(
+                net,
+                cut(rows_of(14), [2] * 7),
+                mlm.mlm_loss,
+                optimizer,
+                accumulate=3,
+                clip=0.1,
+                schedule=lambda n: asked.append(n) or 1.0,
+            )
+        )
+        return (
+            asked,
+            len(clipped),
+            [
+                round(torch.cat([g.flatten() for g in seen]).norm().item(), 3)
+                for seen in optimizer.seen
+            ],
+        )
+
+    assert run(train.steps) == ([0, 1, 2], 3, [0.1, 0.1, 0.1])
+    assert run(planted(old, new)["steps"]) != (
+        [0, 1, 2],
+        3,
+        [0.1, 0.1, 0.1],
+    ), what
+    counted("fault")
+
+
+@pytest.mark.parametrize("rows, parts", [(1, 1), (5, 1), (5, 2), (3, 4), (1, 4)])
+def test_cut_makes_as_many_parts_as_asked_and_loses_no_row(rows, parts):
+    batch = {
+        "input_ids": torch.arange(2 * rows).view(rows, 2),
+        "labels": torch.arange(rows),
+        "next_sentence_label": torch.arange(rows),
+    }
+    got = list(train.split_micro_batches(batch, parts))
+    assert len(got) == parts and all(
+        part["input_ids"].shape[0] == part["labels"].shape[0] > 0 for part in got
+    )
+    asked = [
+        label for part in got for label in part["labels"].tolist() if label != -100
+    ]
+    assert sorted(asked) == list(range(rows))
+    assert all((part["labels"] == part["next_sentence_label"]).all() for part in got)
+
+
 def test_bfloat16_keeps_weights_and_update_in_float32():
     net = tiny()
     (plain,), _ = gradients([rows_of(16)], 1)

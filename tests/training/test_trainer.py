@@ -6,8 +6,14 @@ gradient by gradient_accumulation_steps for most heads (huggingface/transformers
 with the sum divided by `num_items_in_batch` the ratio is 1.
 """
 
+import json
+import re
+
 import pytest
 import torch
+from notebooks import CHAPTERS
+
+from ftlib.course import hub
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -114,3 +120,81 @@ def test_what_chapter_14_says_about_the_default_is_still_so(head, tmp_path):
     chapter 14 and this test.
     """
     assert ratios(head, tmp_path) == pytest.approx((4, 4), abs=1e-2)
+
+
+# ---- every head that a chapter trains with Trainer is among HEADS ----
+
+
+def heads_of(cells):
+    """Code cells of one chapter -> (heads that are trained with Trainer, findings)."""
+    text = "\n".join(cells)
+    calls = re.findall(
+        r"(?<![\w])(?:transformers\.)?Trainer\(((?:[^()]|\([^()]*\))*)\)", text
+    )
+    if not calls:
+        return set(), []
+    found = [
+        f"Trainer({call.split(',')[0]}, ...) without compute_loss_func"
+        for call in calls
+        if "compute_loss_func" not in call
+    ]
+    heads = set(re.findall(r"\b(?!AutoModel)([A-Z]\w+For[A-Z]\w+)\(", text))
+    for auto, rest in re.findall(
+        r"\b(AutoModelFor\w+)\.from_pretrained\((.*?)\)", text, re.S
+    ):
+        # the folder stands in the call, or in a variable that an earlier line sets
+        first = re.match(r"\s*(\w+)\s*,", rest)
+        where = rf"(?m)^{first[1]} = (.*)$" if first else "(?!)"
+        lines = re.findall(where, text)
+        name = re.search(
+            r'hub\.resolve\("([\w.-]+)"', lines[-1] if len(set(lines)) == 1 else rest
+        )
+        if not name:
+            found.append(
+                f"{auto}.from_pretrained({rest}): which head is that? write "
+                'hub.resolve("name") in the call'
+            )
+            continue
+        config = transformers.AutoConfig.from_pretrained(hub.resolve(name[1]))
+        heads.add(getattr(transformers, auto)._model_mapping[type(config)].__name__)
+    return heads, found
+
+
+def code_cells(path):
+    return [
+        "".join(cell["source"])
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+def test_every_head_that_a_chapter_trains_with_trainer_is_tested():
+    heads = set()
+    for path in sorted(CHAPTERS.glob("[0-9]*.ipynb")):
+        mine, found = heads_of(code_cells(path))
+        assert found == [] and mine <= set(HEADS), (path.name, mine, found)
+        heads |= mine
+    assert heads, (
+        "no chapter uses Trainer: either that is so, or this test no longer sees it"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "net = transformers.GPT2ForSequenceClassification(tiny)\nTrainer(net, "
+        "settings, "
+        "compute_loss_func=loss)",
+        "trainer = transformers.Trainer(net, TrainingArguments(folder), "
+        "train_dataset=rows)",
+        "net = AutoModelForTokenClassification.from_pretrained(folder)\nTrainer(net, "
+        "compute_loss_func=loss)",
+        "net = AutoModelForTokenClassification.from_pretrained("
+        'hub.resolve("reviews-bert-mini"))\n'
+        "Trainer(net, compute_loss_func=loss)",
+    ],
+)
+def test_an_untested_head_is_noticed(text, counted):
+    heads, found = heads_of([text])
+    assert found or not heads <= set(HEADS)
+    counted("fault")

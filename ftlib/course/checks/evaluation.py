@@ -8,7 +8,7 @@ stopping, and an honest report.
 hint: patience is not used: you looked at losses after the stop, and those epochs were
 never run
 
-What it is not: a test of statistics (tests/evaluation/test_metrics.py compares with
+What it is not: a test of statistics (tests/evaluation/test_intervals.py compares with
 scipy). Needs: torch, ftlib.
 
 Shapes: N texts.
