@@ -89,6 +89,7 @@ def finetune(
         for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch)
     )
     total = per_epoch * epochs
+    warmup = min(max(1, total // 10), total - 1)  # none in a run of one step
 
     def mine():
         for batch in order:
@@ -108,7 +109,7 @@ def finetune(
         optim.adamw(optim.parameter_groups(net, lr, layer_decay=layer_decay)),
         dtype=ctx.dtype,
         accumulate=accumulate,
-        schedule=lambda step: optim.warmup_linear(step, max(1, total // 10), total),
+        schedule=lambda step: optim.warmup_linear(step, warmup, total),
     )
     return distributed.unwrap(net), list(
         train.progress(run, total) if show and ctx.rank == 0 else run

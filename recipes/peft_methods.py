@@ -100,7 +100,7 @@ def fit(
     batches=classify.batches_of,
 ):
     """Train what is trainable -> the net. The order of the rows is a function of
-    `number`.
+    `seed`.
     """
     order = [
         o

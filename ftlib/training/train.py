@@ -158,6 +158,25 @@ def _rows(group):
     )
 
 
+def _state_beside_weights(model, device):
+    """What a forward may change: buffers (the running statistics of a batch norm) and
+    the generators that dropout draws from.
+    """
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    return buffers, torch.get_rng_state(), cuda
+
+
+@torch.no_grad()
+def _restore(state, device):
+    buffers, cpu, cuda = state
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state(cuda, device)
+
+
 def steps(
     model,
     batches,
@@ -181,19 +200,26 @@ def steps(
         ending in `_label`). The step's loss divides each sum by the number of targets
         in the *whole* step over all micro-batches and processes; a mean of means weighs
         short batches too much.
-    schedule(number): factor on each group's "initial_lr".
+    schedule(number): factor on each group's "initial_lr"; None leaves the learning
+        rates to you (a scheduler of torch, say).
     clip: largest gradient norm, or None.
     dtype: torch.bfloat16 for mixed precision (weights stay float32), None for none.
     first: number of the first step.
 
-    A step with a non-finite loss or gradient leaves weights and optimizer untouched and
-    warns; after `patience` such steps in a row it raises FloatingPointError. A step
-    with nothing asked changes nothing.
+    A step with a non-finite loss or gradient leaves weights, buffers, optimizer and
+    random state untouched and warns; after `patience` such steps in a row it raises
+    FloatingPointError. A step without targets changes nothing. Raises ValueError for
+    `accumulate` below 1.
     """
+    if accumulate < 1:
+        raise ValueError(
+            f"accumulate is {accumulate}, a step has at least 1 micro-batch; give 1 or "
+            "more"
+        )
     device = next(model.parameters()).device
     world_size = dist.get_world_size() if dist.is_initialized() else 1
     params = [p for g in optimizer.param_groups for p in g["params"]]
-    for g in optimizer.param_groups:
+    for g in optimizer.param_groups if schedule else ():
         # the schedule multiplies this, never its own last result
         g.setdefault("initial_lr", g["lr"])
     bad = 0
@@ -204,9 +230,9 @@ def steps(
             for batch in group
         ]
         model.train()  # the reader's loop body may have evaluated
-        factor = schedule(number) if schedule else 1.0
-        for g in optimizer.param_groups:
-            g["lr"] = g["initial_lr"] * factor
+        for g in optimizer.param_groups if schedule else ():
+            g["lr"] = g["initial_lr"] * schedule(number)
+        before = _state_beside_weights(model, device)
         columns = _label_columns(group[0])
         counted = [sum(int((b[k] != -100).sum()) for b in group) for k in columns]
         tokens = sum(
@@ -232,6 +258,8 @@ def steps(
         # the norm and the loss are those of all processes, so all decide alike
         if finite and sum(counted):
             optimizer.step()
+        else:
+            _restore(before, device)
         optimizer.zero_grad(set_to_none=True)  # frees the memory as well
         bad = 0 if finite else bad + 1
         if not finite:

@@ -659,3 +659,82 @@ def test_classification_uses_the_same_loop():
         )
     )
     assert apart(optimizer.seen[1], optimizer.seen[0]) < 1e-5
+
+
+# --- a step that is skipped changes nothing; a learning rate is what its owner set
+
+
+class Normed(torch.nn.Module):
+    """A batch norm, dropout and a head: what a forward changes beside the weights."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm, self.drop = torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5)
+        self.head = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.drop(self.norm(x)))
+
+
+def loss_of(model, batch):
+    return torch.nn.functional.cross_entropy(
+        model(batch["x"]), batch["labels"], ignore_index=-100, reduction="sum"
+    )
+
+
+def rows(*, poison=False, targets=True, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    x, labels = torch.randn(8, 4, generator=g), torch.arange(8) % 2
+    x[3, 0] = float("nan") if poison else x[3, 0]
+    return {"x": x, "labels": labels if targets else torch.full_like(labels, -100)}
+
+
+@pytest.mark.parametrize("fault", ["a NaN in a row", "no target"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_skipped_step_changes_nothing_at_all(fault, accumulate, counted):
+    bad = rows(poison=True) if fault == "a NaN in a row" else rows(targets=False)
+    good = [rows(seed=1), rows(seed=2)]
+
+    def trained(batches):
+        model = Normed()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        torch.manual_seed(5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = list(
+                train.steps(model, batches, loss_of, optimizer, accumulate=accumulate)
+            )
+        return model.state_dict(), [step.skipped for step in done]
+
+    skipping, flags = trained([good[0]] * accumulate + [bad] * accumulate + [good[1]])
+    without, _ = trained([good[0]] * accumulate + [good[1]])
+    assert flags == [False, True, False]
+    for name, tensor in skipping.items():
+        # the same bits: weights, running statistics, and what dropout drew afterwards
+        assert torch.equal(tensor, without[name]), name
+    counted("fault")
+
+
+def test_a_scheduler_of_torch_decides_when_no_schedule_is_given(counted):
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    used = []
+    for step in train.steps(
+        model, [rows(seed=i) for i in range(4)], loss_of, optimizer
+    ):
+        used.append(step.lr)
+        scheduler.step()
+    assert used == [1.0, 0.5, 0.25, 0.125]
+    optimizer.param_groups[0]["lr"] = 0.3  # set by hand
+    assert next(train.steps(model, [rows()], loss_of, optimizer)).lr == 0.3
+    counted("fault")
+
+
+@pytest.mark.parametrize("accumulate", [0, -1])
+def test_a_step_without_a_micro_batch_is_refused(accumulate):
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(ValueError, match=f"accumulate is {accumulate}, .* at least 1"):
+        next(train.steps(model, [rows()], loss_of, optimizer, accumulate=accumulate))
