@@ -85,7 +85,8 @@ def squeeze(megabytes=170):
     """From now on this process gets no more than so many megabytes of addresses beyond
     what it has.
     """
-    gc.collect()  # what waits to be collected would be counted as in use, and then freed
+    # what waits to be collected would be counted as in use, and then freed
+    gc.collect()
     now = (
         int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         * resource.getpagesize()
