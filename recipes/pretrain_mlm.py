@@ -73,23 +73,36 @@ def arguments():
     return a.parse_args()
 
 
-def after(before, record):
-    """The record of a run that went on from the weights of another one: both commands,
-    one curve.
-    """
-    steps = before["steps"]
-    curve = [[step + steps, *losses] for step, *losses in record["curve"]]
-    summed = ("steps", "tokens", "seconds")
-    return {
-        **record,
-        "command": f"{before['command']} && {record['command']}",
-        "curve": before["curve"] + curve,
-        "stages": before["stages"] + record["stages"],
-        "options": before["options"],
-        "went_on": record["options"],
-        "loss_by_quarter_before": before.get("loss_by_quarter"),
-        **{key: before[key] + record[key] for key in summed},
-    }
+def texts_of(a, source, longest):
+    """(tokenizer, training rows, held-out rows), from memory or from the stream."""
+    if source:
+        texts = mlm_rows.streamed_corpus(source, a.vocab, longest, a.length)
+    else:
+        texts = mlm_rows.corpus(a.data, a.vocab, longest, a.length)
+    if a.start and tokenization.load(a.start).get_vocab() != texts[0].get_vocab():
+        raise ValueError(
+            f"{a.start} has another vocabulary than --vocab {a.vocab} of {a.data} "
+            "gives; take the same data and size"
+        )
+    return texts
+
+
+def finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta):
+    """Measure the model and write its folder; every process calls it."""
+    quarters = mlm_rows.loss_by_quarter(net, held_out, tokenizer, a, ctx)
+    weights = distributed.full_state_dict(net)
+    if ctx.rank:
+        return
+    net = transformer.LanguageModel(distributed.unwrap(net).config)
+    net.load_state_dict(weights)
+    targets = torch.cat([b["labels"][b["labels"] != -100] for b in tests])
+    unigram = metrics.unigram_loss(rows, targets, tokenizer.get_vocab_size())
+    more = {"unigram": unigram, "loss_by_quarter": quarters}
+    record = pretraining.record_of(net, a, ctx, commit, meta, **more)
+    if a.start:
+        before = (Path(a.start) / "run.json").read_text(encoding="utf-8")
+        record = pretraining.after(json.loads(before), record)
+    pretraining.write(Path(a.out), net, tokenizer, a.max_tokens, record)
 
 
 def main(a):
@@ -98,16 +111,7 @@ def main(a):
     mlm_rows.check_rows(a, stages, ctx.world_size, source)
     commit = pretraining.commit()
     distributed.print0(ctx, distributed.describe(ctx))
-    if source:
-        texts = mlm_rows.streamed_corpus(source, a.vocab, longest, a.length)
-    else:
-        texts = mlm_rows.corpus(a.data, a.vocab, longest, a.length)
-    tokenizer, rows, held_out = texts
-    if a.start and tokenization.load(a.start).get_vocab() != tokenizer.get_vocab():
-        raise ValueError(
-            f"{a.start} has another vocabulary than --vocab {a.vocab} of {a.data} "
-            "gives; take the same data and size"
-        )
+    tokenizer, rows, held_out = texts_of(a, source, longest)
     sizes = (tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width)
     config = transformer.Config(*sizes, a.max_tokens, init_std=a.init_std)
     net, optimizer = pretraining.start(config, a, ctx, a.start, a.shard)
@@ -160,21 +164,7 @@ def main(a):
             now = {"curve": info["curve"], "seconds": seconds}
             here = {"position": stream.position()} if source else {}
             pretraining.save(out, net, optimizer, done, meta | now | here)
-    quarters = mlm_rows.loss_by_quarter(net, held_out, tokenizer, a, ctx)
-    weights = distributed.full_state_dict(net)
-    if ctx.rank == 0:
-        net = transformer.LanguageModel(distributed.unwrap(net).config)
-        net.load_state_dict(weights)
-        targets = torch.cat([b["labels"][b["labels"] != -100] for b in tests])
-        more = {
-            "unigram": metrics.unigram_loss(rows, targets, config.vocab_size),
-            "loss_by_quarter": quarters,
-        }
-        record = pretraining.record_of(net, a, ctx, commit, meta | now, **more)
-        if a.start:
-            before = (Path(a.start) / "run.json").read_text(encoding="utf-8")
-            record = after(json.loads(before), record)
-        pretraining.write(out, net, tokenizer, a.max_tokens, record)
+    finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta | now)
     distributed.cleanup()
 
 

@@ -148,6 +148,25 @@ def record_of(net, a, ctx, made_at, meta, **more):
     }
 
 
+def after(before, record):
+    """The record of a run that went on from the weights of another one: both commands,
+    one curve.
+    """
+    steps = before["steps"]
+    curve = [[step + steps, *losses] for step, *losses in record["curve"]]
+    summed = ("steps", "tokens", "seconds")
+    return {
+        **record,
+        "command": f"{before['command']} && {record['command']}",
+        "curve": before["curve"] + curve,
+        "stages": before["stages"] + record["stages"],
+        "options": before["options"],
+        "went_on": record["options"],
+        "loss_by_quarter_before": before.get("loss_by_quarter"),
+        **{key: before[key] + record[key] for key in summed},
+    }
+
+
 def write(out, net, tokenizer, max_tokens, record):
     """The folder that transformers reads, and run.json."""
     hf_format.save(net, out)

@@ -432,6 +432,26 @@ def check_keep_epoch(answer):
     return correct("the best epoch is kept, and no loss after the stop was used")
 
 
+def _expect_interval(score, low, high, n):
+    """Refuse an interval that is not about the 95 % one of an accuracy on n texts."""
+    expect(
+        low < score < high,
+        f"the interval from {low:.3f} to {high:.3f} does not contain the accuracy "
+        f"{score:.3f}",
+    )
+    half = 1.96 * math.sqrt(score * (1 - score) / n)
+    expect(
+        high - low < 2.6 * half,
+        f"the interval is {high - low:.2f} wide, expected about {2 * half:.2f} for "
+        f"{n:.0f} texts; low and high belong to the mean, not to single predictions",
+    )
+    expect(
+        high - low > 1.7 * half,
+        f"the interval is only {high - low:.3f} wide, expected about {2 * half:.3f} "
+        f"for {n:.0f} texts; one standard deviation to each side holds 68 %, not 95 %",
+    )
+
+
 @exercise
 def check_honest_report(answer):
     """Clinic. answer(texts, labels, fit) -> dict(n, accuracy, low, high, baseline) on
@@ -539,22 +559,7 @@ def check_honest_report(answer):
         f"the baseline is {base:.3f}, expected {wanted:.3f}, the accuracy of "
         f"predicting {usual} for every test text",
     )
-    expect(
-        low < score < high,
-        f"the interval from {low:.3f} to {high:.3f} does not contain the accuracy "
-        f"{score:.3f}",
-    )
-    half = 1.96 * math.sqrt(score * (1 - score) / n)
-    expect(
-        high - low < 2.6 * half,
-        f"the interval is {high - low:.2f} wide, expected about {2 * half:.2f} for "
-        f"{n:.0f} texts; low and high belong to the mean, not to single predictions",
-    )
-    expect(
-        high - low > 1.7 * half,
-        f"the interval is only {high - low:.3f} wide, expected about {2 * half:.3f} "
-        f"for {n:.0f} texts; one standard deviation to each side holds 68 %, not 95 %",
-    )
+    _expect_interval(score, low, high, n)
     return correct(
         f"{score:.2f} ({low:.2f} to {high:.2f}) on {n:.0f} test texts, the majority "
         f"class gets {base:.2f}"
