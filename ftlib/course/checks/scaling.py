@@ -296,7 +296,7 @@ def check_predict_loss(answer):
     got = answer(
         [r["weights"] for r in runs],
         [r["loss"] for r in runs],
-        foretold["law"]["floor"],
+        foretold["law"]["irreducible_loss"],
         foretold["weights"],
     )
     alpha, loss = map(_number, got)
