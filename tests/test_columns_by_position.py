@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 
-from ftlib.data import tables
+from ftlib.data import corpus, tables
 from ftlib.evaluation import metrics
 from ftlib.objectives import classify
 
@@ -27,6 +27,9 @@ def column(values):
 
 
 HOLDERS = {
+    "tensor": lambda values: (
+        values if isinstance(values[0], str) else torch.tensor(values)
+    ),
     "tuple": tuple,
     "NumPy array": numpy.array,
     "pandas column": series,
@@ -34,31 +37,70 @@ HOLDERS = {
 }
 
 
-@pytest.mark.parametrize("name", HOLDERS)
-def test_subset_takes_rows_by_position(name, counted):
-    hold = HOLDERS[name]
+def subset_is_right(hold):
     held = {"text": hold(TEXTS), "label": hold(LABELS)}
     expected = tables.subset({"text": TEXTS, "label": LABELS}, 12)
     got = tables.subset(held, 12)
-    assert [str(text) for text in got["text"]] == expected["text"]
-    assert [int(label) for label in got["label"]] == expected["label"]
-    counted("fault")
+    return [str(text) for text in got["text"]] == expected["text"] and [
+        int(label) for label in got["label"]
+    ] == expected["label"]
 
 
-@pytest.mark.parametrize("name", [*HOLDERS, "tensor"])
-def test_batches_have_each_row_with_its_own_label(name, counted):
+def batches_are_right(hold):
+    """Does each row come with its own label? A row's first id is its number."""
     rows = [[5 + i] * (1 + i % 7) for i in range(40)]
-    labels = torch.tensor(LABELS) if name == "tensor" else HOLDERS[name](LABELS)
-    for batch in classify.batches_of(rows, labels, size=8):
-        first = batch["input_ids"][:, 0] - 5  # the row's own number
-        assert torch.equal(first, batch["index"])
-        assert torch.equal(batch["labels"], first % 3)
+    for batch in classify.batches_of(rows, hold(LABELS), size=8):
+        first = batch["input_ids"][:, 0] - 5
+        if not torch.equal(first, batch["index"]):
+            return False
+        if not torch.equal(batch["labels"], first % 3):
+            return False
+    return True
+
+
+CHECKS = {"subset": (tables, subset_is_right), "batches": (classify, batches_are_right)}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", HOLDERS)
+def test_rows_are_taken_by_position(name, check):
+    assert CHECKS[check][1](HOLDERS[name])
+
+
+@pytest.mark.parametrize(
+    "name, check",
+    [("pandas column", "subset"), ("pandas column", "batches"), ("tensor", "subset")],
+)
+def test_a_lookup_by_key_is_caught(name, check, monkeypatch, counted):
+    """What stood there before: the column as it is. A tensor's numbers are keys that
+    differ all, so the classes were not balanced.
+    """
+    module, is_right = CHECKS[check]
+    monkeypatch.setattr(module, "by_position", lambda values: values)
+    assert not is_right(HOLDERS[name])
     counted("fault")
 
 
-@pytest.mark.parametrize("name", [*HOLDERS, "tensor"])
+@pytest.mark.parametrize("name", HOLDERS)
+def test_rows_and_lengths_are_taken_by_position(name):
+    hold = HOLDERS[name]
+    lengths = [1 + i % 7 for i in range(40)]
+    expected = classify.length_grouped(lengths, 4)
+    assert classify.length_grouped(hold(lengths), 4) == expected
+
+
+def test_near_duplicates_are_looked_up_by_position():
+    pytest.importorskip("datasketch")
+    texts = [f"{i} is a number and this text is about it at length" for i in range(39)]
+    texts.append(texts[3])
+    pairs = corpus.near_duplicates(texts, threshold=0.95)
+    assert (3, 39, 1.0) in pairs
+    assert corpus.near_duplicates(series(texts), threshold=0.95) == pairs
+
+
+@pytest.mark.parametrize("name", HOLDERS)
 def test_metrics_read_labels_by_position(name):
-    labels = torch.tensor(LABELS) if name == "tensor" else HOLDERS[name](LABELS)
+    labels = HOLDERS[name](LABELS)
     predicted = torch.tensor(LABELS)
     assert metrics.accuracy(predicted, labels) == 1
     assert metrics.macro_f1(predicted, labels, 3) == 1

@@ -126,6 +126,7 @@ def near_duplicates(texts, threshold=0.5, n=5, hashes=128, seed=1):
     """
     from datasketch import MinHashLSH
 
+    texts = list(texts)  # they are looked up by position
     index, candidates = MinHashLSH(threshold=threshold, num_perm=hashes), []
     for row, text in enumerate(texts):
         made = signature(text, n, hashes, seed)

@@ -32,7 +32,7 @@ In memory at any time: one window of text and its rows for each lane, and 8 byte
 part. The lanes do not depend on the number of processes: each of `world` processes
 reads lanes rank, rank + world ..., so the processes together take the rows that one
 alone would take, and a run can go on with another number of them. The order of parts
-and rows is a function of (seed, epoch) and the place in the text.
+and rows is a function of (seed, epoch) and the position in the text.
 
 What it is not: exact about epochs (the lanes do not wait for one another at the end of
 one, and what fills no row at the end of a window is left out, half a row on average),

@@ -31,6 +31,13 @@ def bucket(text):
     return int(hashlib.sha256(text.encode("utf-8")).hexdigest()[:8], 16) % 100
 
 
+def by_position(values):
+    """A list of the values in their order, whatever holds them: a pandas column would
+    be looked up by its index, and the numbers of a tensor are no keys of a dict.
+    """
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
 def subset(columns, n, seed=0):
     """The first n of all rows in an order drawn from `seed`, the classes in turn;
     subset(n) begins subset(m) for n < m.
@@ -38,13 +45,12 @@ def subset(columns, n, seed=0):
     A class that is used up is left out of the turns. Raises ValueError when there are
     fewer than n rows.
     """
+    columns = {name: by_position(values) for name, values in columns.items()}
     rows = len(next(iter(columns.values())))
     if not 0 <= n <= rows:
         raise ValueError(
             f"{n} rows asked for, the data has {rows}; ask for 0 to {rows}"
         )
-    # by position: a pandas column would be looked up by its index
-    columns = {name: list(values) for name, values in columns.items()}
     labels, groups = columns.get("label", [0] * rows), {}
     # Sorted by a hash, not shuffled: nothing depends on a generator's state or on the
     # Python version.

@@ -134,7 +134,7 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
     texts = list(texts)
     letters = learn({word for text in texts for word in text.split()}, 1, SPECIAL)
     limits = {}
-    # the library would keep every character and return more pieces than it was asked
+    # the library would keep every character and return more tokens than it was told
     # for
     if len(letters) > vocab_size:
         kept = _commonest(texts, letters, vocab_size - len(SPECIAL))
@@ -202,7 +202,7 @@ def load(folder):
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; a model folder needs a "
-            "tokenizer.json (see tokenize.save)"
+            "tokenizer.json (see tokenization.save)"
         )
     tokenizer = Tokenizer.from_file(str(path))
     # Published files often hold a fixed padding and truncation; encode() and pad()

@@ -133,6 +133,13 @@ def trainable(model):
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def by_position(values):
+    """A list of the values in their order, whatever holds them: a pandas column would
+    be looked up by its index, and the numbers of a tensor are no keys of a dict.
+    """
+    return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
 def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     """Batches of texts of like length, so that padding is rare; in random order, a
     function of (seed, epoch) alone.
@@ -143,6 +150,7 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
         of lists of row numbers; each row occurs exactly once.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    lengths = by_position(lengths)
     rows = torch.randperm(len(lengths), generator=generator).tolist()
     # wide enough for like lengths, narrow enough that neighbours change from epoch to
     # epoch
@@ -183,8 +191,8 @@ def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
         None for batches from the shortest rows to the longest, which is the cheapest
         order where order does not matter (evaluation).
     """
-    # by position: a pandas column would be looked up by its index
-    labels = None if labels is None else list(labels)
+    rows = by_position(rows)
+    labels = None if labels is None else by_position(labels)
     if order is None:
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))
         order = [by_length[i : i + size] for i in range(0, len(rows), size)]
