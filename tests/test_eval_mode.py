@@ -2,6 +2,8 @@
 the mode that it had.
 """
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -94,19 +96,74 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("stop", [False, True], ids=["to the end", "interrupted"])
-def test_every_module_has_its_mode_again(name, stop, counted):
+DECORATED = {
+    "metrics.mean_loss": (metrics, "mean_loss"),
+    "classify.predict": (classify, "_collect"),
+    "classify.features": (classify, "_collect"),
+    "clm.generate": (clm, "generate"),
+    "clm.document_nll": (clm, "document_nll"),
+    "mlm.fill_mask": (mlm, "fill_mask"),
+    "continual.fisher": (continual, "fisher"),
+    "attention.attention_maps": (attention, "attention_maps"),
+}
+
+
+def modes(net):
+    return {key: module.training for key, module in net.named_modules()}
+
+
+def examine(name, stop):
+    """(did it run in eval mode, has every module its mode again) of one call."""
     make, call = CALLS[name]
     net, switch = make()
-    before = {key: module.training for key, module in net.named_modules()}
+    before = modes(net)
     assert set(before.values()) == {False, True}
     switch.stop = stop
-    if stop:
-        with pytest.raises(KeyboardInterrupt):
-            call(net)
-    else:
+    with pytest.raises(KeyboardInterrupt) if stop else contextlib.nullcontext():
         call(net)
-    assert switch.seen and not any(switch.seen)  # it did run in eval mode
-    assert before == {key: module.training for key, module in net.named_modules()}
+    assert switch.seen
+    return not any(switch.seen), before == modes(net)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("stop", [False, True], ids=["to the end", "interrupted"])
+def test_every_module_has_its_mode_again(name, stop):
+    assert examine(name, stop) == (True, True)
+
+
+def forgetful(function):
+    """As it was once: no `finally`, and one mode for all modules."""
+
+    def switched(model, *arguments, **keywords):
+        was_training = model.training
+        model.eval()
+        result = function(model, *arguments, **keywords)
+        model.train(was_training)
+        return result
+
+    return switched
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("stop", [False, True], ids=["to the end", "interrupted"])
+def test_forgotten_modes_are_caught(name, stop, monkeypatch, counted):
+    module, function = DECORATED[name]
+    plain = getattr(module, function).__wrapped__
+    while hasattr(plain, "__wrapped__"):  # torch.no_grad wraps too
+        plain = plain.__wrapped__
+    grad = torch.enable_grad() if name == "continual.fisher" else torch.no_grad()
+    monkeypatch.setattr(module, function, grad(forgetful(plain)))
+    assert examine(name, stop) == (True, False)
+    counted("fault")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_model_left_in_training_mode_is_caught(name, monkeypatch, counted):
+    module, function = DECORATED[name]
+    plain = getattr(module, function).__wrapped__
+    while hasattr(plain, "__wrapped__"):
+        plain = plain.__wrapped__
+    grad = torch.enable_grad() if name == "continual.fisher" else torch.no_grad()
+    monkeypatch.setattr(module, function, grad(plain))
+    assert examine(name, stop=False) == (False, True)
     counted("fault")

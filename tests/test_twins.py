@@ -11,7 +11,7 @@ import pytest
 from syntax import WithoutDocstrings
 
 FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
-TWINS = {"freeze", "in_eval_mode", "pad", "trainable"}
+TWINS = {"by_position", "freeze", "in_eval_mode", "pad", "trainable"}
 # one verb for different things: a file's own `load` is its namesake's no twin
 NAMESAKES = {"load", "predict", "save"}
 ROOMS = "data models objectives training evaluation deploy".split()
@@ -55,14 +55,41 @@ def test_a_twin_that_drifts_is_caught(counted):
     counted("fault")
 
 
-# the state of a generator from (seed, epoch[, row]), wherever one is made
-EPOCH = re.compile(r"seed \* 1_000_003 \+ (epoch|number)\b")
-PRIMES = re.compile(r"\b1_000_003\b")
+# --- one formula for the seed of (epoch[, row]): two would be two orders of the rows
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_one_formula_makes_every_seed(room):
-    """Two answers to "which seed has epoch 3" would be two orders of the same rows."""
-    for path in (FTLIB / room).glob("*.py"):
+def seeds(text):
+    """The arguments of every `manual_seed` -> source of each, without the generators
+    that a plain `seed` starts.
+    """
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            "manual_seed"
+        ):
+            if ast.unparse(node.args[0]) != "seed":
+                yield ast.unparse(node.args[0])
+
+
+def other_formulas(text):
+    """The seeds that are made in another way than (seed * 1_000_003 + epoch)."""
+    known = re.compile(r"seed \* 1000003 \+ (epoch|number)\b")
+    return [argument for argument in seeds(text) if not known.search(argument)]
+
+
+def test_one_formula_makes_every_seed():
+    made = 0
+    rooms = ("data", "objectives", "training")  # where there are epochs
+    for path in (p for room in rooms for p in (FTLIB / room).glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        assert len(PRIMES.findall(text)) == len(EPOCH.findall(text)), path.name
+        assert not other_formulas(text), path.name
+        made += len(list(seeds(text)))
+    assert made >= 6
+
+
+@pytest.mark.parametrize(
+    "argument", ["seed + epoch", "seed * 1_000_033 + epoch", "epoch", "1000 * seed"]
+)
+def test_another_formula_is_caught(argument, counted):
+    text = f"g = torch.Generator().manual_seed({argument})"
+    assert other_formulas(text) == [ast.unparse(ast.parse(argument))]
+    counted("fault")

@@ -138,7 +138,7 @@ def test_stretch_keeps_the_rows_it_passes_and_refuses_to_shrink():
             lambda: positions.apply_rotary(
                 drawn(2, 6, 8), *positions.rotary_tables(5, 8)
             ),
-            "reaches place 6, the tables have 5 rows",
+            "reaches position 6, the tables have 5 rows",
         ),
         (
             lambda: positions.apply_rotary(
@@ -146,7 +146,7 @@ def test_stretch_keeps_the_rows_it_passes_and_refuses_to_shrink():
                 *positions.rotary_tables(5, 8),
                 positions=torch.tensor([9]),
             ),
-            "place 10",
+            "position 10",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import types
 
 import pytest
+import tokenizers
 import torch
 import torch.nn.functional as F
 
@@ -386,3 +387,25 @@ def test_a_vocabulary_without_special_tokens_can_be_masked_too():
     )
     # with nothing forbidden and a share of 1 every place is asked
     assert torch.equal(labels, ids)
+
+
+def test_a_masked_batch_is_what_mask_tokens_gives():
+    tokenizer = tokenization.train_wordpiece(["one film and another film"] * 9, 60)
+    ids = torch.randint(5, tokenizer.get_vocab_size(), (6, 12))
+    index = torch.arange(6) + 40
+    how = dict(seed=3, epoch=2, mask_prob=0.4)
+    batch = mlm.masked_batch(ids, index, tokenizer, **how)
+    masked, labels = mlm.mask_tokens(
+        ids, tokenizer.get_vocab_size(), 4, range(5), index=index, **how
+    )
+    assert torch.equal(batch["input_ids"], masked)
+    assert torch.equal(batch["labels"], labels)
+    assert torch.equal(batch["index"], index)
+
+
+def test_a_tokenizer_without_a_mask_is_refused(counted):
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    with pytest.raises(ValueError, match=r"the tokenizer has no \[MASK\]; train one"):
+        mlm.masked_batch(torch.ones(1, 4).long(), torch.tensor([0]), tokenizer, seed=0)
+    counted("fault")
