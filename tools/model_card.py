@@ -27,7 +27,7 @@ or `ftlib.models.transformer.load(hub.resolve("{name}"))`. {opens} Weights are s
 
 ## What it was trained on
 
-The training splits of {data} as `ftlib.data.load` cuts them by a hash of the text: {source} Validation texts were used to measure the loss, test texts were never read; a
+The training splits of {data} as `ftlib.course.sources.load` cuts them by a hash of the text: {source} Validation texts were used to measure the loss, test texts were never read; a
 test of this repository checks that neither the vocabulary nor a row comes from them.
 
 ## How
@@ -35,7 +35,7 @@ test of this repository checks that neither the vocabulary nor a row comes from 
 `{command}`
 
 AdamW (0.9, 0.98), peak rate {lr}, {warmup} steps of warm-up and a straight line to 0; {row_plan}; {per_step:,} packed tokens a
-step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started {gain_init:g} times larger than 0.02;
+step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started with a standard deviation of {init_std:g};
 {task}; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.{more}
 
 ## What came out
@@ -195,7 +195,8 @@ def card(folder):
         "row_plan": ", then ".join(plan),
         "command": run["command"].replace(" && ", "`\n\n`"),
         "per_step": options["batch"] * options["length"],
-        "gain_init": options.get("gain", 1),
+        # an earlier recipe said how many times larger than 0.02
+        "init_std": options.get("init_std", 0.02 * options.get("gain", 1)),
         "more": more,
         "name": folder.name,
         "data": " and ".join(options["data"]),

@@ -234,12 +234,12 @@ def bigram_loss(train, held_out, vocab_size, strength=100.0, target_mask=None):
     pairs, counts = (
         (train[:, :-1] * vocab_size + train[:, 1:]).flatten().unique(return_counts=True)
     )
-    scored = (
+    kept = (
         torch.ones_like(held_out[:, 1:], dtype=torch.bool)
         if target_mask is None
         else target_mask[:, 1:]
     )
-    a, b = held_out[:, :-1][scored], held_out[:, 1:][scored]
+    a, b = held_out[:, :-1][kept], held_out[:, 1:][kept]
     index = torch.searchsorted(pairs, a * vocab_size + b).clamp(max=len(pairs) - 1)
     seen = torch.where(pairs[index] == a * vocab_size + b, counts[index], 0).double()
     return float(-((seen + strength * p[b]) / (before[a] + strength)).log().mean())

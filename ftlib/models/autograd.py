@@ -170,8 +170,8 @@ class Tensor:
         pulls = lambda g: g @ other.data.T, lambda g: self.data.T @ g
         return Tensor(self.data @ other.data, (self, other), pulls)
 
-    # a function of each place alone: its local derivatives are one number for each
-    # place
+    # a function of each element alone: its local derivatives are one number for each
+    # element
     def map(self, y, slope):
         return Tensor(y, (self,), (lambda g: g * slope,))
 

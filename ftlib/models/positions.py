@@ -75,12 +75,12 @@ def apply_rotary(x, cos, sin, positions=None):
 
     The first T rows of the tables are used, or those of `positions`: (T,), or (B, 1, T)
     for x (B, H, T, K), for padding on the left and for generation with a cache. Raises
-    ValueError for more tokens than rows, or a place beyond the table.
+    ValueError for more tokens than rows, or a position beyond the table.
     """
     most = x.shape[-2] if positions is None else int(positions.max()) + 1
     if most > len(cos):
         raise ValueError(
-            f"the text reaches place {most}, the tables have {len(cos)} "
+            f"the text reaches position {most}, the tables have {len(cos)} "
             f"rows; make them with T={most}"
         )
     cos, sin = (
@@ -114,7 +114,7 @@ def interpolate_positions(table, T):
     """A learned table (S, D) drawn out to (T, D) by linear interpolation; its first and
     last row stay where they are.
 
-    It gives a model of 512 places a start for texts of 2,048; train it some more on
+    It gives a model of 512 positions a start for texts of 2,048; train it some more on
     long texts. T < S is refused: slice.
     """
     if len(table) > T:

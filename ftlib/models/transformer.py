@@ -8,15 +8,14 @@ Use it:
     ...     )
     ... )
     >>> ids, where = torch.randint(5, 100, (2, 16)), torch.arange(32).view(2, 16) == 3
-    >>> # everywhere, and at the asked place alone
+    >>> # everywhere, and at the target position alone
     >>> model(ids).logits.shape, model(ids, target_mask=where).logits.shape
     (torch.Size([2, 16, 100]), torch.Size([1, 100]))
 
 `from_state(*hf_format.load(folder))` is the model of a BERT, RoBERTa-PreLayerNorm or
 GPT-2 folder of transformers (hf_format.py lies beside this file). What it is not: every
-variant of the field. Needs: torch.
-Shapes: B batch, T tokens, D width, H heads, K = D / H head width, V vocabulary, A asked
-places.
+variant of the field. Needs: torch. Shapes: B batch, T tokens, D width, H heads, K = D /
+H head width, V vocabulary, A target positions.
 """
 
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ class Attention(nn.Module):
 
 class Block(nn.Module):
     """Attention and feed-forward, each with its residual and norm, (B, T, D) -> (B, T,
-    D), or (A, D) at the asked places.
+    D), or (A, D) at the target positions.
     """
 
     def __init__(self, config):
@@ -134,7 +133,7 @@ class Block(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x, mask=None, target_mask=None):
-        # attention reads every place; what follows is for each place alone
+        # attention reads every position; what follows is for each position alone
         kept = x if target_mask is None else x[target_mask]
         # the residual path stays free of norms, which lets deep models start learning
         # at once
@@ -148,7 +147,7 @@ class Block(nn.Module):
 
 class Transformer(nn.Module):
     """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T,
-    D)`, or (A, D) `where` it is asked.
+    D)`, or (A, D) at `target_mask`.
     """
 
     def __init__(self, config):
@@ -202,7 +201,7 @@ class Transformer(nn.Module):
         x, mask = self.drop(self.norm_in(x)), self._mask(attention_mask, T)
         for block in self.blocks[:-1]:
             x = block(x, mask)
-        # nobody reads the last block's other places
+        # the last block's other positions are never read
         return Output(self.norm_out(self.blocks[-1](x, mask, target_mask)))
 
 
@@ -235,12 +234,12 @@ class LanguageModel(nn.Module):
     def forward(
         self, input_ids, attention_mask=None, token_type_ids=None, target_mask=None
     ):
-        # the next-sentence head reads place 0 as well
+        # the next-sentence head reads position 0 as well
         early = None if self.config.nsp_head else target_mask
         x = self.encoder(
             input_ids, attention_mask, token_type_ids, early
         ).last_hidden_state
-        # (B, T, V), or (A, V) at the asked places
+        # (B, T, V), or (A, V) at the target positions
         logits = self.head(x if target_mask is early else x[target_mask])
         pairs = (
             self.next_sentence(torch.tanh(self.pooler(x[:, 0])))

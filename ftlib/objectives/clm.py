@@ -6,7 +6,7 @@ Use it:
     >>> ids = torch.randint(5, 100, (4, 16))
     >>> # labels are the ids; the loss shifts them, as in transformers
     >>> batch = causal_batch(ids)
-    >>> # nobody is asked for the first token of a row
+    >>> # the first token of a row is no target
     >>> int((batch["labels"] != -100).sum())
     60
     >>> scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
@@ -42,8 +42,8 @@ def causal_batch(input_ids, attention_mask=None):
     if there is one.
 
     labels are the ids themselves, as transformers wants them, with -100 at padding and
-    at the first place: nothing stands before the first token, so nobody is asked for
-    it, and train.steps must not count it.
+    at the first position: nothing stands before the first token, so it is no target,
+    and train.steps must not count it.
     """
     labels = (
         input_ids.clone()
@@ -58,8 +58,8 @@ def causal_batch(input_ids, attention_mask=None):
 
 
 def clm_loss(model, batch):
-    """Summed cross-entropy, in nats: the logits at place t are asked for the label at
-    place t + 1.
+    """Summed cross-entropy, in nats: the logits at position t predict the label at
+    position t + 1.
     """
     # (B, T, V)
     logits = model(
@@ -89,7 +89,7 @@ def keep_top_p(logits, p):
     before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
     # a token goes if the likelier ones reach p without it; the likeliest has 0 before
     # it and stays for every p > 0
-    # back to the places of the vocabulary
+    # back to the order of the vocabulary
     dropped = (before >= p).scatter(-1, order, before >= p)
     return logits.masked_fill(dropped, float("-inf"))
 
@@ -222,11 +222,11 @@ def generate(
 @torch.no_grad()
 @in_eval_mode
 def document_nll(model, documents, window, stride=None):
-    """(sum of nats, number of tokens asked) over `documents`, lists of ids of any
+    """(sum of nats, number of targets) over `documents`, lists of ids of any
     length. Perplexity is exp(sum / number).
 
     A document longer than `window` is read in windows that start `stride` apart (None:
-    window // 2). Each token but the first of a document is asked once, in the first
+    window // 2). Each token but the first of a document is a target once, in the first
     window that holds it; what overlaps is context. Sums are added, never means: a mean
     of the documents' means would give the words of short documents more weight.
     """
@@ -243,7 +243,7 @@ def document_nll(model, documents, window, stride=None):
             batch = causal_batch(
                 torch.tensor([ids[begin : begin + window]], device=device)
             )
-            batch["labels"][:, : done - begin] = -100  # asked in a window before
+            batch["labels"][:, : done - begin] = -100  # targets of a window before
             total = total + float(clm_loss(model, batch))
             targets = targets + int((batch["labels"] != -100).sum())
             done = begin + window

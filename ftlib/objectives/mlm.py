@@ -13,7 +13,7 @@ Use it:
     ...     epoch=0,
     ...     index=torch.arange(64),
     ... )
-    >>> # what is not asked is not touched
+    >>> # what is no target is not touched
     >>> bool((masked[labels == -100] == ids[labels == -100]).all())
     True
     >>> 0.13 < float((labels != -100).float().mean()) < 0.17
@@ -36,7 +36,7 @@ import torch.nn.functional as F
 
 
 def _noise(seed, epoch, index, tokens):
-    """Three uniform numbers for each place, (3, B, T), that depend on (seed, epoch,
+    """Three uniform numbers for each position, (3, B, T), that depend on (seed, epoch,
     index of the row) alone.
     """
     generator, draws = torch.Generator(), []
@@ -66,21 +66,21 @@ def mask_tokens(
 
     input_ids (B, T). index (B,): the number of each row in the corpus, so that a row's
     mask is a function of (seed, epoch, index) in whatever batch, worker or process it
-    turns up. special_ids: never asked, never drawn.
-    starts_word: bool (V,) from tokenize.starts_word masks whole words (all pieces of a
-        word or none).
+    turns up. special_ids: never a target, never drawn.
+    starts_word: bool (V,) from tokenization.starts_word masks whole words (all tokens
+        of a word or none).
 
-    Returns (masked ids, labels), both (B, T); labels are -100 where nothing is asked.
+    Returns (masked ids, labels), both (B, T); labels are -100 at the other positions.
     Why not always [MASK]: the model will later read texts without one, so it must
-    expect any token to be the asked one.
+    expect any token to be a target.
     """
-    # is this place asked, what stands there instead, and which token if it is a random
-    # one: (B, T) each
+    # is this position a target, what stands there instead, and which token if it is a
+    # random one: (B, T) each
     choose, how, which = _noise(seed, epoch, index, input_ids.shape[1])
     # every piece of a word follows the draw of its first piece
     if starts_word is not None:
         positions = torch.arange(input_ids.shape[1]).expand_as(input_ids)
-        # the running maximum carries the place of the latest word start along the row
+        # the running maximum carries the position of the latest word start along a row
         first = torch.where(starts_word[input_ids], positions, 0).cummax(dim=1).values
         choose = choose.gather(1, first)
     ordinary = torch.ones(vocab_size, dtype=torch.bool)
@@ -102,10 +102,15 @@ def masked_batch(input_ids, index, tokenizer, *, seed, epoch=0, mask_prob=0.15):
 
     input_ids (B, T): rows of tokens. index (B,): their numbers in the corpus, as in
         `mask_tokens`. tokenizer: of the `tokenizers` library, with BERT's five special
-        tokens; none of them is ever a target.
+        tokens; none of them is ever a target. Raises ValueError where it lacks one.
     """
     names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     special = [tokenizer.token_to_id(name) for name in names]
+    if None in special:
+        raise ValueError(
+            f"the tokenizer has no {names[special.index(None)]}; train one with BERT's "
+            "special tokens, or call mask_tokens with your own"
+        )
     masked, labels = mask_tokens(
         input_ids,
         tokenizer.get_vocab_size(),
@@ -120,8 +125,8 @@ def masked_batch(input_ids, index, tokenizer, *, seed, epoch=0, mask_prob=0.15):
 
 
 def mlm_loss(model, batch):
-    """Summed cross-entropy, in nats, over the asked places of batch["labels"] (B, T);
-    logits are made there only.
+    """Summed cross-entropy, in nats, over the target positions of batch["labels"] (B,
+    T); logits are made there only.
     """
     target_mask = batch["labels"] != -100  # (B, T) -> logits (A, V)
     output = model(
@@ -155,8 +160,8 @@ def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
         )
     half, generator, rows, labels = (length - 3) // 2, torch.Generator(), [], []
     for i in index.tolist():
-        # + 2**31: with the masks' own numbers, whether place 2 is asked would give the
-        # answer away
+        # + 2**31: with the masks' own numbers, whether position 2 is a target would
+        # give the answer away
         generator.manual_seed(
             ((seed * 1_000_003 + epoch) * 1_000_000_007 + i + 2**31) % 2**63
         )

@@ -102,19 +102,15 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
             )
         # copies, because the library refuses tensors that share their memory, as tied
         # weights do
-        tensors[name] = (
-            full.to("cpu", copy=True).contiguous()
-            if _rank_and_world_size()[0] == 0
-            else None
-        )
-    if _rank_and_world_size()[0] == 0:
+        tensors[name] = full.to("cpu", copy=True).contiguous() if _rank() == 0 else None
+    if _rank() == 0:
         metadata = {"checkpoint": json.dumps(info), "sha256": BLANK.decode()}
         _write(
             pathlib.Path(path),
             safetensors.torch.save(tensors, metadata),
             hook or (lambda operation: None),
         )
-    if _rank_and_world_size()[1] > 1:
+    if _world_size() > 1:
         # no process may count on a checkpoint that is not on the disk yet
         dist.barrier()
 
@@ -149,8 +145,8 @@ def load(path, model, optimizer=None, expect=None):
             )
         _demand(path, "optimizer", info["weights"], _trained(model, optimizer))
         # a process that the file does not know keeps its own seed
-        if _rank_and_world_size()[0] < len(info["random"]):
-            _restore_random(path, info["random"][_rank_and_world_size()[0]])
+        if _rank() < len(info["random"]):
+            _restore_random(path, info["random"][_rank()])
         optimizer.load_state_dict(_optimizer_state(path, info, tensors, optimizer))
     model.load_state_dict(
         {name: _local_shard(tensor, own[name]) for name, tensor in weights.items()}
@@ -184,7 +180,7 @@ def save_numbered(
     files = [
         p
         for p in path.parent.glob("step-*.safetensors")
-        if p.stem[5:].isdigit() and _rank_and_world_size()[0] == 0
+        if p.stem[5:].isdigit() and _rank() == 0
     ]
     for old in sorted(files, key=_step_of, reverse=True):
         if kept < max(2, keep):
@@ -256,8 +252,8 @@ def _sweep(folder):
 
 
 def _digest(data):
-    """-> (place, SHA-256) of the whole file: names, types, shapes, bytes, metadata, and
-    zeros where the digest goes.
+    """-> (position, SHA-256) of the whole file: names, types, shapes, bytes, metadata,
+    and zeros where the digest goes.
     """
     at = data.find(MARK) + len(MARK)
     return at, hashlib.sha256(
@@ -378,12 +374,13 @@ def _local_shard(full, own):
     )
 
 
-def _rank_and_world_size():
-    return (
-        (dist.get_rank(), dist.get_world_size())
-        if dist.is_available() and dist.is_initialized()
-        else (0, 1)
-    )
+def _rank():
+    """This process's number; 0 where there is no group of processes."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _world_size():
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def _random_states():
@@ -399,7 +396,7 @@ def _random_states():
         else None,
     }
     text = json.dumps(state, default=lambda array: array.tolist())
-    if _rank_and_world_size()[1] == 1:
+    if _world_size() == 1:
         return [json.loads(text)]
     # as text of a fixed length in a tensor, because torch's own exchange of objects is
     # made of pickles
@@ -407,7 +404,7 @@ def _random_states():
     mine = torch.tensor(
         [*text.encode().ljust(1 << 16)], dtype=torch.uint8, device=device
     )
-    everyone = [torch.empty_like(mine) for _ in range(_rank_and_world_size()[1])]
+    everyone = [torch.empty_like(mine) for _ in range(_world_size())]
     dist.all_gather(everyone, mine)
     return [json.loads(bytes(state.tolist())) for state in everyone]
 

@@ -3,7 +3,7 @@ EWC, classes as means of vectors.
 
 Use it:
 
-    >>> # row: after which task; column: asked about which task
+    >>> # row: after which task; column: tested on which task
     >>> scores = torch.tensor([[0.90, 0.50], [0.70, 0.80]])
     >>> (
     ...     round(backward_transfer(scores), 2),
@@ -189,7 +189,7 @@ def fisher(model, batches, logits_of):
             )
         log_p = logits[0].float().log_softmax(dim=-1)  # (C,)
         for c, p in enumerate(log_p.detach().exp()):
-            # allow_unused: the head of another task is not asked here, and so it may
+            # allow_unused: the head of another task is not used here, and so it may
             # move freely
             gradients = torch.autograd.grad(
                 log_p[c],

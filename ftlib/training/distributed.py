@@ -3,11 +3,11 @@ the environment decides.
 
 Use it:
 
-    >>> place = setup(device="cpu")
-    >>> place.rank, place.world_size
+    >>> ctx = setup(device="cpu")
+    >>> ctx.rank, ctx.world_size
     (0, 1)
     >>> # unchanged for one process, DDP or (shard=True) FSDP2 for many
-    >>> model = wrap(torch.nn.Linear(2, 2), place)
+    >>> model = wrap(torch.nn.Linear(2, 2), ctx)
     >>> type(unwrap(model)).__name__
     'Linear'
     >>> cleanup()
@@ -100,7 +100,7 @@ def _bf16_gain(size=512, tries=5):
 
 def setup(seed=None, device=None, bf16=None):
     """Read RANK, WORLD_SIZE and LOCAL_RANK, join the other processes, choose the
-    device; returns a Place.
+    device; returns a DistributedContext.
 
     bf16: True or False to insist; None uses it where the hardware has it, and
         `FTLIB_BF16=0` or `1` decides instead.

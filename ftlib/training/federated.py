@@ -17,7 +17,7 @@ True
 >>> clients = [
 ...     lambda number, part=part: [{"x": x[part], "labels": y[part]}] for part in parts
 ... ]
->>> # the SUM over what is asked, never a mean
+>>> # the SUM over the targets, never a mean
 >>> def loss_fn(model, batch):
 ...     return torch.nn.functional.cross_entropy(
 ...         model(batch["x"]), batch["labels"], reduction="sum"
@@ -145,7 +145,7 @@ def average(states, sizes):
 
 def train_client(model, batches, loss_fn, optimizer):
     """One optimizer step for each batch, in place -> (summed loss, number of targets).
-    A batch that asks nothing is passed over.
+    A batch without targets is passed over.
     """
     total = targets = 0
     for batch in batches:

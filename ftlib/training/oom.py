@@ -13,8 +13,8 @@ Use it:
 
 Inside `run`, read the rows of a whole step and cut them (`split_micro_batches` in
 train.py): `for batch in whole_steps: yield from split_micro_batches(batch,
-accumulate)`. The place in the data is then the number of the step, so that a checkpoint
-written with large micro-batches is continued exactly with small ones.
+accumulate)`. The position in the data is then the number of the step, so that a
+checkpoint written with large micro-batches is continued exactly with small ones.
 
 What it is not: a way to fit a model whose weights alone are too large; nor for several
 processes, where one cannot go back while the others wait for it. There the error ends

@@ -9,7 +9,7 @@ Use it:
     ...     {"x": torch.randn(4, 3), "labels": torch.tensor([0, 1, 1, -100])}
     ...     for _ in range(6)
     ... ]
-    >>> # the SUM over what is asked, never a mean
+    >>> # the SUM over the targets, never a mean
     >>> def loss_fn(model, batch):
     ...     return torch.nn.functional.cross_entropy(
     ...         model(batch["x"]), batch["labels"], reduction="sum"
@@ -47,11 +47,11 @@ class Step(NamedTuple):
 
     number: int  # counted from 0
     loss: float  # mean over all targets of the step, nats
-    targets: int  # how many were asked, over all micro-batches and processes
+    targets: int  # how many there were, over all micro-batches and processes
     lr: float  # of the first parameter group
     grad_norm: float  # before clipping
     tokens: int  # real tokens read, over all processes
-    skipped: bool  # True if nothing was updated: not finite, or nothing asked
+    skipped: bool  # True if nothing was updated: not finite, or no target
 
 
 def order(rows, seed, epoch):
@@ -86,8 +86,8 @@ def sample_rows(rows, size, seed=0, rank=0, world_size=1, start=0, epochs=None):
     if rows - cuts[-1] < world_size:
         cuts.pop()
     blocks = list(zip(cuts, cuts[1:] + [rows]))
-    # the micro-batch number says the epoch and the place in it, so a resumed run reads
-    # nothing twice
+    # the micro-batch number says the epoch and the position in it, so a resumed run
+    # reads nothing twice
     for epoch in (
         itertools.count(start // len(blocks))
         if epochs is None

@@ -309,7 +309,7 @@ def check_honest_accuracy(answer):
     expect(
         not twice,
         "the same text is in both sets, because the file holds it twice; split by "
-        "the text (data.bucket), not by the row",
+        "the text (tables.bucket), not by the row",
     )
     expect(
         len(set(trained[-1][1])) == 2,

@@ -510,7 +510,7 @@ def check_honest_report(answer):
     expect(
         not both,
         "some texts are in both sets, because they occur twice; split by the text "
-        "(data.bucket), not by the row",
+        "(tables.bucket), not by the row",
     )
     expect(
         len({truth[t] for t in questions}) == 2,
