@@ -22,6 +22,7 @@ FILES = {  # what a file's name tells; every other file of tests/ is a unit test
     "test_same_code.py": "rules",
     "test_plot.py": "rules",
     "test_exercises.py": "exercises",
+    "test_mutation.py": "exercises",
     "test_copy_alone.py": "copy_alone",
 }
 

@@ -26,6 +26,7 @@ import stages as tests  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOORS = ROOT / "tools" / "minimum_counts.json"
 UNCOMPARED = 0.10  # the largest share of executed cells whose output nobody compares
+REFUSED = 0.95  # the smallest share of wrong mutants of solutions that checkers refuse
 PYTEST = [
     sys.executable,
     "-m",
@@ -42,6 +43,8 @@ COUNTS = {
     "name": "names compared",
     "exercise": "exercises checked",
     "wrong answer": "wrong answers caught",
+    "mutant": "mutants of solutions refused",
+    "tolerated mutant": "mutants of solutions taken",
     "fault": "planted faults caught",
     "chapter": "chapters",
     "figure": "figures described",
@@ -113,6 +116,12 @@ def shortfalls(total, floors):
     if uncompared > UNCOMPARED * total["cells executed"]:
         share = f"{uncompared} of {total['cells executed']} executed cells"
         found.append(f"{share} are not compared, at most {UNCOMPARED:.0%} may be")
+    refused, taken = (total[COUNTS[k]] for k in ("mutant", "tolerated mutant"))
+    if refused < REFUSED * (refused + taken):
+        found.append(
+            f"checkers refuse {refused} of {refused + taken} wrong mutants, at least "
+            f"{REFUSED:.0%} are expected"
+        )
     return found
 
 

@@ -33,8 +33,11 @@ Needs: the standard library only. The topic files beside it (`masked_lm.py`, ...
 import ftlib.
 """
 
+import contextlib
 import dataclasses
 import functools
+import importlib
+import inspect
 import linecache
 import random
 import sys
@@ -97,10 +100,47 @@ def expect(condition, message):
         raise _Stop(hint(message))
 
 
-def exercise(check):
-    """Decorate `check(answer) -> Verdict`, so that blanks, exceptions and unreadable
-    results become verdicts too.
+@contextlib.contextmanager
+def forbid(*paths, instead):
+    """In the block, a call of one of these functions ends the check with a hint.
+
+    paths: full names, `"torch.nn.functional.cross_entropy"`.
+    instead: what the task asks for, the end of the sentence.
     """
+    replaced = []
+    for path in paths:
+        home, name = path.rsplit(".", 1)
+        home = _resolve(home)
+        replaced.append((home, name, getattr(home, name)))
+
+        def refuse(*args, name=name, **kwargs):
+            raise _Stop(hint(f"your function calls {name}; {instead}"))
+
+        setattr(home, name, refuse)
+    try:
+        yield
+    finally:
+        for home, name, function in replaced:
+            setattr(home, name, function)
+
+
+def _resolve(path):
+    """The module or class that a full name stands for."""
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError:
+        home, name = path.rsplit(".", 1)
+        return getattr(_resolve(home), name)
+
+
+def exercise(check=None, *, changes=()):
+    """Decorate `check(answer) -> Verdict`, so that blanks, exceptions, unreadable
+    results and changed arguments become verdicts too.
+
+    changes: the parameters of the answer that it is meant to change in place.
+    """
+    if check is None:
+        return functools.partial(exercise, changes=changes)
 
     @functools.wraps(check)
     def checked(answer):
@@ -110,7 +150,7 @@ def exercise(check):
             )
         before = _random_state()
         try:
-            verdict = check(_guard(answer) if callable(answer) else answer)
+            verdict = check(_guard(answer, changes) if callable(answer) else answer)
         except _Stop as stop:
             verdict = stop.verdict
         except Exception as error:
@@ -133,12 +173,16 @@ def exercise(check):
     return checked
 
 
-def _guard(answer):
-    """The reader's function, with its exceptions and blanks turned into verdicts."""
+def _guard(answer, changes=()):
+    """The reader's function, with its exceptions, blanks and changed arguments turned
+    into verdicts.
+    """
     calls = []
 
     @functools.wraps(answer, updated=())
     def guarded(*args, **kwargs):
+        given = _named(answer, args, kwargs)
+        before = {k: _copied(v) for k, v in given.items() if k not in changes}
         try:
             result = answer(*args, **kwargs)
         except (Exception, SystemExit) as error:
@@ -154,10 +198,48 @@ def _guard(answer):
                 if calls
                 else not_yet()
             )
+        for name, kept in before.items():
+            expect(
+                _same(given[name], kept),
+                f"your function changes {name}, which it was given; work on a copy",
+            )
         calls.append(1)
         return result
 
     return guarded
+
+
+def _named(answer, args, kwargs):
+    """Name of the parameter -> what it was given."""
+    try:
+        return dict(inspect.signature(answer).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):  # the call itself will say what is wrong
+        return {f"argument {i}": value for i, value in enumerate(args, 1)} | kwargs
+
+
+def _copied(value):
+    """A copy of tensors, arrays and containers of them; anything else is itself."""
+    if hasattr(value, "detach") and hasattr(value, "clone"):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {k: _copied(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copied(v) for v in value]
+    if isinstance(value, set) or hasattr(value, "tobytes"):
+        return value.copy()
+    return value
+
+
+def _same(value, kept):
+    """Whether `value` is what it was when it was copied; NaN is equal to NaN."""
+    if isinstance(value, dict):
+        return list(value) == list(kept) and all(_same(value[k], kept[k]) for k in kept)
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(kept) and all(map(_same, value, kept))
+    if hasattr(value, "shape"):
+        equal = (value == kept) | ((value != value) & (kept != kept))
+        return value.shape == kept.shape and bool(equal.all())
+    return value is kept or bool(value == kept)
 
 
 def _describe(error, answer):

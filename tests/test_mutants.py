@@ -1,0 +1,60 @@
+"""tools/mutants.py makes the mutants that its labels promise, all of them programs."""
+
+import ast
+
+import mutants
+
+
+def labels(source):
+    return [mutant.label for mutant in mutants.mutants(source)]
+
+
+def test_every_kind_of_mutant_is_made():
+    source = '''
+def f(a, b, dim=1):
+    """Text stays."""
+    if a < b and not a:
+        raise ValueError("5 is too small")
+    c = torch.stack([a, b]).sum(dim=-1)
+    c += 2
+    b.append(g(a, b))
+    return a[1:] @ c
+'''
+    found = labels(source)
+    for label in (
+        "`a < b` -> `a <= b`",  # a comparison flipped
+        "`a < b` -> `a >= b`",
+        "`a < b and (not a)` -> `a < b or not a`",
+        "`not a` -> `a`",
+        "`1` -> `2`",  # a constant shifted
+        "`c += 2` -> `c -= 2`",  # an operator exchanged
+        "`a[1:] @ c` -> `a[1:] * c`",
+        "`torch.stack([a, b]).sum(dim=-1)` -> `torch.stack([a, b]).sum()`",
+        "`torch.stack([a, b]).sum(dim=-1)` -> `torch.stack([a, b]).mean(dim=-1)`",
+        "`torch.stack([a, b]).sum(dim=-1)` -> `torch.stack([a, b])`",  # a call dropped
+        "`torch.stack([a, b])` -> `[a, b]`",
+        "`g(a, b)` -> `g(b, a)`",  # arguments swapped
+        "`b.append(g(a, b))` -> `pass`",
+        "`a[1:]` -> `a[:]`",
+        "`c += 2` -> `pass`",
+        "`if a < b and (not a)` -> `if True`",
+    ):
+        assert label in found, label
+    assert not any("Text" in label or "5" in label for label in found)
+
+
+def test_each_mutant_is_one_change_and_the_source_stays():
+    source = "def f(x):\n    return [v + 1 for v in x if v > 0][:2]"
+    made = mutants.mutants(source)
+    original = ast.unparse(ast.parse(source))
+    texts = [mutant.source for mutant in made]
+    assert len(set(texts)) == len(texts) and original not in texts
+    assert len(set(labels(source))) == len(made)
+    assert labels(source) == labels("# moved\n\n" + source)
+
+
+def test_a_string_without_syntax_is_refused():
+    import pytest
+
+    with pytest.raises(SyntaxError):
+        mutants.mutants("def f(:")
