@@ -3,37 +3,41 @@ beats another.
 
 Use it:
 
-    >>> low, high = bootstrap_interval([0.81, 0.79, 0.83, 0.80])
-    >>> 0.79 <= low < high <= 0.83
-    True
-    >>> difference, low, high = paired_bootstrap(
-    ...     [0.80, 0.78, 0.81, 0.79], [0.81, 0.80, 0.82, 0.81]
-    ... )
-    >>> # b is better than a, seed by seed
-    >>> 0 < low <= difference <= high
-    True
+    >>> low, high = t_interval([0.81, 0.79, 0.83, 0.80])  # four seeds
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.78 to 0.83
+    >>> # is b better than a, seed by seed?
+    >>> mean, low, high = paired_t([0.80, 0.78, 0.81, 0.79], [0.81, 0.80, 0.82, 0.81])
+    >>> print(f"{mean:+.3f}, {low:+.3f} to {high:+.3f}")
+    +0.015, +0.006 to +0.024
+
+Which one: `t_interval` and `paired_t` for seeds, `bootstrap_interval` and
+`paired_bootstrap` for test texts, `wilson_interval` for a proportion of few texts.
 
 What it is not: a statistics package; scipy.stats is one, and the tests compare with it.
-Needs: torch only.
+Needs: torch, and scipy for Student's t.
 """
 
 import math
 import statistics
 
 import torch
+from scipy.special import stdtrit
 
 
-def bootstrap_interval(values, level=0.95, samples=10_000, seed=0):
+def bootstrap_interval(values, level=0.95, samples=10_000, seed=0, least=10):
     """Percentile bootstrap interval (Efron 1979) of the mean of `values`: (low, high).
 
-    values: one number per independent unit (a seed, or a text: 1 if right, 0 if wrong).
-        With fewer than about five units the interval is too narrow; it is a description
-        then, not a promise. Raises ValueError for fewer than two.
+    values: one number per independent unit (a text: 1 if correct, 0 if wrong).
+    least: the fewest values that are taken. A 95 % interval of 5 normal numbers holds
+        the mean in 84 % of all cases, of 10 in 90 %. Raises ValueError for fewer.
     """
     values = torch.as_tensor(values, dtype=torch.float64)
-    if len(values) < 2:
+    if len(values) < least:
         raise ValueError(
-            f"{len(values)} value gives no interval; at least 2 are needed"
+            f"{len(values)} values, at least {least} are needed: with fewer the "
+            "bootstrap promises too much; use t_interval, or wilson_interval for a "
+            "proportion"
         )
     generator = torch.Generator().manual_seed(seed)
     means = []
@@ -46,6 +50,22 @@ def bootstrap_interval(values, level=0.95, samples=10_000, seed=0):
     edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(torch.cat(means), edges).tolist()
     return low, high
+
+
+def t_interval(values, level=0.95):
+    """Student's t interval (1908) of the mean of `values`: (low, high).
+
+    values: one number per independent run, usually a seed. It keeps its promise for two
+        runs already if they spread like a bell curve, and pays with its width: two
+        values give 12.7 standard errors to both sides, five 2.8, twenty 2.1. Raises
+        ValueError for fewer than two.
+    """
+    values = torch.as_tensor(values, dtype=torch.float64)
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"{n} value gives no interval; at least 2 are needed")
+    reach = stdtrit(n - 1, (1 + level) / 2) * values.std() / math.sqrt(n)
+    return float(values.mean() - reach), float(values.mean() + reach)
 
 
 def wilson_interval(correct, n, level=0.95):
@@ -72,9 +92,10 @@ def paired_bootstrap(a, b, level=0.95, samples=10_000, seed=0):
     """Is b better than a? -> (mean of b - a, low, high), a bootstrap interval of the
     paired differences.
 
-    a, b: (N,) numbers that belong together in pairs: the same seeds, or the same texts
-    (1 if right, 0 if wrong). What makes a seed or a text hard for both cancels. An
-    interval that holds 0 shows no difference.
+    a, b: (N,) numbers that belong together in pairs: the same texts (1 if correct, 0 if
+        wrong), or ten seeds and more. What makes a text hard for both cancels. An
+        interval that holds 0 shows no difference. Raises ValueError for fewer than ten
+        pairs.
     """
     a, b = (torch.as_tensor(values, dtype=torch.float64) for values in (a, b))
     if a.shape != b.shape:
@@ -83,6 +104,23 @@ def paired_bootstrap(a, b, level=0.95, samples=10_000, seed=0):
             "from the same seed or text"
         )
     low, high = bootstrap_interval(b - a, level, samples, seed)
+    return float((b - a).mean()), low, high
+
+
+def paired_t(a, b, level=0.95):
+    """Is b better than a? -> (mean of b - a, low, high), Student's t interval of the
+    paired differences.
+
+    a, b: (S,) results of the same seeds. With fewer than five pairs it is so wide that
+        only a large difference lies outside. Raises ValueError for fewer than two.
+    """
+    a, b = (torch.as_tensor(values, dtype=torch.float64) for values in (a, b))
+    if a.shape != b.shape:
+        raise ValueError(
+            f"a has {len(a)} values and b {len(b)}; a pair needs both, from the same "
+            "seed"
+        )
+    low, high = t_interval(b - a, level)
     return float((b - a).mean()), low, high
 
 
