@@ -375,18 +375,46 @@ def check_scaling_gradients(answer):
     )
 
 
-class Counted(dict):
-    """A graph that counts its look-ups, and stops an answer that walks every path."""
+class _Looks:
+    """How often an answer looks at a graph; an answer that walks every path is
+    stopped.
+    """
 
-    visits, most = 0, 20_000
+    def __init__(self, most=20_000):
+        self.left = self.most = most
+
+    def look(self, nodes):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError(
+                f"looked up {self.most:,} times in a graph of {nodes} nodes: it walks "
+                "every path; remember which nodes were visited"
+            )
+
+
+class _Parents(list):
+    """The names of one node, which tell when they are gone through."""
+
+    def __init__(self, names, looks, nodes):
+        super().__init__(names)
+        self.looks, self.nodes = looks, nodes
+
+    def __iter__(self):
+        self.looks.look(self.nodes)
+        return super().__iter__()
+
+
+class Counted(dict):
+    """A graph that counts its look-ups; those in a copy of it count too."""
+
+    def __init__(self, graph):
+        self.looks = _Looks()
+        super().__init__(
+            {k: _Parents(v, self.looks, len(graph)) for k, v in graph.items()}
+        )
 
     def __getitem__(self, name):
-        self.visits += 1
-        if self.visits > self.most:
-            raise RuntimeError(
-                f"looked up {self.most:,} times in a graph of {len(self)} nodes: it "
-                "walks every path; remember which nodes were visited"
-            )
+        self.looks.look(len(self))
         return super().__getitem__(name)
 
     def get(self, name, default=None):

@@ -305,6 +305,11 @@ def check_rate_at(answer):
         "floor",
     )
     expect(
+        rates[total + 10] > lowest or near(rates[total + 10], lowest),
+        f"at step {total} the learning rate is the floor, and at step {total + 10} it "
+        f"is {rates[total + 10]:.4g}; it stays at the floor",
+    )
+    expect(
         near(rates[total + 10], lowest),
         f"at step {total} the learning rate is the floor, and at step {total + 10} it "
         f"is {rates[total + 10]:.4g}: the cosine rises again; stop its progress at 1",
@@ -331,6 +336,7 @@ def check_rate_at(answer):
         (0.3, 0, 4, 9, 0.1),
         (1e-4, 8, 0, 1000, 1e-5),
         (2.0, 3, 2, 6, 0.5),
+        (1.0, 9, 3, 30, 0.4),
     ):
         peak = setting[0]
         for step in range(setting[3] + 30):

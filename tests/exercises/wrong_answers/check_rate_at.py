@@ -115,6 +115,14 @@ def by_sine(step, peak, warmup, hold, total, floor):
     return peak - (peak - floor) * math.sin(math.pi / 2 * away) ** 2
 
 
+def never_below_the_floor(step, peak, warmup, hold, total, floor):
+    return max(floor, _rate(step, peak, warmup, hold, total, floor))
+
+
+def nothing_after_the_end(step, peak, warmup, hold, total, floor):
+    return _rate(step, peak, warmup, hold, total, floor) if step <= total else 0.0
+
+
 WRONG = [
     (first_is_zero, "step + 1"),
     (factor, "factor"),
@@ -131,6 +139,8 @@ WRONG = [
     (ends_early, "half-way"),
     (one_set, "(0.0001, 8, 0, 1000"),
     (a_tenth, "(0.3, 1, 0, 7, 0.0)"),
+    (never_below_the_floor, "(1.0, 9, 3, 30, 0.4)"),
+    (nothing_after_the_end, "stays at the floor"),
 ]
 
 RIGHT = [in_a_tensor, by_sine]
