@@ -115,14 +115,14 @@ def check_loss_and_gradient(answer):
         "only the label's own logit has a gradient; the others are in the softmax's "
         "denominator and have one too",
     )
-    place, mine, wanted = worst(gradient, measured)
+    index, mine, wanted = worst(gradient, measured)
     expect(
         near(gradient, measured) or not is_rounded(gradient, measured),
         "the gradient is rounded; return all its digits",
     )
     expect(
         near(gradient, measured),
-        f"the gradient for logit {tuple(place)} is {apart(mine, wanted, '+')} by "
+        f"the gradient for logit {tuple(index)} is {apart(mine, wanted, '+')} by "
         "central differences; it is (softmax(logits) - one_hot(labels)) / N",
     )
     for n, c in ((1, 5), (3, 3), (9, 2)):
@@ -224,14 +224,14 @@ def _check_other_sizes(answer, given, forward, g, letters, square):
         def result(v, name=name):
             return (forward(**(given | {name: v})) * g).sum()
 
-        right = near(gradient, central_differences(result, given[name]))
+        fits = near(gradient, central_differences(result, given[name]))
         expect(
-            right or not square,
+            fits or not square,
             f"where {letters}, the gradient of {name} is wrong: a shape that fits does "
             "not tell which axis is which; decide by the formula, not by the shape",
         )
         expect(
-            right,
+            fits,
             f"correct for one set of sizes, and for {letters} the gradient of {name} "
             "is wrong; take the sizes from the tensors",
         )

@@ -52,18 +52,18 @@ def is_rounded(got, expected):
     size = (2e-7 if single else 1e-12) * (1 + float(got.abs().max()))
     for digits in range(1, 7):
         scaled, near = got * 10**digits, min(10**digits * size, 0.01)
-        whole = bool((scaled - scaled.round()).abs().max() < near)
-        if whole and bool(((got - expected).abs() < 10.0**-digits).all()):
+        integer = bool((scaled - scaled.round()).abs().max() < near)
+        if integer and bool(((got - expected).abs() < 10.0**-digits).all()):
             return True
     return False
 
 
 def worst(got, expected):
-    """The entry that is furthest away -> (place, got there, expected there)."""
+    """The entry that is furthest away -> (its index, got there, expected there)."""
     got, expected = _tensor(got), _tensor(expected)
-    place = int((got - expected).abs().nan_to_num(math.inf).argmax())
-    where = [int(i) for i in torch.unravel_index(torch.tensor(place), got.shape)]
-    return where, got.flatten()[place], expected.flatten()[place]
+    flat = int((got - expected).abs().nan_to_num(math.inf).argmax())
+    indices = [int(i) for i in torch.unravel_index(torch.tensor(flat), got.shape)]
+    return indices, got.flatten()[flat], expected.flatten()[flat]
 
 
 def _turned(eigenvalues, seed):
@@ -235,10 +235,10 @@ def check_word_gradient(answer):
         "the gradients are rounded; return all their digits, a small gradient is a "
         "direction too",
     )
-    place, mine, wanted = worst(dw, right_w)
+    index, mine, wanted = worst(dw, right_w)
     expect(
         torch.allclose(dw, right_w, rtol=1e-6, atol=1e-7),
-        f"the gradient of w[{place[0]}] is {apart(mine, wanted, '+')}, as a finite "
+        f"the gradient of w[{index[0]}] is {apart(mine, wanted, '+')}, as a finite "
         "difference gives it; use X^T (p - y) / N",
     )
     expect(
@@ -413,11 +413,11 @@ def _check_value(answer, logits, labels):
 def _check_slope(gradient, logits, labels):
     one_hot = torch.nn.functional.one_hot(labels, logits.shape[1])
     wanted = (logits.softmax(1) - one_hot) / len(labels)
-    place, mine, right = worst(gradient, wanted)
+    index, mine, expected = worst(gradient, wanted)
     expect(
         torch.allclose(gradient, wanted, rtol=1e-5, atol=1e-6),
         "the value of the loss is correct, but not its gradient: for logit "
-        f"{tuple(place)} it is {apart(mine, right, '+')}; a part of the loss is cut "
+        f"{tuple(index)} it is {apart(mine, expected, '+')}; a part of the loss is cut "
         "off from the logits (detach, item, clamp)",
     )
 
@@ -727,20 +727,20 @@ def check_zeroed_steps(answer):
         not is_rounded(w.float(), expected) or float((w - expected).abs().max()) < 2e-6,
         "the weights are rounded; return all their digits",
     )
-    place, mine, wanted = worst(w, expected)
+    index, mine, wanted = worst(w, expected)
     expect(
         torch.allclose(w, expected, rtol=1e-4, atol=1e-6),
-        f"after {steps} steps w[{place[0]}] is {apart(mine, wanted)}",
+        f"after {steps} steps w[{index[0]}] is {apart(mine, wanted)}",
     )
     for n, V, rate, steps in ((12, 2, 1.5, 9), (5, 1, 0.01, 1), (7, 3, 0.3, 0)):
         X = _numbers(n, V, seed=n)
         y = (torch.arange(n) % 3 == 0).double()
         w, expected = _run_steps(answer, X, y, rate, steps), _descend(X, y, rate, steps)
-        place, mine, wanted = worst(w, expected)
+        index, mine, wanted = worst(w, expected)
         expect(
             torch.allclose(w, expected, rtol=1e-4, atol=1e-6),
             f"correct for 6 steps of rate 0.2, and with {steps} of rate {rate} "
-            f"w[{place[0]}] is {apart(mine, wanted)}; use the arguments",
+            f"w[{index[0]}] is {apart(mine, wanted)}; use the arguments",
         )
     return correct("six steps downhill, each along its own gradient")
 

@@ -228,12 +228,12 @@ def _torch_walk(w, steps, lr, beta1, beta2, eps, weight_decay):
 # --- a schedule
 
 
-def _rate(step, peak, warmup, hold, total, floor):
+def _rate(step, peak, warmup, hold, total, lowest):
     """The learning rate of a step."""
     if step < warmup:
         return peak * (step + 1) / warmup
     done = max(0.0, (step - warmup - hold) / (total - warmup - hold))
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return lowest + (peak - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @exercise
@@ -473,8 +473,8 @@ def check_clip_all(answer):
 def _check_below(answer, grads, limit):
     """Gradients with a norm under the limit, far and just."""
     norm = float(_flat(grads).norm())
-    for share in (0.01, 0.999):
-        shorter = [x * share * limit / norm for x in grads]
+    for ratio in (0.01, 0.999):
+        shorter = [x * ratio * limit / norm for x in grads]
         same, _ = _clipped(answer, shorter, limit)
         expect(
             _near(same, _flat(shorter)),

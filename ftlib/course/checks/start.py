@@ -519,12 +519,12 @@ def _check_arguments(rest, package):
             name not in ("--dry-run", "--help", "-h", "--version"),
             f"with {name} pip installs nothing; leave it out",
         )
-    places, before = [], ""
+    positions, before = [], ""
     for word in rest:
         if word == package or (not word.startswith("-") and before not in VALUED):
-            places.append((before, word))
+            positions.append((before, word))
         before = word
-    positional = [word for _, word in places]
+    positional = [word for _, word in positions]
     expect(
         positional[:1] == ["install"],
         "after sys.executable come the three words -m, pip and install; pip is told "
@@ -535,7 +535,7 @@ def _check_arguments(rest, package):
         f"asked for {package!r}, the command installs {positional[1:]}; after install "
         "must come the name of the package, as it was given",
     )
-    before = places[-1][0]
+    before = positions[-1][0]
     expect(
         before not in ("-r", "--requirement", "-e", "--editable"),
         f"after {before} pip expects a file or a folder, not the name of a package; "
