@@ -42,6 +42,7 @@ PARALLEL = ["-n", "2", "--dist", "loadfile"]
 COUNTS = {
     "name": "names compared",
     "exercise": "exercises checked",
+    "right answer": "right answers taken",
     "wrong answer": "wrong answers caught",
     "mutant": "mutants of solutions refused",
     "tolerated mutant": "mutants of solutions taken",

@@ -1,7 +1,7 @@
 """Every exercise of every chapter: the blank is "not yet", the folded solution and
-another right form are "correct", and each catalogued wrong answer
-(wrong_answers/check_NAME.py) gets a hint of its own that names the
-misunderstanding.
+every catalogued right form (`another`, and RIGHT, an optional list of more) are
+"correct", and each catalogued wrong answer (wrong_answers/check_NAME.py) gets a hint
+of its own that names the misunderstanding.
 """
 
 import importlib
@@ -31,6 +31,11 @@ def checker(name):
             if found is not None:
                 return found
     raise LookupError(f"no file of ftlib/course/checks has {name}")
+
+
+def right_answers(catalogue):
+    """`another` and what the catalogue's RIGHT lists -> [answer]."""
+    return [catalogue.another, *getattr(catalogue, "RIGHT", [])]
 
 
 def wrong_answers(name, folder=WRONG_ANSWERS):
@@ -93,7 +98,9 @@ def audit(check, name, stub, solution, answers, names):
 
     verdict(define(stub, name, names), "not yet", "the blank")
     verdict(define(solution, name, names), "correct", "the folded solution")
-    verdict(answers.another, "correct", "`another`")
+    for right in right_answers(answers):
+        called = getattr(right, "__name__", type(right).__name__)
+        verdict(right, "correct", f"right answer {called}")
     if len(answers.WRONG) < ENOUGH:
         found.append(
             f"{len(answers.WRONG)} wrong answers, at least {ENOUGH} are needed"
@@ -117,16 +124,18 @@ def audit(check, name, stub, solution, answers, names):
 )
 def test_exercise(path, item, counted):
     assert markup(item) == []
+    catalogue = wrong_answers(item.check)
     found, caught = audit(
         checker(item.check),
         item.name,
         item.stub,
         item.solution,
-        wrong_answers(item.check),
+        catalogue,
         notebooks.namespace(path),
     )
     assert found == []
     counted("exercise")
+    counted("right answer", len(right_answers(catalogue)))
     counted("wrong answer", caught)
 
 
@@ -169,6 +178,23 @@ STUB, SOLUTION = "def double(x):\n    return None", "def double(x):\n    return 
 
 def with_wrong(*wrong):
     return type("Answers", (), {"another": Answers.another, "WRONG": list(wrong)})
+
+
+def with_right(*right):
+    return type("Answers", (Answers,), {"RIGHT": list(right)})
+
+
+class Doubler:
+    """A right answer that has no name of its own."""
+
+    def __call__(self, x):
+        return 2 * x
+
+
+@exercise
+def check_double_of_integers(answer):
+    expect(type(answer(2)) is int, "the result is no integer")
+    return check_double(answer)
 
 
 FAULTY = {
@@ -219,11 +245,31 @@ FAULTY = {
         (check_double, STUB, "def double(x):\n    return x + 3", Answers),
         "the folded solution gets",
     ),
+    "refuses `another`": (
+        (
+            check_double,
+            STUB,
+            SOLUTION,
+            type("Answers", (Answers,), {"another": staticmethod(lambda x: x + 3)}),
+        ),
+        "right answer <lambda> gets hint",
+    ),
+    "refuses one right answer of several": (
+        (
+            check_double_of_integers,
+            STUB,
+            SOLUTION,
+            with_right(lambda x: x * 2, lambda x: x * 2.0),
+        ),
+        "right answer <lambda> gets hint: the result is no integer",
+    ),
 }
 
 
 def test_good_exercise_has_no_finding():
-    assert audit(check_double, "double", STUB, SOLUTION, Answers, {}) == ([], 3)
+    for answers in (Answers, with_right(lambda x: x * 2.0, Doubler())):
+        assert audit(check_double, "double", STUB, SOLUTION, answers, {}) == ([], 3)
+    assert len(right_answers(Answers)) == 1 and len(right_answers(answers)) == 3
 
 
 @pytest.mark.parametrize("name", FAULTY)

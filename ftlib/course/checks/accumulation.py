@@ -8,10 +8,10 @@ not yet: your function returns None; fill it in and run the cell again
 The reader's gradients and weights are compared with those of known mistakes, so that
 the hint can name the one that was made.
 
-What it is not: a test of memory; one backward for all micro-batches passes too. Needs:
-torch.
+What it is not: a measurement of memory; it counts the backward passes. Needs: torch.
 """
 
+import contextlib
 import warnings
 
 import torch
@@ -56,6 +56,53 @@ def _grads(model, value):
     )
 
 
+@contextlib.contextmanager
+def _counted_backward():
+    """In the block, the list grows by one with each backward pass."""
+    passes = []
+    home = torch.autograd
+    before = home.backward, home.grad
+
+    def counting(function):
+        def counted(*args, **kwargs):
+            passes.append(1)
+            return function(*args, **kwargs)
+
+        return counted
+
+    home.backward, home.grad = map(counting, before)
+    try:
+        yield passes
+    finally:
+        home.backward, home.grad = before
+
+
+def _ask(answer, model, parts, loss_sum=_loss_sum):
+    """(the answer's gradients as one flat tensor, number of backward passes)."""
+    parameters = list(model.parameters())
+    kept = [p.detach().clone() for p in parameters]
+    with _counted_backward() as passes:
+        result = answer(model, parts, loss_sum)
+    expect(
+        isinstance(result, (list, tuple))
+        and len(result) == len(parameters)
+        and all(isinstance(g, torch.Tensor) for g in result),
+        "return a list with one gradient for each parameter, in the order of "
+        "model.parameters()",
+    )
+    for g, p in zip(result, parameters):
+        expect(
+            g.shape == p.shape,
+            f"a gradient has shape {tuple(g.shape)} and its parameter "
+            f"{tuple(p.shape)}; keep the order of model.parameters(), and the shapes",
+        )
+    expect(
+        all(map(torch.equal, parameters, kept)),
+        "the weights of the model have changed; return the gradients, and make no step",
+    )
+    return torch.cat([g.detach().flatten() for g in result]), len(passes)
+
+
 @exercise
 def check_whole_batch_gradient(answer):
     """answer(model, micro_batches, loss_sum) -> [gradient of the mean loss over all
@@ -68,16 +115,8 @@ def check_whole_batch_gradient(answer):
     for p in model.parameters():
         p.grad = torch.ones_like(p)  # what an earlier step left behind
 
-    def ask():
-        result = list(answer(model, parts, _loss_sum))
-        expect(
-            len(result) == 2 and all(isinstance(g, torch.Tensor) for g in result),
-            "return a list with one gradient for each parameter, in the order of "
-            "model.parameters()",
-        )
-        return torch.cat([g.detach().flatten() for g in result])
-
-    got, means = ask(), [g / c for g, c in zip(single, counts)]
+    got, passes = _ask(answer, model, parts)
+    means = [g / c for g, c in zip(single, counts)]
     expect(
         not _near(got, sum(means) / 3),
         "this is a mean of means: a target in a short micro-batch weighs more; "
@@ -114,24 +153,70 @@ def check_whole_batch_gradient(answer):
         "before the first micro-batch",
     )
     expect(
+        not _near(got, -total / n),
+        "the gradients have the wrong sign; they are those of the loss, and the minus "
+        "belongs to the step",
+    )
+    expect(
         _near(got, total / n),
         "the gradient differs from that of the one large batch by "
         f"{float((got - total / n).abs().max()):.1e}",
     )
     expect(
-        _near(ask(), total / n),
+        passes == 3,
+        f"the 3 micro-batches had {passes} backward passes, expected one for each; one "
+        "for their sum keeps all their graphs in memory",
+    )
+    expect(
+        _near(_ask(answer, model, parts)[0], total / n),
         "a second call gives another gradient; do not keep anything between the calls",
     )
     model, parts = _micro_batches((4, 3), (3, 0))
     expect(
-        _near(ask(), _grads(model, _loss_sum(model, parts[0]) / 3)),
+        _near(
+            _ask(answer, model, parts)[0],
+            _grads(model, _loss_sum(model, parts[0]) / 3),
+        ),
         "a micro-batch without targets must change nothing; do not divide inside the "
         "loop",
     )
+    _check_sequences(answer)
     return correct(
         "three uneven micro-batches give the gradient of the one large "
         "batch, within 1e-10"
     )
+
+
+def _check_sequences(answer):
+    """Labels of texts and tokens, (B, T), a model of two layers and one micro-batch."""
+
+    def loss_sum(model, batch):
+        logits, labels = model(batch["x"]), batch["labels"]
+        return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
+
+    g = torch.Generator().manual_seed(6)
+    first, _ = _micro_batches((1,), (1,), seed=7)
+    second = torch.nn.Linear(3, 2, bias=False).double()
+    with torch.no_grad():
+        second.weight.copy_(torch.randn(2, 3, generator=g, dtype=torch.float64))
+    model = torch.nn.Sequential(first, torch.nn.Tanh(), second)
+    parts = []
+    for B, T in ((2, 5), (1, 3), (3, 4)):
+        labels = torch.randint(0, 2, (B, T), generator=g)
+        labels[:, -2:] = -100
+        labels[0, 0] = -100
+        x = torch.randn(B, T, 5, generator=g, dtype=torch.float64)
+        parts.append({"x": x, "labels": labels})
+    for given in (parts, parts[:1]):
+        n = sum(int((b["labels"] != -100).sum()) for b in given)
+        wanted = _grads(model, sum(loss_sum(model, b) for b in given) / n)
+        got, _ = _ask(answer, model, given, loss_sum)
+        expect(
+            _near(got, wanted),
+            f"correct for labels (N,), and not for {len(given)} micro-batches of texts "
+            "with labels (B, T): every label that is not -100 is a target, wherever "
+            "it stands",
+        )
 
 
 # --- clinic: an epoch with a schedule
@@ -160,7 +245,10 @@ def _epoch(fault, sizes, accumulate):
 
 
 def _tools(model):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.4)
+    weight, bias = model.parameters()
+    optimizer = torch.optim.SGD(
+        [{"params": [weight]}, {"params": [bias], "lr": 0.2}], 0.4
+    )
     return optimizer, torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1 / (1 + step)
     )
@@ -191,7 +279,7 @@ def check_train_epoch(answer):
     def tried(sizes, accumulate):
         model, parts = _micro_batches(sizes, sizes, seed=4)
         optimizer, scheduler = _tools(model)
-        used = []
+        used, moved = [], scheduler.last_epoch
         optimizer.register_step_pre_hook(
             lambda o, *_: used.append(o.param_groups[0]["lr"])
         )
@@ -209,9 +297,11 @@ def check_train_epoch(answer):
             torch.cat([p.detach().flatten() for p in model.parameters()]),
             used,
             returned,
+            scheduler.last_epoch - moved,
         )
 
-    (weights, used, returned), (wanted, rates) = tried(sizes, 3), _epoch(None, sizes, 3)
+    weights, used, returned, moved = tried(sizes, 3)
+    wanted, rates = _epoch(None, sizes, 3)
     expect(
         len(used) != len(sizes),
         "the optimizer steps after every micro-batch; step after `accumulate` of them",
@@ -256,15 +346,50 @@ def check_train_epoch(answer):
         "labels?",
     )
     expect(
-        _near(torch.tensor(list(returned)), torch.tensor(rates), 1e-9),
-        "return the list of the learning rates, one for each optimizer step",
+        isinstance(returned, (list, tuple)) and len(returned) == 3,
+        f"the result is {returned!r:.60}; return the list of the learning rates, one "
+        "for each optimizer step",
     )
-    _, used, _ = tried(sizes[:6], 2)
+    returned = [float(rate) for rate in returned]
+    second = [rate / 2 for rate in rates]
     expect(
-        len(used) == 3,
-        f"6 micro-batches in groups of 2 gave {len(used)} steps, expected 3; make no "
-        "empty step at the end",
+        not _near(torch.tensor(returned), torch.tensor(second), 1e-9),
+        "these are the learning rates of another group of parameters; as in the "
+        "snippet, return those of param_groups[0]",
     )
+    expect(
+        _near(torch.tensor(returned), torch.tensor(rates), 1e-9),
+        f"the learning rates of the steps were {rates}, and you return {returned}; "
+        "return the list of those that the steps were made with",
+    )
+    expect(
+        moved == 3,
+        f"the schedule moved {moved} times in 3 optimizer steps; step it after each of "
+        "them, the last one too, because another epoch follows",
+    )
+    for count, accumulate, steps in ((6, 2, 3), (2, 4, 1), (5, 1, 5), (7, 4, 2)):
+        weights, used, returned, moved = tried(sizes[:count], accumulate)
+        wanted, rates = _epoch(None, sizes[:count], accumulate)
+        expect(
+            len(used) == steps == moved,
+            f"{count} micro-batches in groups of {accumulate} gave {len(used)} steps "
+            f"of the optimizer and {moved} of the schedule, expected {steps}; make no "
+            "empty step at the end, and one for what is left",
+        )
+        expect(
+            _near(weights, wanted, 1e-8),
+            f"correct in groups of 3, and for {count} micro-batches in groups of "
+            f"{accumulate} the weights differ by "
+            f"{float((weights - wanted).abs().max()):.1e} from those of the correct "
+            "loop; does each group divide by its own labels?",
+        )
+        returned = [float(rate) for rate in returned]
+        expect(
+            len(returned) == steps
+            and all(abs(a - b) < 1e-7 for a, b in zip(returned, rates)),
+            f"{count} micro-batches in groups of {accumulate} make steps with the "
+            f"learning rates {rates}, and you return {returned}",
+        )
     return correct(
         "3 optimizer steps, 3 learning rates, and every label counts the same"
     )

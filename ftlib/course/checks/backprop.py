@@ -10,9 +10,13 @@ Needs: torch, ftlib.
 Shapes: N rows, B texts, T tokens, D and E widths, C classes.
 """
 
+import math
+import random
+
 import torch
 
-from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.gradient_descent import apart, is_rounded, worst
 from ftlib.models.autograd import central_differences
 
 
@@ -38,43 +42,57 @@ def _shape(name, got, wanted):
     )
 
 
+def _loss_and_gradient(answer, logits, labels):
+    with forbid(
+        "torch.autograd.grad",
+        "torch.autograd.backward",
+        instead="compute the gradient by formula, without autograd",
+    ):
+        result = answer(logits, labels)
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "return the pair (loss, gradient)",
+    )
+    loss, gradient = (torch.as_tensor(each).detach() for each in result)
+    expect(
+        loss.numel() == 1,
+        f"the loss has shape {tuple(loss.shape)}; return one number, the mean over "
+        "the rows",
+    )
+    return loss.reshape(()), gradient
+
+
+def _mean_loss(labels):
+    return lambda z: (z.logsumexp(1) - z[torch.arange(len(labels)), labels]).mean()
+
+
 @exercise
 def check_loss_and_gradient(answer):
     """answer(logits (N, C), labels (N,)) -> (mean cross-entropy, its gradient
     (N, C)).
     """
     logits, labels = 2 * drawn(6, 4, seed=1), torch.tensor([0, 3, 1, 1, 2, 0])
-    kept, rows = logits.clone(), torch.arange(6)
-
-    def mean_loss(z):
-        return (z.logsumexp(1) - z[rows, labels]).mean()
-
-    loss, gradient = answer(logits, labels)
-    loss, gradient = torch.as_tensor(loss), torch.as_tensor(gradient)
-    expect(
-        torch.equal(logits, kept),
-        "your function changes the logits it was given; work on a copy",
-    )
-    expect(
-        loss.numel() == 1,
-        f"the loss has shape {tuple(loss.shape)}; return one number, the mean over "
-        "the rows",
-    )
+    loss, gradient = _loss_and_gradient(answer, logits, labels)
+    mean_loss = _mean_loss(labels)
     expected, p = mean_loss(logits), logits.softmax(1)
     expect(
-        not near(loss.reshape(()), 6 * expected),
+        not near(loss, 6 * expected),
         "the loss is a sum; take the mean over the rows",
     )
-    sideways = (logits.logsumexp(0) - logits)[rows, labels].mean()
+    sideways = (logits.logsumexp(0) - logits)[torch.arange(6), labels].mean()
     expect(
-        not near(loss.reshape(()), sideways),
+        not near(loss, sideways),
         "the softmax runs down the columns, over texts; the classes of one text "
         "compete, so use dim=1",
     )
     expect(
-        near(loss.reshape(()), expected),
-        f"the loss is {float(loss):.4f}, expected {float(expected):.4f}; take the "
-        "mean of -log softmax(logits)[label]",
+        near(loss, expected) or not is_rounded(loss, expected),
+        f"the loss is rounded to {float(loss):g}; return all its digits",
+    )
+    expect(
+        near(loss, expected),
+        f"the loss is {apart(loss, expected)}; take the mean of -log "
+        "softmax(logits)[label]",
     )
     _shape("the logits", gradient, (6, 4))
     measured = central_differences(mean_loss, logits)
@@ -97,25 +115,130 @@ def check_loss_and_gradient(answer):
         "only the label's own logit has a gradient; the others are in the softmax's "
         "denominator and have one too",
     )
+    index, mine, wanted = worst(gradient, measured)
+    expect(
+        near(gradient, measured) or not is_rounded(gradient, measured),
+        "the gradient is rounded; return all its digits",
+    )
     expect(
         near(gradient, measured),
-        f"the gradient is {float((gradient - measured).abs().max()):.4f} away from "
+        f"the gradient for logit {tuple(index)} is {apart(mine, wanted, '+')} by "
         "central differences; it is (softmax(logits) - one_hot(labels)) / N",
     )
-    large, sure = answer(
-        torch.tensor([[1000.0, 0.0], [0.0, 1000.0]], dtype=torch.float64),
-        torch.tensor([0, 0]),
-    )
-    expect(
-        near(torch.as_tensor(large).reshape(()), torch.tensor(500.0))
-        and bool(torch.as_tensor(sure).isfinite().all()),
-        "logits of 1000 give NaN or infinity, because exp overflows; subtract each "
-        "row's largest logit first",
-    )
+    for n, c in ((1, 5), (3, 3), (9, 2)):
+        logits = 2 * drawn(n, c, seed=10 + n)
+        labels = torch.arange(n, 0, -1) % c
+        loss, gradient = _loss_and_gradient(answer, logits, labels)
+        measured = central_differences(_mean_loss(labels), logits)
+        expect(
+            near(loss, _mean_loss(labels)(logits)) and near(gradient, measured),
+            f"correct for 6 rows of 4 classes, and not for {n} of {c}; take both sizes "
+            "from the logits",
+        )
+    _check_large(answer)
     return correct(
         "the gradient is within 1e-6 of central differences, and logits of "
         "1000 stay finite"
     )
+
+
+# logits, labels, loss: two rows each
+LARGE = [
+    ([[1000.0, 0.0], [0.0, 1000.0]], [0, 0], 500.0),
+    ([[1000.0, -1000.0], [-1000.0, 1000.0]], [1, 1], 1000.0),
+    ([[-1000.0, -1000.0], [-2000.0, -1000.0]], [0, 1], math.log(2) / 2),
+    ([[1000.0, 1000.0], [-1000.0, -1000.0]], [0, 1], math.log(2)),
+]
+
+
+def _check_large(answer):
+    for logits, labels, wanted in LARGE:
+        rows = f"the logits {logits} with the labels {labels}"
+        logits = torch.tensor(logits, dtype=torch.float64)
+        labels = torch.tensor(labels)
+        loss, gradient = _loss_and_gradient(answer, logits, labels)
+        expect(
+            bool(loss.isfinite()) and bool(gradient.isfinite().all()),
+            f"{rows} give NaN or infinity: exp of a large number overflows, and the "
+            "sum of exp of numbers far below 0 is 0; subtract each row's largest logit "
+            "first",
+        )
+        expect(
+            near(loss, torch.tensor(wanted, dtype=torch.float64)),
+            f"for {rows} the loss is {apart(loss, wanted)}; a limit on p or on the "
+            "logits hides how wrong the model is",
+        )
+        one_hot = torch.nn.functional.one_hot(labels, 2)
+        slope = (logits.softmax(1) - one_hot) / 2
+        expect(
+            near(gradient, slope),
+            f"for {rows} the loss is correct, and the gradient is {gradient.tolist()}, "
+            f"expected {slope.tolist()}",
+        )
+
+
+def _three(answer, given, g):
+    """The answer's three gradients for the tensors of `given` (name -> tensor)."""
+    got = answer(*given.values(), g)
+    names = list(given)
+    expect(
+        isinstance(got, (tuple, list)) and len(got) == 3,
+        f"{len(got) if isinstance(got, (tuple, list)) else 'no'} gradients came back; "
+        f"return three: of {names[0]}, of {names[1]}, of {names[2]}",
+    )
+    return {name: torch.as_tensor(each).detach() for name, each in zip(names, got)}
+
+
+def _check_three(got, given, forward, g, sign, numbers):
+    """Compare three gradients with central differences; `sign` and `numbers` end the
+    hints.
+    """
+    for name, gradient in got.items():
+
+        def result(v, name=name):
+            return (forward(**(given | {name: v})) * g).sum()
+
+        measured = central_differences(result, given[name])
+        expect(
+            not near(gradient, -measured) or near(gradient, measured),
+            f"the gradient of {name} has the wrong sign{sign}",
+        )
+        expect(
+            near(gradient, measured) or not is_rounded(gradient, measured),
+            f"the gradient of {name} is rounded; return all its digits",
+        )
+        expect(
+            near(gradient, measured),
+            f"the gradient of {name} has the correct shape and wrong numbers; "
+            f"{numbers}",
+        )
+
+
+def _check_other_sizes(answer, given, forward, g, letters, square):
+    """The same for other sizes; `square`: they are equal, so that no shape tells one
+    axis from the other.
+    """
+    got = _three(answer, given, g)
+    for name, gradient in got.items():
+
+        def result(v, name=name):
+            return (forward(**(given | {name: v})) * g).sum()
+
+        fits = near(gradient, central_differences(result, given[name]))
+        expect(
+            fits or not square,
+            f"where {letters}, the gradient of {name} is wrong: a shape that fits does "
+            "not tell which axis is which; decide by the formula, not by the shape",
+        )
+        expect(
+            fits,
+            f"correct for one set of sizes, and for {letters} the gradient of {name} "
+            "is wrong; take the sizes from the tensors",
+        )
+
+
+def _linear(x, weight, bias):
+    return x @ weight.T + bias
 
 
 @exercise
@@ -123,64 +246,68 @@ def check_linear_gradients(answer):
     """answer(x (N, D), weight (E, D), bias (E,), g (N, E)) -> (gradients of x, weight,
     bias) for y = x weight.T + bias.
     """
-    x = drawn(5, 3, seed=2)
-    weight = drawn(4, 3, seed=3)
-    bias = drawn(4, seed=4)
-    g = drawn(5, 4, seed=5)
-    got = answer(x, weight, bias, g)
+
+    def tensors(N, D, E):
+        return {
+            "x": drawn(N, D, seed=2),
+            "weight": drawn(E, D, seed=3),
+            "bias": drawn(E, seed=4),
+        }, drawn(N, E, seed=5)
+
+    given, g = tensors(5, 3, 4)
+    got = _three(answer, given, g)
     expect(
-        len(got) == 3,
-        f"{len(got)} gradients came back; return three: of x, of weight, of bias",
-    )
-    dx, dweight, dbias = map(torch.as_tensor, got)
-    expect(
-        tuple(dweight.shape) != (3, 4),
+        tuple(got["weight"].shape) != (3, 4),
         "the gradient of weight is (D, E), and torch's weight is (E, D); check which "
         "factor comes first in the product",
     )
     expect(
-        tuple(dbias.shape) != (5, 4),
+        tuple(got["bias"].shape) != (5, 4),
         "the gradient of bias is g itself, (N, E); the bias was added to N rows, so "
         "sum g over them",
     )
-    for name, gradient, of in (
-        ("x", dx, x),
-        ("weight", dweight, weight),
-        ("bias", dbias, bias),
-    ):
-        _shape(name, gradient, of.shape)
+    for name, gradient in got.items():
+        _shape(name, gradient, given[name].shape)
     expect(
-        not near(dbias, g.mean(0)),
+        not near(got["bias"], g.mean(0)),
         "the gradient of bias is a mean; every row adds its own term, so it is a sum",
     )
     expect(
-        not near(dweight, g.T @ x / 5),
+        not near(got["weight"], g.T @ given["x"] / 5),
         "the gradient of weight is divided by N; if the loss is a mean, g contains "
         "the factor 1/N already",
     )
-    for name, gradient, of in (
-        ("x", dx, x),
-        ("weight", dweight, weight),
-        ("bias", dbias, bias),
-    ):
-
-        def result(v, name=name):
-            given = {"x": x, "weight": weight, "bias": bias} | {name: v}
-            return ((given["x"] @ given["weight"].T + given["bias"]) * g).sum()
-
-        measured = central_differences(result, of)
-        expect(
-            not near(gradient, -measured), f"the gradient of {name} has the wrong sign"
+    _check_three(
+        got,
+        given,
+        _linear,
+        g,
+        "",
+        "write one element of y as a sum and see what multiplies it",
+    )
+    for N, D, E in ((1, 2, 3), (7, 1, 2), (2, 5, 1)):
+        _check_other_sizes(
+            answer,
+            *_parts(tensors(N, D, E), _linear),
+            f"N = {N}, D = {D} and E = {E}",
+            False,
         )
-        expect(
-            near(gradient, measured),
-            f"the gradient of {name} has the correct shape and wrong numbers; write "
-            "one element of y as a sum and see what multiplies it",
-        )
+    _check_other_sizes(
+        answer, *_parts(tensors(3, 3, 3), _linear), "N = D = E = 3", True
+    )
     return correct(
         "three gradients with the shapes of x, weight and bias, all equal "
         "to central differences"
     )
+
+
+def _parts(tensors, forward):
+    given, g = tensors
+    return given, forward, g
+
+
+def _scaled(x, scale, shift):
+    return (x - shift) * scale
 
 
 @exercise
@@ -188,16 +315,17 @@ def check_scaling_gradients(answer):
     """answer(x (B, T, D), scale (D,), shift (B, 1, 1), g (B, T, D)) -> gradients of x,
     scale, shift in (x - shift) scale.
     """
-    x = drawn(2, 4, 3, seed=6)
-    scale = drawn(3, seed=7)
-    shift = drawn(2, 1, 1, seed=8)
-    g = drawn(2, 4, 3, seed=9)
-    got = answer(x, scale, shift, g)
-    expect(
-        len(got) == 3,
-        f"{len(got)} gradients came back; return three: of x, of scale, of shift",
-    )
-    dx, dscale, dshift = map(torch.as_tensor, got)
+
+    def tensors(B, T, D):
+        return {
+            "x": drawn(B, T, D, seed=6),
+            "scale": drawn(D, seed=7),
+            "shift": drawn(B, 1, 1, seed=8),
+        }, drawn(B, T, D, seed=9)
+
+    given, g = tensors(2, 4, 3)
+    got = _three(answer, given, g)
+    dscale, dshift = got["scale"], got["shift"]
     expect(
         not any(tuple(d.shape) == (2, 4, 3) for d in (dscale, dshift)),
         "a gradient still has the broadcast shape (B, T, D); sum over the axes along "
@@ -213,62 +341,125 @@ def check_scaling_gradients(answer):
         "the gradient of shift lost its axes of 1: (B,) instead of (B, 1, 1); "
         "keepdim=True keeps them",
     )
-    for name, gradient, of in (
-        ("x", dx, x),
-        ("scale", dscale, scale),
-        ("shift", dshift, shift),
-    ):
-        _shape(name, gradient, of.shape)
+    for name, gradient in got.items():
+        _shape(name, gradient, given[name].shape)
+    away = given["x"] - given["shift"]
     expect(
-        not near(dscale, (g * x).sum((0, 1))),
+        not near(dscale, (g * given["x"]).sum((0, 1))),
         "scale multiplies x - shift, not x; that difference is its local derivative",
     )
     expect(
-        not near(dscale, (g * (x - shift)).mean((0, 1))),
+        not near(dscale, (g * away).mean((0, 1))),
         "these are means over the copies; every copy adds its own term, so sum",
     )
-    for name, gradient, of in (
-        ("x", dx, x),
-        ("scale", dscale, scale),
-        ("shift", dshift, shift),
-    ):
-
-        def result(v, name=name):
-            given = {"x": x, "scale": scale, "shift": shift} | {name: v}
-            return ((given["x"] - given["shift"]) * given["scale"] * g).sum()
-
-        measured = central_differences(result, of)
-        expect(
-            not near(gradient, -measured),
-            f"the gradient of {name} has the wrong sign; shift is subtracted, so its "
-            "local derivative is negative",
+    _check_three(
+        got,
+        given,
+        _scaled,
+        g,
+        "; shift is subtracted, so its local derivative is negative",
+        "multiply g by the local derivative first, then sum",
+    )
+    for B, T, D in ((1, 2, 5), (4, 1, 2), (3, 2, 1)):
+        _check_other_sizes(
+            answer,
+            *_parts(tensors(B, T, D), _scaled),
+            f"B = {B}, T = {T} and D = {D}",
+            False,
         )
-        expect(
-            near(gradient, measured),
-            f"the gradient of {name} has the correct shape and wrong numbers; "
-            "multiply g by the local derivative first, then sum",
-        )
+    _check_other_sizes(
+        answer, *_parts(tensors(3, 3, 3), _scaled), "B = T = D = 3", True
+    )
     return correct(
         "each gradient has the shape of its tensor, and equals central differences"
     )
 
 
-class Counted(dict):
-    """A graph that counts its look-ups, and stops an answer that walks every path."""
+class _Looks:
+    """How often an answer looks at a graph; an answer that walks every path is
+    stopped.
+    """
 
-    visits, most = 0, 20_000
+    def __init__(self, most=20_000):
+        self.left = self.most = most
+
+    def look(self, nodes):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError(
+                f"looked up {self.most:,} times in a graph of {nodes} nodes: it walks "
+                "every path; remember which nodes were visited"
+            )
+
+
+class _Parents(list):
+    """The names of one node, which tell when they are gone through."""
+
+    def __init__(self, names, looks, nodes):
+        super().__init__(names)
+        self.looks, self.nodes = looks, nodes
+
+    def __iter__(self):
+        self.looks.look(self.nodes)
+        return super().__iter__()
+
+
+class Counted(dict):
+    """A graph that counts its look-ups; those in a copy of it count too."""
+
+    def __init__(self, graph):
+        self.looks = _Looks()
+        super().__init__(
+            {k: _Parents(v, self.looks, len(graph)) for k, v in graph.items()}
+        )
 
     def __getitem__(self, name):
-        self.visits += 1
-        if self.visits > self.most:
-            raise RuntimeError(
-                f"looked up {self.most:,} times in a graph of {len(self)} nodes: it "
-                "walks every path; remember which nodes were visited"
-            )
+        self.looks.look(len(self))
         return super().__getitem__(name)
 
     def get(self, name, default=None):
         return self[name] if name in self else default
+
+
+def _drawn_graph(seed):
+    """A graph of names in an order that says nothing, and a root among them."""
+    choose = random.Random(seed)
+    names = choose.sample("abcdefghijk", 9)
+    edges = {
+        name: [choose.choice(names[:i]) for _ in range(choose.randrange(4))]
+        if i
+        else []
+        for i, name in enumerate(names)
+    }
+    listed = choose.sample(names, len(names))
+    return Counted({name: edges[name] for name in listed}), names[6 + seed % 3]
+
+
+def _check_order(order, graph, root):
+    """Each name that root depends on, once, and before its parents."""
+    reached, todo = {root}, [root]
+    while todo:
+        for parent in graph[todo.pop()]:
+            if parent not in reached:
+                reached.add(parent)
+                todo.append(parent)
+    shown = f"for {dict(graph)} and the root {root}"
+    expect(
+        set(order) == reached,
+        f"{shown} the list has {sorted(map(str, set(order)))}; the root depends on "
+        f"{sorted(map(str, reached - {root}))}",
+    )
+    expect(
+        len(order) == len(reached),
+        f"{shown} a name is in the list more than once: {order}",
+    )
+    for node in order:
+        for parent in graph[node]:
+            expect(
+                order.index(node) < order.index(parent),
+                f"{shown} {parent} comes before {node}, which uses it, in {order}; put "
+                "a node after all nodes that use it",
+            )
 
 
 @exercise
@@ -330,14 +521,12 @@ def check_backward_order(answer):
         ),
     ]
     for given, root in graphs:
-        order = list(answer(given, root))
-        for node in order:
-            for parent in given[node]:
-                expect(
-                    order.index(node) < order.index(parent),
-                    f"{parent} comes before {node}, which uses it, in {order}; put a "
-                    "node after all nodes that use it",
-                )
+        _check_order(list(answer(given, root)), given, root)
+    for root in ("b", "w"):
+        _check_order(list(answer(graph, root)), graph, root)
+    for seed in range(12):
+        given, root = _drawn_graph(seed)
+        _check_order(list(answer(given, root)), given, root)
     ladder = Counted({0: []} | {i: [i - 1, i - 1] for i in range(1, 41)})
     expect(
         list(answer(ladder, 40)) == list(range(40, -1, -1)),
@@ -381,7 +570,7 @@ def check_pull_back(answer):
     square = _Node((x, 3.0), (x, 3.0))
     got = answer(square)
     expect(
-        hasattr(got, "grad"),
+        got is square,
         "return the root, as the snippet does; its nodes carry the gradients",
     )
     expect(
@@ -434,7 +623,43 @@ def check_pull_back(answer):
         "the mean of a number with itself, 40 times over, has a gradient of "
         f"{start.grad}, expected 1",
     )
+    for seed in range(20):
+        _check_drawn(answer, seed)
     return correct(
         "every use adds its term, and a node passes its gradient on once, when it is "
         "complete"
     )
+
+
+def _check_drawn(answer, seed):
+    """A drawn graph of whole numbers, where gradients may cancel to 0."""
+    choose = random.Random(seed)
+    nodes = [_Node()]
+    for _ in range(5):
+        edges = [
+            (choose.choice(nodes), float(choose.choice((-2, -1, 0, 1, 1, 3))))
+            for _ in range(choose.randrange(1, 3))
+        ]
+        nodes.append(_Node(*edges))
+    root = nodes[-2 if seed % 3 else -1]
+    wanted = dict.fromkeys(nodes, 0.0) | {root: 1.0}
+    for node in reversed(nodes):
+        for parent, local in zip(node.parents, node.local):
+            wanted[parent] += local * wanted[node]
+    expect(answer(root) is root, "return the root")
+    for number, node in enumerate(nodes):
+        expect(
+            abs(node.grad - wanted[node]) < 1e-9,
+            f"in a drawn graph with the edges (node, parent, local derivative) "
+            f"{_edges(nodes)}, the gradient of root {nodes.index(root)} with respect "
+            f"to node {number} is {apart(node.grad, wanted[node])}; it may be 0, "
+            "negative or large on the way, and every node has one",
+        )
+
+
+def _edges(nodes):
+    return [
+        (i, nodes.index(parent), local)
+        for i, node in enumerate(nodes)
+        for parent, local in zip(node.parents, node.local)
+    ]

@@ -12,9 +12,12 @@ can name the one that was made.
 What it is not: a test of speed. Needs: torch.
 """
 
+import math
+
 import torch
 
-from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.gradient_descent import apart, is_rounded
 
 CLOSE = 1e-10  # float64 leaves room for about 1e-13 on these problems
 
@@ -35,7 +38,8 @@ def _gradient(w):
     """Gradients whose sizes differ by a factor of a million, and that do not vanish
     together.
     """
-    return torch.logspace(-3, 3, len(w), dtype=w.dtype) * (w + torch.cos(3 * w))
+    sizes = torch.logspace(-3, 3, len(w), dtype=w.dtype)
+    return sizes.reshape(-1, *[1] * (w.ndim - 1)) * (w + torch.cos(3 * w))
 
 
 def _walk(w, steps, lr, beta1, beta2, eps, weight_decay, fault=None):
@@ -43,8 +47,15 @@ def _walk(w, steps, lr, beta1, beta2, eps, weight_decay, fault=None):
     m, s = torch.zeros_like(w), torch.zeros_like(w)
     if fault == "betas":
         beta1, beta2 = beta2, beta1
+    if fault == "own eps":
+        eps = 1e-8
+    if fault == "own betas":
+        beta1, beta2 = 0.9, 0.999
+    first = w
     for t in range(1, steps + 1):
-        g = _gradient(w) * (-1 if fault == "sign" else 1)
+        at = w * (1 - lr * weight_decay) if fault == "gradient late" else w
+        g = _gradient(at) * (-1 if fault == "sign" else 1)
+        t = t + 1 if fault == "from two" else t
         g = g + weight_decay * w if fault == "l2" else g
         m, s = (
             beta1 * m + (1 - beta1) * g,
@@ -59,7 +70,10 @@ def _walk(w, steps, lr, beta1, beta2, eps, weight_decay, fault=None):
         shrink = {"l2": 1, "no decay": 1, "unscaled": 1 - weight_decay}.get(
             fault, 1 - lr * weight_decay
         )
-        w = (w - step) * shrink if fault == "decay last" else w * shrink - step
+        if fault == "decay to start":
+            w = w - lr * weight_decay * first - step
+        else:
+            w = (w - step) * shrink if fault == "decay last" else w * shrink - step
     return w
 
 
@@ -104,7 +118,23 @@ ADAMW_HINTS = {
         "it with g * g"
     ),
     "sign": "the weights move uphill; subtract the step",
+    "own eps": "eps is 1e-8 whatever the argument says; use `eps`",
+    "own betas": "beta1 and beta2 are 0.9 and 0.999 whatever the arguments say",
+    "gradient late": (
+        "the gradient is taken at the weights that are shrunk already; take it first, "
+        "at the w of the step before"
+    ),
+    "from two": "the correction starts with t = 2; the first step is t = 1",
+    "decay to start": (
+        "each step subtracts lr * weight_decay times the first w; take the present w"
+    ),
 }
+
+
+OPTIMIZERS = [
+    f"torch.optim.{name}"
+    for name in ("Adam", "AdamW", "NAdam", "RAdam", "adam.Adam", "adamw.AdamW")
+]
 
 
 @exercise
@@ -118,16 +148,22 @@ def check_adamw_by_hand(answer):
         calls.append(1)
         return _gradient(w)
 
-    start = w.clone()
-    got = answer(w, gradient, 4, **ADAMW)
-    expect(
-        _near(w, start), "your function changes the w it was given; make new tensors"
-    )
-    expect(
-        got.shape == w.shape,
-        f"return w alone, a tensor of shape {tuple(w.shape)}; keep state and step "
-        "number inside",
-    )
+    def run(w, steps, **settings):
+        with forbid(*OPTIMIZERS, instead="write the optimizer from the formulas"):
+            got = answer(w.clone(), gradient, steps, **settings)
+        expect(
+            isinstance(got, torch.Tensor) and got.shape == w.shape,
+            f"return w alone, a tensor of shape {tuple(w.shape)}; keep state and step "
+            "number inside",
+        )
+        expect(
+            got.dtype == w.dtype,
+            f"w is {str(w.dtype)[6:]} and the result {str(got.dtype)[6:]}; make the "
+            "moments with zeros_like",
+        )
+        return got.detach()
+
+    got = run(w, 4, **ADAMW)
     expect(
         bool(got.isfinite().all()),
         "the weights are not finite: with t = 0 the correction divides by 0; the "
@@ -140,31 +176,64 @@ def check_adamw_by_hand(answer):
     )
     for fault, words in ADAMW_HINTS.items():
         expect(not _near(got, _walk(w, 4, **ADAMW, fault=fault)), words)
-    apart = float((got - _walk(w, 4, **ADAMW)).abs().max())
+    wanted = _walk(w, 4, **ADAMW)
     expect(
-        apart < CLOSE,
-        f"after 4 steps w differs from torch's by {apart:.1e}; "
-        "compare one step by hand",
+        _near(got, wanted) or not is_rounded(got, wanted),
+        "w is rounded; return all its digits",
+    )
+    away = float((got - wanted).abs().max())
+    expect(
+        away < CLOSE,
+        f"after 4 steps w differs from torch's by {away:.1e}; compare one step by hand",
     )
     expect(
-        _near(got, answer(w, gradient, 4, **ADAMW)),
+        _near(got, run(w, 4, **ADAMW)),
         "a second run gives other weights; start the moments at 0 in each call",
     )
-    parameter, (lr, *betas, eps, decay) = torch.nn.Parameter(w.clone()), ADAMW.values()
-    optimizer = torch.optim.AdamW([parameter], lr, betas, eps, decay)
-    for _ in range(100):
-        parameter.grad = _gradient(parameter.detach())
-        optimizer.step()
-    apart = float((answer(w, gradient, 100, **ADAMW) - parameter.detach()).abs().max())
+    away = float((run(w, 100, **ADAMW) - _torch_walk(w, 100, **ADAMW)).abs().max())
     expect(
-        apart < CLOSE,
-        f"correct for 4 steps, but {apart:.1e} from torch after 100; does t count "
+        away < CLOSE,
+        f"correct for 4 steps, but {away:.1e} from torch after 100; does t count "
         "every step?",
     )
+    for settings, w, steps in (
+        (
+            (0.02, 0.9, 0.999, 1e-8, 0.1),
+            torch.linspace(-1, 2, 21, dtype=w.dtype).reshape(7, 3),
+            9,
+        ),
+        ((0.3, 0.5, 0.7, 1e-3, 0.0), w[:1] + 2, 1),
+        ((0.1, 0.0, 0.9, 1e-6, 0.5), w, 3),
+    ):
+        named = dict(zip(ADAMW, settings))
+        got, wanted = run(w, steps, **named), _torch_walk(w, steps, **named)
+        expect(
+            _near(got, wanted, 1e-9),
+            f"correct with one set of arguments, and with {named}, shape "
+            f"{tuple(w.shape)} and {steps} steps w differs from torch's by "
+            f"{float((got - wanted).abs().max()):.1e}; use every argument as it is",
+        )
     return correct("100 steps, within 1e-10 of torch.optim.AdamW")
 
 
+def _torch_walk(w, steps, lr, beta1, beta2, eps, weight_decay):
+    parameter = torch.nn.Parameter(w.clone())
+    optimizer = torch.optim.AdamW([parameter], lr, (beta1, beta2), eps, weight_decay)
+    for _ in range(steps):
+        parameter.grad = _gradient(parameter.detach())
+        optimizer.step()
+    return parameter.detach()
+
+
 # --- a schedule
+
+
+def _rate(step, peak, warmup, hold, total, lowest):
+    """The learning rate of a step."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = max(0.0, (step - warmup - hold) / (total - warmup - hold))
+    return lowest + (peak - lowest) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @exercise
@@ -179,7 +248,8 @@ def check_rate_at(answer):
     ]
 
     def near(a, b):
-        return abs(a - b) < 1e-9
+        # float32 holds seven digits
+        return abs(a - b) < 2e-7 * peak
 
     expect(
         not near(rates[0], 0),
@@ -235,20 +305,80 @@ def check_rate_at(answer):
         "floor",
     )
     expect(
+        rates[total + 10] > lowest or near(rates[total + 10], lowest),
+        f"at step {total} the learning rate is the floor, and at step {total + 10} it "
+        f"is {rates[total + 10]:.4g}; it stays at the floor",
+    )
+    expect(
         near(rates[total + 10], lowest),
-        "after the last step the cosine rises again; stop its progress at 1",
+        f"at step {total} the learning rate is the floor, and at step {total + 10} it "
+        f"is {rates[total + 10]:.4g}: the cosine rises again; stop its progress at 1",
     )
     expect(
         near(float(answer(0, peak, 0, 0, 10, 0.0)), peak),
         "without warm-up and hold, step 0 must have the learning rate peak",
     )
+    wanted = [_rate(step, peak, warmup, hold, total, lowest) for step in range(67)]
+    step = max(range(67), key=lambda i: abs(rates[i] - wanted[i]))
+    expect(
+        near(rates[step], wanted[step]) or not is_rounded(rates, wanted),
+        f"the learning rate is rounded: at step {step} it is "
+        f"{apart(rates[step], wanted[step])}; return all its digits",
+    )
+    expect(
+        near(rates[step], wanted[step]),
+        f"at step {step} the learning rate is {apart(rates[step], wanted[step])}: "
+        "start, middle and end of the decay are correct, and the curve between them is "
+        "not half a cosine",
+    )
+    for setting in (
+        (0.3, 1, 0, 7, 0.0),
+        (0.3, 0, 4, 9, 0.1),
+        (1e-4, 8, 0, 1000, 1e-5),
+        (2.0, 3, 2, 6, 0.5),
+        (1.0, 9, 3, 30, 0.4),
+    ):
+        peak = setting[0]
+        for step in range(setting[3] + 30):
+            rate, wanted = float(answer(step, *setting)), _rate(step, *setting)
+            expect(
+                near(rate, wanted),
+                f"correct with one set of arguments, and with peak, warmup, hold, "
+                f"total and floor {setting} the learning rate of step {step} is "
+                f"{apart(rate, wanted)}; use every argument as it is",
+            )
     return correct(
-        f"up in {warmup} steps, {hold} at the peak, along half a cosine to the floor, "
-        "and no jump"
+        "up in 5 steps, 10 at the peak, along half a cosine to the floor, and no jump"
     )
 
 
 # --- clipping
+
+
+def _clipped(answer, grads, limit):
+    """(the clipped gradients, their global norm before) of the answer, as a flat tensor
+    and a float.
+    """
+    result = answer([x.clone() for x in grads], limit)
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "return the pair (clipped, norm)",
+    )
+    out = list(result[0])
+    expect(
+        len(out) == len(grads) and all(a.shape == b.shape for a, b in zip(out, grads)),
+        "the clipped gradients must be a list with the same shapes as grads",
+    )
+    expect(
+        all(a.dtype == b.dtype for a, b in zip(out, grads)),
+        f"gradients in {str(grads[0].dtype)[6:]} come back in {str(out[0].dtype)[6:]}; "
+        "multiply them by a number",
+    )
+    return _flat(out), float(result[1])
+
+
+def _flat(grads):
+    return torch.cat([x.detach().flatten() for x in grads])
 
 
 @exercise
@@ -259,69 +389,121 @@ def check_clip_all(answer):
         torch.randn(shape, generator=g, dtype=torch.float64)
         for shape in ((4, 3), (6,), (2, 2))
     ]
-    kept, flat = [x.clone() for x in grads], torch.cat([x.flatten() for x in grads])
-    norm, limit = float(flat.norm()), 2.0
-    out, returned = answer(grads, limit)
+    flat, limit = _flat(grads), 2.0
+    norm = float(flat.norm())
+    joined, returned = _clipped(answer, grads, limit)
+    single = torch.cat([x.flatten() * min(1.0, limit / float(x.norm())) for x in grads])
+    mistakes = [
+        (
+            flat.clamp(-limit, limit),
+            "each number is clamped by itself, which changes the gradient's "
+            "direction; multiply all of them by one factor",
+        ),
+        (
+            single,
+            "each tensor is clipped by its own norm; take the norm over all tensors "
+            "together",
+        ),
+        (
+            flat * limit / sum(float(x.norm()) for x in grads),
+            "the norms are added up; the global norm is the root of the sum of all "
+            "squares",
+        ),
+        (
+            flat * limit / norm**2,
+            "you divide by the squared norm; take the root",
+        ),
+        (
+            flat * limit / float(flat.abs().max()),
+            "this limits the largest number; limit the norm, the root of the sum of "
+            "squares",
+        ),
+        (
+            flat * limit / float(flat.abs().sum()),
+            "this limits the sum of the sizes; limit the norm, the root of the sum of "
+            "squares",
+        ),
+        (
+            flat * limit / norm * len(flat) ** 0.5,
+            "this limits the root of the mean square; the norm is the root of the sum "
+            "of squares",
+        ),
+        (flat / norm, "the norm becomes 1, whatever the limit says; make it `limit`"),
+        (flat, "nothing is clipped; the norm is above the limit"),
+    ]
+    for value, message in mistakes:
+        expect(not _near(joined, value), message)
+    along = float(joined @ flat / (joined.norm() * norm))
     expect(
-        all(map(_near, grads, kept)),
-        "the gradients you were given have changed; return new tensors",
-    )
-    expect(
-        len(out) == 3 and all(a.shape == b.shape for a, b in zip(out, kept)),
-        "the clipped gradients must be a list with the same shapes as grads",
-    )
-    joined = torch.cat([x.flatten() for x in out])
-    expect(
-        not _near(joined, flat.clamp(-limit, limit)),
-        "each number is clamped by itself, which changes the gradient's direction; "
-        "multiply all of them by one factor",
-    )
-    single = torch.cat([x.flatten() * min(1.0, limit / float(x.norm())) for x in kept])
-    expect(
-        not _near(joined, single),
-        "each tensor is clipped by its own norm; take the norm over all tensors "
-        "together",
-    )
-    expect(
-        not _near(joined, flat * limit / sum(float(x.norm()) for x in kept)),
-        "the norms are added up; the global norm is the root of the sum of all squares",
-    )
-    expect(
-        not _near(joined, flat * limit / norm**2),
-        "you divide by the squared norm; take the root",
-    )
-    expect(
-        not _near(joined, flat * limit / float(flat.abs().max())),
-        "this limits the largest number; limit the norm, the root of the sum of "
-        "squares",
+        along > 1 - 1e-9,
+        "the clipped gradient points in another direction; multiply all numbers by "
+        "one factor",
     )
     expect(
         _near(joined, flat * limit / norm, 1e-5),
-        f"the clipped gradient has norm {float(joined.norm()):.3f}, and the limit is 2",
+        f"the norm of the clipped gradient is {apart(joined.norm(), limit)}, the limit",
     )
-    scaled = [x / 100 for x in kept]
-    lengthened, _ = answer([x.clone() for x in scaled], limit)
+    _check_below(answer, grads, limit)
     expect(
-        all(map(_near, lengthened, scaled)),
-        "a gradient with a norm below the limit was changed; clipping never "
-        "increases a norm",
-    )
-    expect(
-        abs(float(returned) - limit) > 1e-3,
+        abs(returned - limit) > 1e-3,
         "the norm you return is the one after clipping; return the one before, for "
         "the log",
     )
     expect(
-        abs(float(returned) - norm) < 1e-6,
-        f"the norm before clipping is {float(returned):.3f} in your result, expected "
-        f"{norm:.3f}",
+        abs(returned - norm) < 1e-6 or not is_rounded(returned, norm),
+        f"the norm that you return is rounded to {returned:g}; return all its digits",
     )
-    nothing, _ = answer([torch.zeros(3), torch.zeros(2)], limit)
     expect(
-        all(bool((x == 0).all()) for x in nothing),
-        "gradients of zeros become nan; do not divide by a norm of 0",
+        abs(returned - norm) < 1e-6,
+        f"the norm before clipping is in your result {apart(returned, norm)}",
     )
+    zeros, returned = _clipped(answer, [torch.zeros(3), torch.zeros(2)], limit)
+    expect(
+        bool((zeros == 0).all()) and returned == 0,
+        "gradients of zeros do not stay zeros, with a norm of 0; do not divide by a "
+        "norm of 0",
+    )
+    _check_other_lists(answer)
     return correct(
         f"norm {norm:.2f} became {limit}, the direction is the same, and gradients "
         "below the limit stay as they are"
     )
+
+
+def _check_below(answer, grads, limit):
+    """Gradients with a norm under the limit, far and just."""
+    norm = float(_flat(grads).norm())
+    for ratio in (0.01, 0.999):
+        shorter = [x * ratio * limit / norm for x in grads]
+        same, _ = _clipped(answer, shorter, limit)
+        expect(
+            _near(same, _flat(shorter)),
+            "a gradient with a norm below the limit was changed; clipping never "
+            "increases a norm",
+        )
+
+
+def _check_other_lists(answer):
+    """Other limits, numbers of tensors, sizes and types, on both sides of the limit."""
+    g = torch.Generator().manual_seed(2)
+    for shapes, limit, size, dtype in (
+        (((5,),), 0.5, 0.5001, torch.float64),
+        (((2, 3, 2), (), (1, 4)), 10.0, 2e3, torch.float32),
+        (((3,), (3,), (3,), (3,), (3,)), 1.0, 0.8, torch.float64),
+        (((7, 2), (2,)), 3.0, 12.0, torch.float32),
+    ):
+        grads = [torch.randn(shape, generator=g, dtype=dtype) for shape in shapes]
+        factor = size / float(_flat(grads).norm())
+        grads = [x * factor for x in grads]
+        joined, returned = _clipped(answer, grads, limit)
+        wanted, close = _flat(grads) * min(1.0, limit / size), 1e-5 * max(1.0, limit)
+        expect(
+            _near(joined, wanted, close),
+            f"correct for one list of gradients, and for {len(grads)} with a norm of "
+            f"{size:g} and the limit {limit:g} the norm afterwards is "
+            f"{apart(joined.norm(), min(size, limit))}; use `limit` and every tensor",
+        )
+        expect(
+            abs(returned - size) < 1e-5 * size,
+            f"for {len(grads)} gradients the norm before is {apart(returned, size)}",
+        )

@@ -14,10 +14,27 @@ What it is not: a place to look up the solutions; they are folded beneath each e
 Needs: the standard library.
 """
 
+import os
+import random
+import statistics
 import sys
 from numbers import Real
 
 from ftlib.course.checks import correct, exercise, expect
+
+
+def _number(value):
+    """A number, or what a tensor or array without axes holds; anything else ends the
+    check.
+    """
+    given = value
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    expect(
+        isinstance(value, Real) and not isinstance(value, bool),
+        f"the result is a {type(given).__name__}; return one number",
+    )
+    return value
 
 
 @exercise
@@ -25,11 +42,7 @@ def check_share_right(answer):
     """`share_right(predictions, labels)`: two lists of N integers -> the accuracy, the
     fraction of positions where they are equal.
     """
-    result = answer([1, 1, 1, 0], [0, 0, 1, 0])
-    expect(
-        isinstance(result, Real),
-        f"the result is a {type(result).__name__}; return one number",
-    )
+    result = _number(answer([1, 1, 1, 0], [0, 0, 1, 0]))
     expect(
         result != 2,
         "you return the number of correct predictions; divide by how many there are, "
@@ -41,30 +54,48 @@ def check_share_right(answer):
         "factor 100",
     )
     expect(
-        abs(result - 0.5) < 1e-9,
+        abs(result - 0.5) < 2e-7,
         f"you return {result}, expected 0.5: 2 of these 4 predictions are correct; "
         "compare position by position and divide by 4",
     )
-    result = answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0])
+    result = _number(answer([1, 1, 0, 0, 0], [1, 0, 0, 0, 0]))
     expect(
-        abs(result - 0.2) > 1e-9,
+        abs(result - 0.2) > 2e-7,
         "you return the fraction of wrong predictions; 4 of these 5 are correct, so "
         "return 0.8",
     )
     expect(
-        min(abs(result - 1), abs(result - 0.5)) > 1e-9,
+        min(abs(result - 1), abs(result - 0.5)) > 2e-7,
         "you look at one class only; a prediction of 0 where the label is 0 is "
         "correct too, and all 5 predictions count",
     )
     expect(
-        abs(result - 0.8) < 1e-9,
+        abs(result - 0.8) < 2e-7,
         f"you return {result}, expected 0.8: 4 of these 5 predictions are correct",
     )
     expect(
-        abs(answer([0, 1], [1, 0])) < 1e-9,
+        abs(_number(answer([0, 1], [1, 0]))) < 2e-7,
         "the predictions 0, 1 for the labels 1, 0 are both wrong; the order of a "
         "list matters",
     )
+    drawn = random.Random(0)
+    for n in (3, 1, 7, 1000):
+        labels = [drawn.randrange(2) for _ in range(n)]
+        predictions = [1 - y if drawn.random() < 0.3 else y for y in labels]
+        if n == 3:
+            labels, predictions = [0, 1, 1], [0, 1, 0]
+        agree = sum(map(int.__eq__, predictions, labels))
+        result = _number(answer(predictions, labels))
+        expect(
+            n != 3 or not 2e-7 < abs(result - agree / n) < 0.05,
+            f"you return {result!r} for {agree} correct of {n}, which is "
+            f"{agree / n:.7f}: the result is rounded; return all digits",
+        )
+        expect(
+            abs(result - agree / n) < 2e-7,
+            f"you return {result!r} for {agree} correct of {n}; the lists may have any "
+            "length, and you divide by that",
+        )
     return correct(
         "the fraction of correct predictions, between 0 and 1, is the accuracy"
     )
@@ -78,27 +109,112 @@ STEADY = [0.02, 0.025, 0.015, 0.02, 0.03, 0.02, 0.01, 0.02]
 NOISE = [0.06, -0.05, 0.05, -0.06, 0.07, -0.04, 0.02, -0.02]
 
 
+def _differences(n, mean, errors, seed):
+    """n differences in random order that spread as a normal distribution does; their
+    mean is `errors` times its own standard error.
+    """
+    normal = statistics.NormalDist()
+    spread = [normal.inv_cdf((i + 0.5) / n) for i in range(n)]
+    random.Random(seed).shuffle(spread)
+    factor = mean / errors * n**0.5 / statistics.stdev(spread)
+    return [mean + factor * value for value in spread]
+
+
+# the advantage of the better method on each subset, whether it is beyond noise, hint
+SUBSETS = [
+    (
+        [0.0] * 6,
+        False,
+        "the two lists are equal and you name a winner; an interval from 0 to 0 "
+        "contains 0",
+    ),
+    (
+        [0.003, 0.004, 0.002, 0.003, 0.0035, 0.0025, 0.003, 0.004, 0.002, 0.003],
+        True,
+        "an advantage of 0.003 on every one of 10 subsets is small, and still beyond "
+        "noise; compare it with its own spread, not with a fixed limit, and do not "
+        "round",
+    ),
+    (
+        _differences(10, 0.05, 0.5, seed=1),
+        False,
+        "a mean difference of 0.05 is large, but here the subsets spread so much "
+        "that it is noise; compare it with its own spread, not with a fixed limit",
+    ),
+    (
+        [0.01] * 9 + [-0.03] * 3,
+        False,
+        "the method that wins on 9 of 12 subsets loses as much on the other 3; the "
+        "number of wins says nothing of their size",
+    ),
+    (
+        _differences(40, 0.03, 13.2, seed=2),
+        True,
+        "one method is far better on 39 of 40 subsets and a little worse on one, and "
+        "you leave it undecided; it need not win on each",
+    ),
+    (
+        # the same accuracies, each 0.02 higher, on other subsets
+        [a + 0.02 - b for a, b in zip(EASY[3:] + EASY[:3], EASY)],
+        False,
+        "on these 8 subsets one method is up to 0.17 better and up to 0.10 worse; a "
+        "difference is between the two accuracies of one subset, so do not sort the "
+        "lists or pair them anew",
+    ),
+    (
+        _differences(100, 0.02, 6, seed=3),
+        True,
+        "on 100 subsets the mean difference is 6 of its standard errors from 0; the "
+        "standard error of a mean is the spread divided by the root of N",
+    ),
+    (
+        _differences(30, 0.02, 0.5, seed=4),
+        False,
+        "a mean difference of half its standard error is noise; the standard error "
+        "is the spread divided by the root of N, not by N",
+    ),
+    (
+        _differences(30, 0.02, 1.5, seed=5),
+        False,
+        "a mean difference of 1.5 of its standard errors is no proof: one in seven "
+        "comparisons of equal methods shows as much; your interval is too narrow, "
+        "take 95 %",
+    ),
+    (
+        _differences(30, 0.02, 2.95, seed=6),
+        True,
+        "a mean difference of 2.95 of its standard errors on 30 subsets is beyond "
+        "noise; your interval is too wide, take 95 %",
+    ),
+]
+
+
 @exercise
 def check_decide(answer):
     """`decide(first, second)`: accuracies of two methods on N subsets -> "first",
-    "second" or "undecided".
+    "second" or "undecided". Any interval or test of the differences between 90 and
+    99 % is taken.
     """
+
+    def decided(first, second):
+        chosen = answer(list(first), list(second))
+        expect(
+            isinstance(chosen, str) and chosen in ("first", "second", "undecided"),
+            f'the result is {chosen!r}; return one of the words "first", "second" and '
+            '"undecided"',
+        )
+        return chosen
+
     better, noisy = (
         [a + d for a, d in zip(EASY, change)] for change in (STEADY, NOISE)
     )
-    chosen = answer(noisy, EASY)
     expect(
-        isinstance(chosen, str) and chosen in ("first", "second", "undecided"),
-        f'the result is {chosen!r}; return one of the words "first", "second" and '
-        '"undecided"',
-    )
-    expect(
-        chosen == "undecided",
+        decided(noisy, EASY) == "undecided",
         "a mean that is larger by 0.004, with differences from -0.06 to +0.07, is "
         "noise; compute an interval of the differences and check whether it contains "
         "0",
     )
-    chosen = answer(better, EASY)
+    chosen = decided(better, EASY)
     expect(
         chosen != "second",
         "the first method is better on each of these subsets and you return "
@@ -106,16 +222,26 @@ def check_decide(answer):
     )
     expect(
         chosen == "first",
-        "the first method is better by 0.01 to 0.03 on every subset, but two "
-        "separate intervals overlap because the subsets differ in difficulty; take "
-        "the difference on each subset first and then one interval of these "
-        "differences",
+        "the first method is better by 0.01 to 0.03 on every subset, and you leave it "
+        "undecided; an interval of each list alone is wide because the subsets differ "
+        "in difficulty, so take the difference on each subset first and then one "
+        "interval of these differences",
     )
     expect(
-        answer(EASY, better) == "second",
+        decided(EASY, better) == "second",
         "here the whole interval lies below 0 and the second method is better; your "
         "function never says so",
     )
+    for number, (change, beyond, message) in enumerate(SUBSETS):
+        drawn = random.Random(number)
+        base = [drawn.uniform(0.5, 0.8) for _ in change]
+        base = EASY if len(change) == len(EASY) else base
+        other = [a + d for a, d in zip(base, change)]
+        expect(
+            decided(other, base) == ("first" if beyond else "undecided")
+            and decided(base, other) == ("second" if beyond else "undecided"),
+            message,
+        )
     return correct(
         "you take differences on the same subsets, and trust them when their "
         "interval does not contain 0"
@@ -129,11 +255,7 @@ def check_bytes_of(answer):
     """
     V, D, C, size = 1000, 16, 3, 2
     weights = V * D + D * C + C
-    result = answer(V, D, C, size)
-    expect(
-        isinstance(result, Real),
-        f"the result is a {type(result).__name__}; return one number",
-    )
+    result = _number(answer(V, D, C, size))
     expect(
         result != weights,
         "you return the number of parameters; multiply by `bytes_each`, the bytes of "
@@ -157,14 +279,43 @@ def check_bytes_of(answer):
         "you multiply the sizes of the two tensors; both are in memory, so add them",
     )
     expect(
+        result != (V * D + D * C + D) * size,
+        "you count one bias for each input of the layer; it has one for each output, "
+        "that is, for each class",
+    )
+    expect(
+        result != weights * 4,
+        "you take 4 bytes for each parameter; the argument `bytes_each` says how many",
+    )
+    expect(
+        not 0 < result * 1000 <= weights * size * 1.05,
+        f"you return {result}, and the model has {weights * size} bytes; return bytes, "
+        "not kilobytes or megabytes",
+    )
+    expect(
         result == weights * size,
         f"you return {result}, expected {weights * size}: {V} tokens of width {D} and "
         f"{C} classes are {weights} parameters of {size} bytes",
     )
-    expect(
-        answer(7, 5, 2, 4) == (7 * 5 + 5 * 2 + 2) * 4,
-        "correct for one set of sizes only; use the arguments",
-    )
+    for V, D, C, size in (
+        (7, 5, 2, 4),
+        (3, 8, 1, 8),
+        (1, 1, 1, 1),
+        (5, 2, 40, 3),
+        (2999, 64, 20, 2),
+    ):
+        wanted, result = (V * D + D * C + C) * size, _number(answer(V, D, C, size))
+        expect(
+            result == wanted or C > 2 or result != (V * D + D + 1) * size,
+            "with two classes you make a layer of one output; it has one for each of "
+            "`classes`",
+        )
+        expect(
+            result == wanted,
+            f"correct for one set of sizes only: for {V} tokens of width {D}, {C} "
+            f"classes and {size} bytes each you return {result}, expected {wanted}; "
+            "use the arguments",
+        )
     return correct("embedding + layer + biases, times the bytes of one parameter")
 
 
@@ -252,23 +403,60 @@ def check_choose(answer):
             f"{', '.join(CHOICES)}",
         )
         expect(choice == best, why.get(choice, NUMBERS.format(situation)))
+    expect(
+        all(answer(each) == REASONS[each][0] for each in reversed(REASONS)),
+        "asked in another order you give other answers; decide by the letter that "
+        "`situation` holds",
+    )
     return correct(
         "few labels or none: pretrained; a fixed form: a rule; many labels and no "
         "time: words; no text: a table model"
     )
 
 
+# options of pip whose value is the next word
+VALUED = (
+    "-i --index-url --extra-index-url --trusted-host --timeout --retries --proxy "
+    "--cache-dir --log -c --constraint -f --find-links --progress-bar --cert "
+    "--upgrade-strategy --only-binary --no-binary --root-user-action --report"
+).split()
+ELSEWHERE = ("-t", "--target", "--prefix", "--root", "--python")
+
+
 @exercise
 def check_install_command(answer):
     """`install_command(package)`: the list of words that installs `package` into the
-    Python of this kernel.
+    Python of this kernel. Options that do not change where it goes are welcome.
     """
-    words = answer("tqdm")
+    _check_words(answer, "tqdm")
+    for package in ("some-package", "PyYAML>=6,<7", "tokenizers[testing]"):
+        _check_words(answer, package)
+    # an answer that asks the search path may find this Python by luck
+    path = os.environ.get("PATH")
+    os.environ["PATH"] = os.curdir + "/nothing-here"
+    try:
+        first = list(answer("tqdm"))[0]
+    finally:
+        os.environ.pop("PATH") if path is None else os.environ.update(PATH=path)
+    expect(
+        first is not None and os.fspath(first) == sys.executable,
+        f"with another search path the first word is {first!r}; which program is "
+        "found there may differ, so use sys.executable",
+    )
+    return correct("this Python installs for itself, whatever the search path says")
+
+
+def _check_words(answer, package):
+    words = answer(package)
     expect(
         not isinstance(words, str),
         "one string is split differently by every system; return a list of words",
     )
-    words = list(words)
+    words = [os.fspath(w) if isinstance(w, os.PathLike) else w for w in words]
+    expect(
+        all(isinstance(word, str) for word in words),
+        f"the words are {words}, and not all of them are strings",
+    )
     expect(
         "sudo" not in words,
         "sudo changes the system's Python, not the kernel's, and can break its "
@@ -289,17 +477,67 @@ def check_install_command(answer):
         "`python` is the first one on the search path, not the kernel's; use "
         "sys.executable",
     )
+    real = os.path.realpath(sys.executable)
+    expect(
+        real == sys.executable or words[:1] != [real],
+        f"{real} is the file that sys.executable links to; an environment is found by "
+        "the link, so use sys.executable itself",
+    )
     expect(
         words[:1] == [sys.executable],
         f"the first word is {words[:1]}; it must be sys.executable, the program that "
         "runs this kernel",
     )
+    _check_arguments(_after_pip(words), package)
+
+
+def _after_pip(words):
+    """The words after `-m pip`, without the options of Python before them."""
+    rest = words[1:]
+    while rest and rest[0] in ("-I", "-E", "-s", "-P", "-u", "-B", "-q"):
+        rest = rest[1:]
+    if rest[:1] == ["-mpip"]:
+        return rest[1:]
     expect(
-        words[1:4] == ["-m", "pip", "install"],
-        "after sys.executable come the three words -m, pip and install",
+        rest[:2] == ["-m", "pip"],
+        "after sys.executable come the three words -m, pip and install; they are "
+        f"{rest[:3]}",
+    )
+    return rest[2:]
+
+
+def _check_arguments(rest, package):
+    """What pip is told: to install, here, this package and nothing else."""
+    for option in rest:
+        name = option.split("=")[0]
+        expect(
+            name not in ELSEWHERE,
+            f"{name} installs into another place, where this kernel does not look; "
+            "leave it out",
+        )
+        expect(
+            name not in ("--dry-run", "--help", "-h", "--version"),
+            f"with {name} pip installs nothing; leave it out",
+        )
+    positions, before = [], ""
+    for word in rest:
+        if word == package or (not word.startswith("-") and before not in VALUED):
+            positions.append((before, word))
+        before = word
+    positional = [word for _, word in positions]
+    expect(
+        positional[:1] == ["install"],
+        "after sys.executable come the three words -m, pip and install; pip is told "
+        f"{positional[:1]} instead of install",
     )
     expect(
-        words[-1] == "tqdm" and list(answer("some-package"))[-1] == "some-package",
-        "the last word must be the name of the package",
+        positional == ["install", package],
+        f"asked for {package!r}, the command installs {positional[1:]}; after install "
+        "must come the name of the package, as it was given",
     )
-    return correct("this Python installs for itself, whatever the search path says")
+    before = positions[-1][0]
+    expect(
+        before not in ("-r", "--requirement", "-e", "--editable"),
+        f"after {before} pip expects a file or a folder, not the name of a package; "
+        "leave it out",
+    )

@@ -1,5 +1,6 @@
 """Wrong AdamWs, and another right one."""
 
+import numpy as np
 import torch
 
 
@@ -115,6 +116,89 @@ def first_gradient(w, gradient, *args):
     return _walk(w, lambda _: g, *args)
 
 
+def own_eps(*args):
+    return _walk(*args[:-2], 1e-8, args[-1])
+
+
+def own_betas(w, gradient, steps, lr, beta1, beta2, *args):
+    return _walk(w, gradient, steps, lr, 0.9, 0.999, *args)
+
+
+def gradient_of_shrunk(w, gradient, steps, lr, *args):
+    return _walk(w, lambda w: gradient(w * (1 - lr * args[-1])), steps, lr, *args)
+
+
+def from_two(*args):
+    return _walk(*args, start=2)
+
+
+def decays_to_start(w, gradient, steps, lr, *args):
+    shift, m, s = lr * args[-1] * w, 0.0, 0.0
+    for t in range(1, steps + 1):
+        g = gradient(w)
+        m, s = args[0] * m + (1 - args[0]) * g, args[1] * s + (1 - args[1]) * g * g
+        m_hat, s_hat = m / (1 - args[0] ** t), s / (1 - args[1] ** t)
+        w = w - shift - lr * m_hat / (s_hat.sqrt() + args[2])
+    return w
+
+
+def at_most_ten(w, gradient, steps, *args):
+    return _walk(w, gradient, min(steps, 10), *args)
+
+
+def fewer_digits(w, gradient, *args):
+    return _walk(w.float(), lambda w: gradient(w.double()).float(), *args)
+
+
+def rounded(*args):
+    return _walk(*args).round(decimals=4)
+
+
+def one_gradient_a_row(w, gradient, *args):
+    return _walk(
+        w,
+        lambda w: (
+            gradient(w).reshape(len(w), -1)[:, :1].reshape(-1, *[1] * (w.ndim - 1))
+        ),
+        *args,
+    )
+
+
+def built_in(w, gradient, steps, lr, beta1, beta2, eps, weight_decay):
+    w = torch.nn.Parameter(w.clone())
+    optimizer = torch.optim.AdamW([w], lr, (beta1, beta2), eps, weight_decay)
+    for _ in range(steps):
+        w.grad = gradient(w.detach())
+        optimizer.step()
+    return w.detach()
+
+
+def in_numpy(w, gradient, steps, lr, beta1, beta2, eps, weight_decay):
+    w, m, s = w.numpy().copy(), 0, 0
+    for t in range(1, steps + 1):
+        g = gradient(torch.from_numpy(w)).numpy()
+        m, s = beta1 * m + (1 - beta1) * g, beta2 * s + (1 - beta2) * g**2
+        rate = lr * np.sqrt(1 - beta2**t) / (1 - beta1**t)
+        step = rate * m / (np.sqrt(s) + eps * np.sqrt(1 - beta2**t))
+        w = w - lr * weight_decay * w - step
+    return torch.from_numpy(w)
+
+
+class InPlace:
+    """On a copy, with the calls that optimizers use."""
+
+    def __call__(self, w, gradient, steps, lr, beta1, beta2, eps, weight_decay):
+        w = w.clone()
+        m, s = torch.zeros_like(w), torch.zeros_like(w)
+        for t in range(1, steps + 1):
+            g = gradient(w)
+            m.lerp_(g, 1 - beta1)
+            s.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            size = (s / (1 - beta2**t)).sqrt_().add_(eps)
+            w.mul_(1 - lr * weight_decay).addcdiv_(m, size, value=-lr / (1 - beta1**t))
+        return w
+
+
 def _named(wrong):
     """Called with names by the check; the forms above take places."""
 
@@ -141,7 +225,19 @@ WRONG = [
         (from_zero, "the first step is t = 1"),
         (swapped, "are exchanged"),
         (uphill, "uphill"),
-        (in_place, "changes the w"),
+        (in_place, "changes w"),
         (first_gradient, "call it once a step"),
+        (own_eps, "eps is 1e-8"),
+        (own_betas, "0.9 and 0.999"),
+        (gradient_of_shrunk, "shrunk already"),
+        (from_two, "starts with t = 2"),
+        (decays_to_start, "the first w"),
+        (at_most_ten, "after 100"),
+        (fewer_digits, "result float32"),
+        (built_in, "calls AdamW"),
+        (one_gradient_a_row, "and 9 steps"),
+        (rounded, "w is rounded"),
     )
 ]
+
+RIGHT = [in_numpy, InPlace()]

@@ -78,6 +78,51 @@ def root_somewhere(parents_of, root):
     return order[1:2] + order[:1] + order[2:]
 
 
+def in_the_order_of_the_dict(parents_of, root):
+    reached = set(another(parents_of, root))
+    return [name for name in reversed(list(parents_of)) if name in reached]
+
+
+def from_the_last_name(parents_of, root):
+    names = [name for name in parents_of if name != "unused"]
+    return another(parents_of, names[-1])
+
+
+def preorder(parents_of, root):
+    order = {}
+
+    def visit(name):
+        if name not in order:
+            order[name] = True
+            for parent in parents_of[name]:
+                visit(parent)
+
+    visit(root)
+    return list(order)
+
+
+def changes_the_graph(parents_of, root):
+    order = another(parents_of, root)
+    parents_of.clear()
+    return order
+
+
+def by_depth(parents_of, root):
+    depth = {}
+
+    def deep(name):
+        if name not in depth:
+            depth[name] = 1 + max(map(deep, parents_of[name]), default=0)
+        return depth[name]
+
+    deep(root)
+    return tuple(sorted(depth, key=depth.get, reverse=True))
+
+
+def lazily(parents_of, root):
+    return reversed(forwards(parents_of, root))
+
+
 WRONG = [
     (forwards, "runs forwards"),
     (breadth_first, "which uses it"),
@@ -86,4 +131,10 @@ WRONG = [
     (every_path, "walks every path"),
     (without_leaves, "computed from a, b, w and x"),
     (root_somewhere, "the root comes first"),
+    (in_the_order_of_the_dict, "a comes before d"),
+    (from_the_last_name, "the root b the list has"),
+    (preorder, "['c', 'a', 'x', 'b']"),
+    (changes_the_graph, "changes parents_of"),
 ]
+
+RIGHT = [by_depth, lazily]

@@ -31,6 +31,20 @@ def another_word(situation):
     return "BERT" if situation == "a" else another(situation)
 
 
+def in_the_order_asked(situation, asked=[]):  # noqa: B006
+    asked.append(situation)
+    return another("abcde"[(len(asked) - 1) % 5])
+
+
+def rule_for_customers(situation):
+    return "rule" if situation == "d" else another(situation)
+
+
+class Choice:
+    def __call__(self, situation):
+        return another(situation)
+
+
 WRONG = [
     (always_pretrained, "one fixed form"),
     (words_for_few_labels, "150 letters are few"),
@@ -38,4 +52,8 @@ WRONG = [
     (text_model_for_numbers, "no text here"),
     (words_for_search, "share no word"),
     (another_word, "none of the four choices"),
+    (in_the_order_asked, "asked in another order"),
+    (rule_for_customers, "not known in advance"),
 ]
+
+RIGHT = [{each: another(each) for each in "abcde"}.get, Choice()]

@@ -1,5 +1,7 @@
 """Wrong repairs of a backward pass that overwrites, and another right one."""
 
+from collections import Counter
+
 
 def _users_first(root):
     order, seen = [], set()
@@ -79,6 +81,62 @@ def local_alone(root):
     return root
 
 
+def a_leaf(root):
+    another(root)
+    return _users_first(root)[-1]
+
+
+def only_above_zero(root):
+    root.grad = 1.0
+    for node in _users_first(root):
+        if node.grad > 0:
+            for parent, local in zip(node.parents, node.local):
+                parent.grad += local * node.grad
+    return root
+
+
+def only_leaves(root):
+    another(root)
+    for node in _users_first(root)[1:]:
+        if node.parents:
+            node.grad = 0.0
+    return root
+
+
+def limited(root):
+    another(root)
+    for node in _users_first(root):
+        node.grad = max(-8.0, min(node.grad, 8.0))
+    return root
+
+
+def by_waiting(root):
+    """Kahn's: a node's turn is when its last user has passed on."""
+    waiting = Counter(p for node in _users_first(root) for p in node.parents)
+    root.grad, ready = 1, [root]
+    while ready:
+        node = ready.pop()
+        for parent, local in zip(node.parents, node.local):
+            parent.grad += local * node.grad
+            waiting[parent] -= 1
+            if not waiting[parent]:
+                ready.append(parent)
+    return root
+
+
+def forwards(root):
+    """One walk for each node: what 1 more of it does to the root."""
+    nodes = _users_first(root)[::-1]
+    for source in nodes:
+        change = {}
+        for node in nodes:
+            change[node] = float(node is source) + sum(
+                local * change[p] for p, local in zip(node.parents, node.local)
+            )
+        source.grad = change[root]
+    return root
+
+
 WRONG = [
     (snippet, "overwrites"),
     (adds_in_stack_order, "more than once"),
@@ -87,4 +145,9 @@ WRONG = [
     (root_not_set, "all gradients are 0"),
     (nothing_returned_that_helps, "return the root"),
     (local_alone, "local derivative 2 alone"),
+    (only_above_zero, "negative"),
+    (only_leaves, "with respect to node"),
+    (limited, "is -8, expected"),
 ]
+
+RIGHT = [by_waiting, forwards]

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 
 def another(step, peak, warmup, hold, total, floor):
     up = min(1.0, (step + 1) / warmup) if warmup else 1.0
@@ -74,6 +76,53 @@ def no_warmup(step, peak, warmup, hold, total, floor):
     return _rate(max(step, warmup), peak, warmup, hold, total, floor)
 
 
+def smooth_step(*args):
+    return _rate(*args, shape=lambda x: 1 - x * x * (3 - 2 * x))
+
+
+def rounded(*args):
+    return round(_rate(*args), 6)
+
+
+def ends_early(step, peak, warmup, hold, total, floor):
+    return _rate(step, peak, warmup, hold, total - 1, floor)
+
+
+def one_set(step, peak, warmup, hold, total, floor):
+    return _rate(step, peak, min(warmup, 5), hold, total, floor)
+
+
+def a_tenth(step, peak, warmup, hold, total, floor):
+    return _rate(step, peak, warmup, hold, total, peak / 10)
+
+
+def from_the_floor(step, peak, warmup, hold, total, floor):
+    if step < warmup:
+        return floor + (peak - floor) * (step + 1) / warmup
+    return _rate(step, peak, warmup, hold, total, floor)
+
+
+def in_a_tensor(step, peak, warmup, hold, total, floor):
+    up = torch.tensor((step + 1) / max(warmup, 1)).clamp(max=1)
+    away = torch.tensor((step - warmup - hold) / (total - warmup - hold)).clamp(0, 1)
+    return up * floor + up * (peak - floor) * (1 + torch.cos(math.pi * away)) / 2
+
+
+def by_sine(step, peak, warmup, hold, total, floor):
+    if step < warmup + hold:
+        return min(peak, peak * (step + 1) / max(warmup, 1))
+    away = min((step - warmup - hold) / (total - warmup - hold), 1)
+    return peak - (peak - floor) * math.sin(math.pi / 2 * away) ** 2
+
+
+def never_below_the_floor(step, peak, warmup, hold, total, floor):
+    return max(floor, _rate(step, peak, warmup, hold, total, floor))
+
+
+def nothing_after_the_end(step, peak, warmup, hold, total, floor):
+    return _rate(step, peak, warmup, hold, total, floor) if step <= total else 0.0
+
+
 WRONG = [
     (first_is_zero, "step + 1"),
     (factor, "factor"),
@@ -85,4 +134,23 @@ WRONG = [
     (whole_cosine, "0.5 * (1 + cos)"),
     (rises_again, "rises again"),
     (no_warmup, "the warm-up is not"),
+    (smooth_step, "not half a cosine"),
+    (rounded, "rate is rounded"),
+    (ends_early, "half-way"),
+    (one_set, "(0.0001, 8, 0, 1000"),
+    (a_tenth, "(0.3, 1, 0, 7, 0.0)"),
+    (never_below_the_floor, "(1.0, 9, 3, 30, 0.4)"),
+    (nothing_after_the_end, "stays at the floor"),
 ]
+
+RIGHT = [in_a_tensor, by_sine]
+
+EQUIVALENT = {
+    "`step < warmup + hold` -> `step <= warmup + hold`": (
+        "the first step of the decay is at the peak too"
+    ),
+    "`min(1.0, (step - warmup - hold) / (total - warmup - hold))` -> "
+    "`min((step - warmup - hold) / (total - warmup - hold), 1.0)`": (
+        "the smaller of the same two numbers"
+    ),
+}

@@ -1,5 +1,7 @@
 """Chapter 00: the share of right answers."""
 
+import torch
+
 
 def another(predictions, labels):
     right = 0
@@ -33,10 +35,40 @@ def as_sets(predictions, labels):
     )
 
 
+def rounded(predictions, labels):
+    return round(another(predictions, labels), 2)
+
+
+def first_ten(predictions, labels):
+    return another(predictions[:10], labels[:10])
+
+
+def same_share_of_ones(predictions, labels):
+    return 1 - abs(sum(predictions) - sum(labels)) / len(labels)
+
+
+def in_a_tensor(predictions, labels):
+    return (torch.tensor(predictions) == torch.tensor(labels)).float().mean()
+
+
+def without_the_errors(predictions, labels):
+    return 1 - sum(p ^ y for p, y in zip(predictions, labels)) / len(labels)
+
+
 WRONG = [
     (count, "divide by how many"),
     (percent, "percentage"),
     (errors, "fraction of wrong"),
     (positives_only, "one class only"),
     (as_sets, "order of a list"),
+    (rounded, "rounded"),
+    (first_ten, "any length"),
 ]
+
+RIGHT = [in_a_tensor, without_the_errors]
+
+EQUIVALENT = {
+    "`zip(predictions, labels)` -> `zip(labels, predictions)`": (
+        "whether p equals y does not depend on their order"
+    )
+}

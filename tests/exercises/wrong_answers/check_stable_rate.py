@@ -1,5 +1,6 @@
 """Wrong largest stable rates, and another right one."""
 
+import numpy as np
 import torch
 
 
@@ -57,6 +58,37 @@ def last_of_unsorted(A):
     )
 
 
+def rounded(A):
+    return round(2 / torch.linalg.eigvalsh(A)[-1].item(), 2)
+
+
+def _power(A, w, steps):
+    for _ in range(steps):
+        w = A @ w
+        w = w / w.norm()
+    return 2 / (w @ A @ w).item()
+
+
+def from_one_start(A):
+    return _power(A, torch.ones(len(A), dtype=A.dtype), 300)
+
+
+def few_steps(A):
+    return _power(A, torch.arange(1, len(A) + 1, dtype=A.dtype), 3)
+
+
+def from_any_start(A):
+    return _power(A, torch.randn(len(A), dtype=A.dtype), 300)
+
+
+def spectral_norm(A):
+    return torch.tensor(2) / torch.linalg.matrix_norm(A, 2)
+
+
+def a_little_below(A):
+    return 1.99 / np.linalg.eigvals(A.numpy()).real.max()
+
+
 WRONG = [
     (smallest, "smallest eigenvalue"),
     (half, "half of the limit"),
@@ -67,4 +99,9 @@ WRONG = [
     (squared, "square of the curvature"),
     (upside_down, "invert the fraction"),
     (last_of_unsorted, "may be at any position"),
+    (rounded, "do not limit or round"),
+    (from_one_start, "not from any start"),
+    (few_steps, "how close the eigenvalues"),
 ]
+
+RIGHT = [from_any_start, spectral_norm, a_little_below]

@@ -102,6 +102,72 @@ def no_list(*args):
     return [rate * 2 for rate in _run(*args)]
 
 
+def last_step_without_schedule(model, micro_batches, optimizer, scheduler, accumulate):
+    rates = _run(model, micro_batches, optimizer, scheduler, accumulate)
+    if len(micro_batches) % accumulate:
+        scheduler.last_epoch -= 1
+    return rates
+
+
+def empty_step(model, micro_batches, optimizer, scheduler, accumulate):
+    rates = _run(model, micro_batches, optimizer, scheduler, accumulate)
+    if len(micro_batches) % accumulate == 0:
+        optimizer.zero_grad()
+        optimizer.step()
+    return rates
+
+
+def in_threes(model, micro_batches, optimizer, scheduler, accumulate):
+    whole = (len(micro_batches) + accumulate - 1) // accumulate
+    if whole == 3 or accumulate > 3:
+        return _run(model, micro_batches, optimizer, scheduler, accumulate)
+    return _run(model, micro_batches, optimizer, scheduler, accumulate)[:3]
+
+
+def of_the_other_group(model, micro_batches, optimizer, scheduler, accumulate):
+    rates = _run(model, micro_batches, optimizer, scheduler, accumulate)
+    return [rate / 2 for rate in rates]
+
+
+def the_last_rate(model, micro_batches, optimizer, scheduler, accumulate):
+    return _run(model, micro_batches, optimizer, scheduler, accumulate)[-1]
+
+
+def rest_by_the_full_size(model, micro_batches, optimizer, scheduler, accumulate):
+    full = sum(len(y) for _, y in micro_batches[:accumulate])
+    return _run(
+        model,
+        micro_batches,
+        optimizer,
+        scheduler,
+        accumulate,
+        each=lambda loss, own, n: loss / (n if n >= 10 else full),
+    )
+
+
+def mended_snippet(model, micro_batches, optimizer, scheduler, accumulate):
+    rates, seen = [], 0
+    for i, (x, labels) in enumerate(micro_batches, 1):
+        F.cross_entropy(model(x), labels, reduction="sum").backward()
+        seen += len(labels)
+        if i % accumulate == 0 or i == len(micro_batches):
+            for p in model.parameters():
+                p.grad /= seen
+            rates.append(torch.tensor(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+            seen = 0
+    return tuple(rates)
+
+
+def means_with_weights(model, micro_batches, optimizer, scheduler, accumulate):
+    def mean(loss, own, n):
+        return loss / own * (own / n)
+
+    return _run(model, micro_batches, optimizer, scheduler, accumulate, each=mean)
+
+
 WRONG = [
     (inner, "moves with each micro-batch"),
     (printed, "too few for a full group"),
@@ -112,5 +178,13 @@ WRONG = [
     (sums, "sums are not divided"),
     (kept, "zero_grad"),
     (every_micro_batch, "after every micro-batch"),
-    (no_list, "list of the learning rates"),
+    (no_list, "the steps were made with"),
+    (last_step_without_schedule, "moved 2 times"),
+    (empty_step, "no empty step"),
+    (in_threes, "groups of 1 make steps"),
+    (of_the_other_group, "another group"),
+    (the_last_rate, "one for each optimizer step"),
+    (rest_by_the_full_size, "divide by its own"),
 ]
+
+RIGHT = [mended_snippet, means_with_weights]

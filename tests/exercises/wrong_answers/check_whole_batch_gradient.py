@@ -58,17 +58,65 @@ def not_zeroed(model, parts, loss_sum):
 
 
 def mean_of_nothing(model, parts, loss_sum):
-    total = sum(map(_count, parts))
-    return _run(
-        model,
-        parts,
-        loss_sum,
-        lambda b: (1 / total) * (torch.tensor(float(_count(b))) / _count(b)),
-    )
+    params, counts = list(model.parameters()), [_count(b) for b in parts]
+    means = [
+        [g / torch.tensor(n) for g in torch.autograd.grad(loss_sum(model, b), params)]
+        for b, n in zip(parts, counts)
+    ]
+    shares = [n / sum(counts) for n in counts]
+    return [sum(m * share for m, share in zip(g, shares)) for g in zip(*means)]
 
 
 def one_list(model, parts, loss_sum):
     return [torch.cat([g.flatten() for g in another(model, parts, loss_sum)])]
+
+
+def at_once(model, parts, loss_sum):
+    model.zero_grad()
+    (sum(loss_sum(model, b) for b in parts) / sum(map(_count, parts))).backward()
+    return [p.grad for p in model.parameters()]
+
+
+def first_places(model, parts, loss_sum):
+    """Counts the labels of the first text that are targets, times the texts."""
+    total = sum(
+        int((torch.atleast_2d(b["labels"])[-1] != -100).sum())
+        * len(torch.atleast_2d(b["labels"]))
+        for b in parts
+    )
+    return _run(model, parts, loss_sum, lambda b: 1 / total)
+
+
+def turned(model, parts, loss_sum):
+    return another(model, parts, loss_sum)[::-1]
+
+
+def flattened(model, parts, loss_sum):
+    return [g.flatten() for g in another(model, parts, loss_sum)]
+
+
+def makes_a_step(model, parts, loss_sum):
+    gradients = another(model, parts, loss_sum)
+    with torch.no_grad():
+        for p, g in zip(model.parameters(), gradients):
+            p -= 0.1 * g
+    return gradients
+
+
+def downhill(model, parts, loss_sum):
+    return [-g for g in another(model, parts, loss_sum)]
+
+
+def sums_divided_at_the_end(model, parts, loss_sum):
+    for p in model.parameters():
+        p.grad = None
+    for batch in parts:
+        loss_sum(model, batch).backward()
+    return tuple(p.grad / sum(map(_count, parts)) for p in model.parameters())
+
+
+def skips_the_empty(model, parts, loss_sum):
+    return another(model, [b for b in parts if _count(b)], loss_sum)
 
 
 WRONG = [
@@ -79,6 +127,20 @@ WRONG = [
     (all_places, "-100 are counted"),
     (only_last, "only the last"),
     (not_zeroed, "before is still in it"),
-    (mean_of_nothing, ""),
+    (mean_of_nothing, "without targets"),
     (one_list, "one gradient for each parameter"),
+    (at_once, "keeps all their graphs"),
+    (first_places, "wherever it stands"),
+    (flattened, "a gradient has shape (15,)"),
+    (turned, "a gradient has shape (3,)"),
+    (makes_a_step, "make no step"),
+    (downhill, "wrong sign"),
 ]
+
+RIGHT = [sums_divided_at_the_end, skips_the_empty]
+
+EQUIVALENT = {
+    "`int((batch['labels'] != -100).sum())` -> "
+    "`(batch['labels'] != -100).sum()`": "the same count in a tensor",
+    "`p.grad.clone()` -> `p.grad`": "the task asks for the gradients, not for copies",
+}

@@ -1,5 +1,6 @@
 """Wrong gradients of the linear classifier, and another right one."""
 
+import numpy as np
 import torch
 
 
@@ -59,6 +60,51 @@ def per_review(X, y, w, b):
     return X * error[:, None], error.mean()
 
 
+def by_autograd(X, y, w, b):
+    w, b = (torch.as_tensor(each).clone().requires_grad_() for each in (w, b))
+    p = torch.sigmoid(X @ w + b)
+    (-(y * p.log() + (1 - y) * (1 - p).log())).mean().backward()
+    return w.grad, b.grad
+
+
+def rounded(X, y, w, b):
+    return tuple(each.round(decimals=4) for each in another(X, y, w, b))
+
+
+def of_thirty(X, y, w, b):
+    error = _p(X, w, b) - y
+    return X.T @ error / 30, error.sum() / 30
+
+
+def of_the_positives(X, y, w, b):
+    error = (_p(X, w, b) - y) * y
+    return X.T @ error / len(y), error.mean()
+
+
+def in_numpy(X, y, w, b):
+    X, y, w, b = (each.numpy() for each in (X, y, w, b))
+    error = 1 / (1 + np.exp(-(X @ w + b))) - y
+    return X.T @ error / len(y), error.mean()
+
+
+def in_single_precision(X, y, w, b):
+    dw, db = another(*(each.float() for each in (X, y, w, b)))
+    return [dw, db.item()]
+
+
+def by_differences(X, y, w, b):
+    def loss(w, b):
+        z = X @ w + b
+        return (torch.nn.functional.softplus(z) - y * z).mean()
+
+    h = 1e-5
+    slopes = [
+        (loss(w + e, b) - loss(w - e, b)) / (2 * h)
+        for e in h * torch.eye(len(w), dtype=w.dtype)
+    ]
+    return torch.stack(slopes), (loss(w, b + h) - loss(w, b - h)) / (2 * h)
+
+
 WRONG = [
     (uphill, "wrong sign"),
     (summed, "sum over the reviews"),
@@ -69,4 +115,14 @@ WRONG = [
     (bias_summed, "that of b is a sum"),
     (only_w, "return two things"),
     (per_review, "one number for each word"),
+    (by_autograd, "without autograd"),
+    (rounded, "are rounded"),
+    (of_thirty, "not for 9 and 9"),
+    (of_the_positives, "use X^T (p - y) / N"),
 ]
+
+RIGHT = [in_numpy, in_single_precision, by_differences]
+
+EQUIVALENT = {
+    "the result is detached": "a gradient by formula; nobody takes its gradient"
+}

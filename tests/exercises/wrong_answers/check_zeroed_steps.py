@@ -1,5 +1,6 @@
 """The clinic's faults, each alone and together, and another right repair."""
 
+import numpy as np
 import torch
 
 
@@ -58,6 +59,44 @@ def returns_the_loss(X, y, rate, steps):
     )
 
 
+def one_less(X, y, rate, steps):
+    return another(X, y, rate, steps - 1)
+
+
+def always_six(X, y, rate, steps):
+    return another(X, y, rate, 6)
+
+
+def rounded(X, y, rate, steps):
+    return another(X, y, rate, steps).detach().round(decimals=3)
+
+
+def of_the_squared_error(X, y, rate, steps):
+    w = torch.zeros(X.shape[1])
+    for _ in range(steps):
+        p = torch.sigmoid(X @ w)
+        w = w - rate * X.T @ ((p - y) * p * (1 - p)) / len(y)
+    return w
+
+
+def by_formula(X, y, rate, steps):
+    X, y = X.numpy(), y.numpy()
+    w = np.zeros(X.shape[1])
+    for _ in range(steps):
+        w = w - rate * X.T @ (1 / (1 + np.exp(-X @ w)) - y) / len(y)
+    return w
+
+
+def by_new_tensors(X, y, rate, steps):
+    w = torch.zeros(X.shape[1], requires_grad=True)
+    for _ in range(steps):
+        z = X @ w
+        loss = (torch.nn.functional.softplus(z) - y * z).mean()
+        (slope,) = torch.autograd.grad(loss, w)
+        w = (w - rate * slope).detach().requires_grad_()
+    return w.tolist()
+
+
 WRONG = [
     (as_printed, "both faults"),
     (only_the_sign, "never set to zero"),
@@ -66,4 +105,14 @@ WRONG = [
     (summed, "sum now"),
     (one_step, "one step"),
     (returns_the_loss, "return the weights"),
+    (one_less, "after 5 steps"),
+    (always_six, "use the arguments"),
+    (rounded, "rounded"),
+    (of_the_squared_error, "after 6 steps w[1]"),
 ]
+
+RIGHT = [by_formula, by_new_tensors]
+
+EQUIVALENT = {
+    "the result is detached": "trained weights; no gradient goes through them"
+}

@@ -1,0 +1,80 @@
+"""What the checks of chapters 01 to 03 share: numbers that hints show, rounded results,
+and a graph that stops an answer which walks every path.
+"""
+
+import pytest
+import torch
+
+from ftlib.course.checks import accumulation, gradient_descent
+from ftlib.course.checks.backprop import check_backward_order
+from ftlib.course.checks.gradient_descent import apart, is_rounded, worst
+
+
+@pytest.mark.parametrize(
+    "got, wanted, shown",
+    [
+        (0.5, 0.25, "0.5, expected 0.25"),
+        (0.16791, 0.16789, "0.16791, expected 0.16789"),
+        (1.0000001, 1.0, "1.0000001, expected 1"),
+        (torch.tensor(2.0), 3, "2, expected 3"),
+    ],
+)
+def test_two_numbers_are_shown_with_digits_that_differ(got, wanted, shown):
+    assert apart(got, wanted) == shown
+
+
+def test_signs_are_shown_where_they_matter():
+    assert apart(-0.5, 0.25, "+") == "-0.5, expected +0.25"
+
+
+def test_rounded_numbers_are_told_from_wrong_ones():
+    wanted = torch.tensor([0.123456, -2.345678], dtype=torch.float64)
+    for digits in (1, 2, 3, 4):
+        assert is_rounded(wanted.round(decimals=digits), wanted)
+        assert is_rounded(wanted.float().round(decimals=digits), wanted)
+    assert is_rounded(torch.tensor([0.12, -2.34], dtype=torch.float64), wanted)  # cut
+    for other in (wanted, wanted + 1e-3, 2 * wanted, -wanted, wanted[:1]):
+        assert not is_rounded(other, wanted)
+    # far away, although it has few digits
+    assert not is_rounded(torch.tensor([0.5, 2.0]), wanted)
+    assert is_rounded(2.346, 2.345678) and not is_rounded(2.35, 2.245678)
+
+
+def test_the_worst_entry_is_found_and_nan_is_worse_than_all():
+    wanted = torch.zeros(2, 3)
+    got = wanted.clone()
+    got[1, 2] = 1.0
+    assert worst(got, wanted) == ([1, 2], 1.0, 0.0)
+    got[0, 1] = float("nan")
+    assert worst(got, wanted)[0] == [0, 1]
+    assert worst(torch.tensor(2.0), torch.tensor(1.0)) == ([], 2.0, 1.0)
+
+
+def test_an_answer_that_walks_every_path_of_a_copy_is_stopped(counted):
+    def walk(graph, name):
+        path = [place for parent in graph[name] for place in walk(graph, parent)]
+        return [*path, name]
+
+    def every_path(parents_of, root):
+        # a copy looks up nothing in the graph that the check counts in
+        copy = dict(parents_of)
+        return list(dict.fromkeys(walk(copy, root)))[::-1]
+
+    assert "walks every path" in repr(check_backward_order(every_path))
+    counted("fault")
+
+
+def test_backward_passes_are_counted_and_torch_is_as_before():
+    before = torch.autograd.backward, torch.autograd.grad
+    x = torch.ones(2, requires_grad=True)
+    with accumulation._counted_backward() as passes:
+        x.sum().backward()
+        torch.autograd.grad(x.sum(), x)
+    assert len(passes) == 2
+    assert (torch.autograd.backward, torch.autograd.grad) == before
+
+
+@pytest.mark.parametrize("name", gradient_descent.FORBIDDEN)
+def test_every_forbidden_function_exists(name):
+    with gradient_descent.forbid(name, instead="write it"):
+        pass
