@@ -615,7 +615,7 @@ def check_recall_at(answer):
     )
     expect(
         not (abs(t - 0.95) < 1e-7),
-        "at 0.70 the precision is 0.75 again, and recall is higher; try all thresholds, "
+        "at 0.70 the precision is 0.75 again, and recall is higher; try all, "
         "do not stop at the first that is not precise enough (0.90), and let a "
         "precision of exactly 0.75 do",
     )
