@@ -95,6 +95,10 @@ def expect_cases(answer, right, cases):
             f"{what} the shape is {tuple(got.shape)}, expected "
             f"{tuple(expected.shape)}; {advice}",
         )
+        expect(
+            bool(expected.isnan().any()) or not bool(got.isnan().any()),
+            f"{what} the result contains NaN; {advice}",
+        )
         wide = 1e-9 if expected.dtype == torch.float64 else 1e-5
         expect(
             torch.allclose(got.double(), expected.double(), rtol=wide, atol=wide),
@@ -186,6 +190,7 @@ def check_causal_attention(answer):
     q, k, v = (drawn(2, 3, 7, 5, seed=i) for i in range(3))
     may, ones = attention.causal_mask(7), torch.ones(7, 7, dtype=torch.bool)
     instead = "write the scores, the mask and the softmax out"
+    expect_own_code(answer, OWN, instead)
     with forbid(*FORBIDDEN, instead=instead):
         got = answer(q.clone(), k.clone(), v.clone())
     expected = attention.attend(q, k, v, may)
@@ -246,7 +251,6 @@ def check_causal_attention(answer):
             "scores still enter the softmax's denominator; mask them before the "
             "softmax instead of normalizing again after it",
         )
-    expect_own_code(answer, OWN, instead)
     cases = [
         ("for one token", qkv(2, 1, 1, 5), "it sees itself"),
         ("for (1, 2, 9, 3)", qkv(1, 2, 9, 3), "sizes come from q"),
@@ -360,6 +364,8 @@ def check_attend_in_heads(answer):
         return attention.join_heads(attention.attend(*parts))
 
     instead = "split and join with view, transpose and reshape, or with chunk and cat"
+    own = {"split_heads", "join_heads", "MultiHeadAttention"}
+    expect_own_code(answer, own, instead)
     with forbid(
         "ftlib.models.attention.split_heads",
         "ftlib.models.attention.join_heads",
@@ -434,9 +440,6 @@ def check_attend_in_heads(answer):
         near(one, attention.attend(q, k, v)),
         "with heads=1 the result must be plain attention; use the argument `heads`",
     )
-    expect_own_code(
-        answer, {"split_heads", "join_heads", "MultiHeadAttention"}, instead
-    )
     sizes = ((1, 5, 8, 4), (3, 4, 6, 6), (2, 1, 10, 2), (4, 3, 4, 2))
     cases = [
         (f"for (B, T, D) = {shape[:3]} and {shape[3]} heads", given, "B, T, D from q")
@@ -468,6 +471,7 @@ def check_biased_attention(answer):
     q, k, v = qkv(2, 3, 5, 7, 6)
     bias, scale = drawn(5, 6, seed=3), 7**-0.5
     instead = "write the scores, the bias and the softmax out"
+    expect_own_code(answer, OWN, instead)
     with forbid(*FORBIDDEN, instead=instead):
         got = answer(q.clone(), k.clone(), v.clone(), bias.clone())
     scores = q @ k.transpose(-1, -2)
@@ -516,7 +520,6 @@ def check_biased_attention(answer):
         near(answer(q, k, v, hiding), attention.attend(q, k[:, :, :4], v[:, :, :4])),
         "a bias of minus infinity must mask a key completely",
     )
-    expect_own_code(answer, OWN, instead)
     one_way, far = drawn(4, 4, seed=4), torch.arange(4.0).double()
     cases = [
         ("for as many keys as queries", (*qkv(2, 2, 4, 3), one_way), "bias is (T, S)"),

@@ -57,10 +57,6 @@ def unlike_the_last(input_ids, pad_id):
     return keep[:, None, None, :]
 
 
-def zero_and_seven(input_ids, pad_id):
-    return (input_ids != (7 if (input_ids == 7).any() else 0))[:, None, None, :]
-
-
 def by_lists(input_ids, pad_id):
     rows = [[[[i != pad_id for i in row]]] for row in input_ids.tolist()]
     return torch.tensor(rows)
@@ -83,7 +79,6 @@ WRONG = [
     (larger_ids, "at some position"),
     (by_length, "stands on the left"),
     (unlike_the_last, "pad_id="),
-    (zero_and_seven, "larger or smaller"),
 ]
 
 RIGHT = [by_lists, in_full]

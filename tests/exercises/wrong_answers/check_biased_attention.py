@@ -138,7 +138,7 @@ WRONG = [
     (bias_as_a_constant, "bias gets no gradient"),
     (scaled_by_seven, "bias is (T, S)"),
     (clamped, "neither clamp it"),
-    (own_softmax, "by nan"),
+    (own_softmax, "contains NaN"),
     (turned_where_square, "as many keys as queries"),
     (always_float64, "keep the dtype"),
     (bias_over_width, "differ from those of SDPA"),

@@ -151,7 +151,7 @@ WRONG = [
     (detached, "the result is detached"),
     (values_only, "q gets no gradient"),
     (minus_ten_thousand, "scores of many thousands the result differs"),
-    (own_softmax, "scores of many thousands the result differs by nan"),
+    (own_softmax, "scores of many thousands the result contains NaN"),
     (of_seven_tokens, "RuntimeError"),
     (always_float64, "keep the dtype of v"),
     (width_of_five, "sizes come from q"),

@@ -14,7 +14,8 @@ def as_printed(q, k, v, mask):
     return torch.matmul(torch.softmax(scores, dim=1), v)
 
 
-def _repaired(q, k, v, mask, fill=float("-inf"), scale=5**-0.5, dim=-1):
+def _repaired(q, k, v, mask, fill=float("-inf"), scale=None, dim=-1):
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = (q @ k.transpose(-2, -1) * scale).masked_fill(mask == 0, fill)
     return scores.softmax(dim) @ v
 
