@@ -44,12 +44,12 @@ def names_in(answer):
     code = getattr(answer, "__code__", None) or getattr(
         getattr(type(answer), "__call__", None), "__code__", None
     )
-    found, todo = set(), [code] if code else []
+    results, todo = set(), [code] if code else []
     while todo:
         code = todo.pop()
-        found.update(code.co_names)
+        results.update(code.co_names)
         todo += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return found
+    return results
 
 
 def expect_own_code(answer, names, instead):
@@ -58,12 +58,12 @@ def expect_own_code(answer, names, instead):
         expect(False, f"your function calls {name}; {instead}")
 
 
-def expect_gradients(answer, right, inputs):
+def expect_gradients(answer, reference, inputs):
     """Refuse an answer that nothing can be trained through, or that gives its inputs
     ({name: tensor}) other gradients than `right`.
     """
-    found = []
-    for function in (answer, right):
+    results = []
+    for function in (answer, reference):
         given = {k: x.detach().clone().requires_grad_() for k, x in inputs.items()}
         with torch.enable_grad():
             out = function(*given.values())
@@ -73,9 +73,9 @@ def expect_gradients(answer, right, inputs):
                 "be trained through it; use no detach(), item(), numpy() or no_grad()",
             )
             (out * drawn(*out.shape, seed=9).to(out)).sum().backward()
-        found.append({k: x.grad for k, x in given.items()})
-    for name, expected in found[1].items():
-        got = found[0][name]
+        results.append({k: x.grad for k, x in given.items()})
+    for name, expected in results[1].items():
+        got = results[0][name]
         expect(
             got is not None and near(got, expected),
             f"the numbers are correct, but {name} gets "
@@ -84,12 +84,12 @@ def expect_gradients(answer, right, inputs):
         )
 
 
-def expect_cases(answer, right, cases):
+def expect_cases(answer, reference, cases):
     """Compare with `right` on cases [(what is special, inputs, hint)], result's type
     included.
     """
     for what, inputs, advice in cases:
-        got, expected = answer(*inputs), right(*inputs)
+        got, expected = answer(*inputs), reference(*inputs)
         expect(
             got.shape == expected.shape,
             f"{what} the shape is {tuple(got.shape)}, expected "
@@ -260,11 +260,11 @@ def check_causal_attention(answer):
         ("for scores of many thousands", qkv(2, 2, 6, 5, size=300.0), OVERFLOW),
     ]
 
-    def right(q, k, v):
+    def reference(q, k, v):
         return mixed(q, k, v, attention.causal_mask(q.shape[-2]))
 
-    expect_cases(answer, right, cases)
-    expect_gradients(answer, right, dict(q=q, k=k, v=v))
+    expect_cases(answer, reference, cases)
+    expect_gradients(answer, reference, dict(q=q, k=k, v=v))
     return correct("no output before t changes by a single bit when token t changes")
 
 
@@ -277,8 +277,8 @@ def _expect_padding(answer):
         ids = torch.randint(0, 12, (B, T), generator=g)
         ids[ids == pad_id] = 12
         lengths = torch.randint(1, T + 1, (B, 1), generator=g)
-        place = torch.arange(T) if seed % 2 else torch.arange(T - 1, -1, -1)
-        ids = ids.masked_fill(place >= lengths, pad_id)
+        position = torch.arange(T) if seed % 2 else torch.arange(T - 1, -1, -1)
+        ids = ids.masked_fill(position >= lengths, pad_id)
         full = answer(ids.clone(), pad_id).expand(B, H, T, T)
         keys = (ids != pad_id)[:, None, None, :].expand(B, H, T, T)
         side = "right" if seed % 2 else "left"
@@ -359,7 +359,7 @@ def check_attend_in_heads(answer):
     B, T, D, H = 2, 6, 12, 3
     q, k, v = (drawn(B, T, D, seed=i) for i in range(3))
 
-    def right(q, k, v, heads):
+    def reference(q, k, v, heads):
         parts = (attention.split_heads(x, heads) for x in (q, k, v))
         return attention.join_heads(attention.attend(*parts))
 
@@ -454,10 +454,10 @@ def check_attend_in_heads(answer):
             "use reshape where view raises",
         ),
     ]
-    expect_cases(answer, right, cases)
+    expect_cases(answer, reference, cases)
     expect_gradients(
         lambda q, k, v: answer(q, k, v, H),
-        lambda q, k, v: right(q, k, v, H),
+        lambda q, k, v: reference(q, k, v, H),
         dict(q=q, k=k, v=v),
     )
     return correct(f"{H} heads of width {D // H}, and one head of width {D}")
@@ -536,12 +536,12 @@ def check_biased_attention(answer):
         ),
     ]
 
-    def right(q, k, v, bias):
+    def reference(q, k, v, bias):
         return (q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5 + bias).softmax(-1) @ v
 
-    expect_cases(answer, right, cases)
+    expect_cases(answer, reference, cases)
     # a bias is learned in some models, so it needs a gradient too
-    expect_gradients(answer, right, dict(q=q, k=k, v=v, bias=bias))
+    expect_gradients(answer, reference, dict(q=q, k=k, v=v, bias=bias))
     return correct("equal to SDPA, and a bias of minus infinity is a mask")
 
 
@@ -635,13 +635,13 @@ def check_repaired_attention(answer):
         ),
     ]
 
-    def right(q, k, v, mask):
+    def reference(q, k, v, mask):
         return mixed(q, k, v, mask.bool())
 
-    expect_cases(answer, right, cases)
+    expect_cases(answer, reference, cases)
     expect_gradients(
         lambda q, k, v: answer(q, k, v, mask.clone()),
-        lambda q, k, v: right(q, k, v, mask),
+        lambda q, k, v: reference(q, k, v, mask),
         dict(q=q, k=k, v=v),
     )
     return correct(

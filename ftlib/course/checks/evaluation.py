@@ -65,14 +65,14 @@ def _expect_number(got, expected, name, advice, within=5e-7):
     )
 
 
-def _answers(n=300, positive=0.3, wrong=0.2, found=0.12, seed=0):
+def _answers(n=300, positive=0.3, wrong=0.2, gained=0.12, seed=0):
     """Labels (N,), and two columns of predictions that mostly agree: b finds more of
     the rare class and is wrong elsewhere.
     """
     g = torch.Generator().manual_seed(seed)
     labels = (torch.rand(n, generator=g) < positive).long()
     a = torch.where(torch.rand(n, generator=g) < wrong, 1 - labels, labels)
-    b = torch.where(torch.rand(n, generator=g) < found, labels, a)
+    b = torch.where(torch.rand(n, generator=g) < gained, labels, a)
     return a, b, labels
 
 
@@ -91,8 +91,11 @@ def _redrawn(a, b, labels, samples=4000, seed=5):
     times = torch.zeros(rows.shape, dtype=torch.float64)
     times.scatter_add_(1, rows, torch.ones_like(times))
 
-    def f1(said):
-        hits, total = times @ (said * labels).double(), times @ (said + labels).double()
+    def f1(predicted):
+        hits, total = (
+            times @ (predicted * labels).double(),
+            times @ (predicted + labels).double(),
+        )
         return 2 * hits / total.clamp(min=1)
 
     return f1(b) - f1(a)
@@ -176,13 +179,13 @@ def _share_below(redrawn, value, target):
     return min(max(target, below), up_to)
 
 
-def _expect_tails(found):
+def _expect_tails(results):
     """found: [(low, high, redrawn)] of several calls. 2.5 % of the differences lie
     outside of each end, whatever was drawn.
     """
-    n = len(found)
-    below = sum(_share_below(r, low, 0.025) for low, _, r in found) / n
-    above = 1 - sum(_share_below(r, high, 0.975) for _, high, r in found) / n
+    n = len(results)
+    below = sum(_share_below(r, low, 0.025) for low, _, r in results) / n
+    above = 1 - sum(_share_below(r, high, 0.975) for _, high, r in results) / n
     expect(
         # the quantile of 2,000 draws lies within 0.0125 of its share but for one
         # answer in a thousand
@@ -192,7 +195,7 @@ def _expect_tails(found):
         "differences themselves (they need not lie evenly around the first number), of "
         "samples with as many texts as there are",
     )
-    for low, high, redrawn in found:
+    for low, high, redrawn in results:
         expect(
             float(redrawn.min()) - 1e-9 <= low and high <= float(redrawn.max()) + 1e-9,
             f"the interval from {low:.3g} to {high:.3g} goes beyond every difference "
@@ -230,8 +233,8 @@ def check_paired_f1(answer):
 
     large = _answers()
     # a few texts, so that the differences lie unevenly around that of all texts
-    small = _answers(40, 0.25, 0.3, 0.3, seed=7)
-    redrawn, few = _redrawn(*large), _redrawn(*small)
+    uneven_set = _answers(40, 0.25, 0.3, 0.3, seed=7)
+    redrawn, redrawn_uneven = _redrawn(*large), _redrawn(*uneven_set)
     difference, low, high = first = ask(large, 500, 0)
     _expect_difference(difference, *large)
     _expect_width(difference, low, high, redrawn)
@@ -269,13 +272,13 @@ def check_paired_f1(answer):
         "two equal columns differ, so a and b are scored on different texts; use the "
         "same rows for both",
     )
-    uneven = ask(small, 500, 0)
-    _expect_difference(uneven[0], *small)
+    uneven = ask(uneven_set, 500, 0)
+    _expect_difference(uneven[0], *uneven_set)
     _expect_tails(
         [(*call[1:], redrawn) for call in (first, second, ask(large, 500, 2))]
-        + [(*uneven[1:], few)]
+        + [(*uneven[1:], redrawn_uneven)]
     )
-    _expect_defaults(answer, *small)
+    _expect_defaults(answer, *uneven_set)
     return correct(
         f"b is better by {difference:.2f}, and the interval from {low:.2f} to "
         f"{high:.2f} is as wide as pairs allow"
@@ -527,10 +530,10 @@ def _best_recall(scores, labels, precision):
     """(threshold, recall) as the task asks for it, by trying every threshold."""
     best = (math.inf, 0.0)
     for t in sorted(set(scores.tolist())):
-        said = scores >= t
-        hits = int((said & (labels == 1)).sum())
+        predicted = scores >= t
+        hits = int((predicted & (labels == 1)).sum())
         recall = hits / max(1, int((labels == 1).sum()))
-        if hits >= precision * int(said.sum()) and recall >= best[1] and hits:
+        if hits >= precision * int(predicted.sum()) and recall >= best[1] and hits:
             best = (t, recall)
     return best
 
@@ -842,12 +845,12 @@ class _Course:
     def __init__(self, texts, labels):
         self.texts, self.labels = texts, labels
         self.truth = dict(zip(texts, labels))
-        self.trained, self.asked = [], []
+        self.trained, self.requests = [], []
 
     def fit(self, texts, labels):
         self.trained.append((list(texts), list(labels)))
-        self.asked.append([])
-        mine = self.asked[-1]
+        self.requests.append([])
+        mine = self.requests[-1]
         known, seen = memorise(texts, labels), set(texts)
 
         def predict(texts):
@@ -867,14 +870,14 @@ class _Course:
         """(texts, labels) of the training set, and the test texts, of the model that
         was asked.
         """
-        which = max(range(len(self.asked)), key=lambda i: len(self.asked[i]))
-        return self.trained[which], self.asked[which]
+        which = max(range(len(self.requests)), key=lambda i: len(self.requests[i]))
+        return self.trained[which], self.requests[which]
 
 
 def _expect_split(course):
     """Refuse a test set that is too small or large, or stands in training too."""
     expect(
-        course.trained and any(course.asked),
+        course.trained and any(course.requests),
         "fit() or its model was not called; train on the training set, then predict "
         "the test set",
     )
@@ -921,11 +924,11 @@ def _expect_split(course):
 def _expect_baseline(base, course):
     """Refuse another baseline than the accuracy of the commonest training label."""
     (_, answers), questions = course.used()
-    said = [course.truth[t] for t in questions]
+    truth = [course.truth[t] for t in questions]
     counted = {y: answers.count(y) for y in sorted(set(answers))}
     most = max(counted.values())
     # of equally common labels any will do
-    wanted = {said.count(y) / len(said) for y in counted if counted[y] == most}
+    wanted = {truth.count(y) / len(truth) for y in counted if counted[y] == most}
     if any(abs(base - w) < 1e-6 for w in wanted):
         return
     for wrong, message in (
@@ -935,7 +938,7 @@ def _expect_baseline(base, course):
             "it on the same texts as the model",
         ),
         (
-            max(map(said.count, said)) / len(said),
+            max(map(truth.count, truth)) / len(truth),
             "the baseline is that of the commonest label of the test set, which nobody "
             "knows before; take the commonest training label",
         ),

@@ -125,10 +125,10 @@ def pair_counts(counts, merges):
     pairs = Counter()
     for word, times in counts.items():
         symbols = list(word)
-        for left, right in merges:
+        for left, reference in merges:
             out = []
             for symbol in symbols:
-                if out and (out[-1], symbol) == (left, right):
+                if out and (out[-1], symbol) == (left, reference):
                     out[-1] += symbol
                 else:
                     out.append(symbol)
@@ -510,10 +510,10 @@ def _expect_both_ends(answer):
     for _ in range(200):
         first, last, *ids = (rng.randrange(12) for _ in range(rng.randint(2, 16)))
         limit = rng.randint(3, 18)
-        room = limit - 2
-        front, back = (room + 1) // 2, room // 2
-        cut = ids if len(ids) <= room else ids[:front] + ids[len(ids) - back :]
-        row, expected = [first, *ids, last], [first, *cut, last]
+        capacity = limit - 2
+        front, back = (capacity + 1) // 2, capacity // 2
+        kept = ids if len(ids) <= capacity else ids[:front] + ids[len(ids) - back :]
+        row, expected = [first, *ids, last], [first, *kept, last]
         got = list(answer(list(row), limit))
         expect(
             got == expected,
@@ -625,8 +625,8 @@ def _expect_rows(answer, make, texts, max_tokens):
     batch = answer(tokenizer, list(texts), max_tokens)
     ids = torch.as_tensor(batch["input_ids"])
     mask = torch.as_tensor(batch["attention_mask"])
-    whole = _whole_rows(make, texts)
-    lengths = [min(len(row), max_tokens) for row in whole]
+    uncut = _whole_rows(make, texts)
+    lengths = [min(len(row), max_tokens) for row in uncut]
     shape = (len(texts), max(lengths))
     expect(
         tuple(ids.shape) == shape == tuple(mask.shape),
@@ -638,7 +638,7 @@ def _expect_rows(answer, make, texts, max_tokens):
         not ids.is_floating_point() and ids.dtype != torch.bool,
         f"input_ids have dtype {ids.dtype}; an embedding is indexed with integers",
     )
-    for row, kept, seen, n in zip(whole, ids.tolist(), mask.tolist(), lengths):
+    for row, kept, seen, n in zip(uncut, ids.tolist(), mask.tolist(), lengths):
         expect(
             all(i == pad for i in kept[n:]),
             f"a row of {n} tokens is filled with {kept[n:]}; the id of [PAD] is "

@@ -148,11 +148,11 @@ def _mistakes(c):
 
 def drawn_configs(n=40, seed=0):
     """[config] of all kinds: tied or not, one layer, as many heads as kv_heads."""
-    rng, found = random.Random(seed), []
+    rng, results = random.Random(seed), []
     for _ in range(n):
         kv_heads, K = rng.randint(1, 4), rng.randint(1, 9)
         heads = kv_heads * rng.randint(1, 4)
-        found.append(
+        results.append(
             dict(
                 vocab_size=rng.randint(2, 300_000),
                 width=heads * K,
@@ -164,7 +164,7 @@ def drawn_configs(n=40, seed=0):
                 tied=rng.random() < 0.5,
             )
         )
-    return found
+    return results
 
 
 def _expect_count(got, config, name):
