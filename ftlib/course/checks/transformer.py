@@ -402,6 +402,26 @@ def _expect_other_inputs(answer):
         )
 
 
+def _expect_norms(got, block, norms):
+    """Refuse one norm for all, norms made anew, and norms exchanged."""
+    expect(
+        not any(_near(got, block(n=[n] * 3)) for n in norms),
+        "all three sub-layers share one norm; each has its own: norms[0] to norms[2]",
+    )
+    plain = [lambda y: nn.functional.layer_norm(y, y.shape[-1:])] * 3
+    expect(
+        not _near(got, block(n=plain)),
+        "the norms are made anew, without their scales and shifts; call the three "
+        "norms that are given",
+    )
+    for order in ((0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
+        expect(
+            not _near(got, block(n=[norms[i] for i in order])),
+            "a norm stands before another sub-layer than its own; norms[0] is for "
+            "self-attention, norms[1] for cross-attention, norms[2] for mlp",
+        )
+
+
 @exercise
 def check_pre_norm_decoder(answer):
     """answer(x (B, T, D), memory (B, S, D), mask (T, T), norms, self_attn, cross_attn,
@@ -510,23 +530,7 @@ def check_pre_norm_decoder(answer):
             "memory is never used; the second sub-layer is cross_attn(..., "
             "context=memory)",
         )
-        expect(
-            not any(_near(got, block(n=[n] * 3)) for n in norms),
-            "all three sub-layers share one norm; each has its own: norms[0] to "
-            "norms[2]",
-        )
-        plain = [lambda y: nn.functional.layer_norm(y, y.shape[-1:])] * 3
-        expect(
-            not _near(got, block(n=plain)),
-            "the norms are made anew, without their scales and shifts; call the three "
-            "norms that are given",
-        )
-        for order in ((0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
-            expect(
-                not _near(got, block(n=[norms[i] for i in order])),
-                "a norm stands before another sub-layer than its own; norms[0] is for "
-                "self-attention, norms[1] for cross-attention, norms[2] for mlp",
-            )
+        _expect_norms(got, block, norms)
         expect(
             not _near(got, norms[2](expected)),
             "one norm too many; the norm after the last block belongs to the model, "
