@@ -16,7 +16,7 @@ import random
 from collections import Counter
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from ftlib.course.checks import correct, exercise, expect
 from ftlib.data import tokenization
@@ -69,9 +69,12 @@ def made_up_words(seed=1, distinct=300):
         "é",
         "好",
         "oo",
+        *(["An", "Z"] if seed > 1 else []),
     ]
     return {
-        "".join(rng.choices(syllables, k=rng.randint(1, 4))): rng.randint(1, 40)
+        "".join(rng.choices(syllables, k=rng.randint(1, 4))): rng.randint(
+            1, 40 if seed == 1 else 3
+        )
         for _ in range(distinct)
     }
 
@@ -117,6 +120,90 @@ def _mistaken(counts, count, weigh=True, update=True, score=False, last_tie=Fals
     return merges
 
 
+def pair_counts(counts, merges):
+    """{pair: how often it occurs} in words {word: count} after these merges."""
+    pairs = Counter()
+    for word, times in counts.items():
+        symbols = list(word)
+        for left, reference in merges:
+            out = []
+            for symbol in symbols:
+                if out and (out[-1], symbol) == (left, reference):
+                    out[-1] += symbol
+                else:
+                    out.append(symbol)
+            symbols = out
+        for pair in zip(symbols, symbols[1:]):
+            pairs[pair] += times
+    return pairs
+
+
+def _expect_merges(got, expected, counts):
+    """Refuse the first merge that is not the expected one, with its counts."""
+    at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), None)
+    if at is not None:
+        pairs = pair_counts(counts, expected[:at])
+        yours, theirs = pairs[got[at]], pairs[expected[at]]
+        advice = (
+            "in a tie the smaller left number wins, then the smaller right one; "
+            "characters are numbered as sorted, and every new symbol gets the next one"
+            if yours == theirs
+            else "a pair counts as often as its words occur, in the symbols that the "
+            "merges before it have left, and a merge does not cross the border of a "
+            "symbol (x|ab is not xa|b)"
+        )
+        expect(
+            False,
+            f"merge {at + 1} of {len(expected)} is {got[at]}, which occurs {yours} "
+            f"times then, and that of `tokenizers` is {expected[at]}, which occurs "
+            f"{theirs} times; {advice}",
+        )
+    expect(
+        len(got) == len(expected),
+        f"{len(got)} merges came back, expected {len(expected)}: stop after `number` "
+        "merges, or where no pair occurs twice",
+    )
+
+
+def _expect_least(answer):
+    """Refuse an answer that merges what occurs once, or leaves out what occurs twice,
+    or fails where nothing can be merged.
+    """
+    for counts, number, expected, advice in (
+        (
+            {"abc": 1, "de": 3},
+            9,
+            [("d", "e")],
+            "do not merge a pair that occurs once",
+        ),
+        ({"ab": 2, "cd": 1}, 9, [("a", "b")], "a pair that occurs twice is merged"),
+        (
+            {"xab": 1, "yab": 1},
+            9,
+            [("a", "b")],
+            "a pair that occurs once in each of two words occurs twice",
+        ),
+        ({"ab": 2, "cd": 2}, 1, [("a", "b")], "one merge is asked for"),
+        ({"ab": 2, "cd": 2}, 0, [], "no merge is asked for"),
+        ({"a": 5, "b": 5}, 3, [], "words of one character have no pair"),
+        ({}, 3, [], "without words there is no pair"),
+    ):
+        got = [tuple(pair) for pair in answer(dict(counts), number)]
+        expect(
+            got == expected,
+            f"for {counts} and number={number} you return {got}, expected {expected}: "
+            f"{advice}",
+        )
+
+
+def _expect_all_merges(answer):
+    """Compare on words that were made up: 150 merges, and all that are possible."""
+    for seed, distinct, number in ((1, 300, 150), (2, 40, 10_000), (3, 60, 75)):
+        words = made_up_words(seed, distinct)
+        got = [tuple(pair) for pair in answer(dict(words), number)]
+        _expect_merges(got, library_merges(words, number), words)
+
+
 @exercise
 def check_bpe_merges(answer):
     """answer(counts {word: count}, number) -> the first `number` merges [(left,
@@ -145,40 +232,90 @@ def check_bpe_merges(answer):
         "pair with the highest count",
     )
     expect(len(got) == len(expected), f"{len(got)} merges came back, expected 6")
-    expect(
-        got == expected,
-        f"on {len(WORDS)} words your merges are {got}, and those of `tokenizers` are "
-        f"{expected}; in a tie the pair whose symbols have the smaller ids wins",
-    )
+    _expect_merges(got, expected, WORDS)
     expect(
         [tuple(p) for p in answer({"aaa": 5, "ab": 4}, 9)]
         == library_merges({"aaa": 5, "ab": 4}, 9),
         "on {'aaa': 5, 'ab': 4} your merges are not those of `tokenizers`; look at "
         "aaa, where two pairs overlap, and at when to stop",
     )
-    lonely = [tuple(pair) for pair in answer({"abc": 1, "de": 3}, 9)]
-    expect(
-        lonely == [("d", "e")],
-        f"{lonely} from abc once and de three times; do not merge a pair that occurs "
-        "once",
-    )
-    words = made_up_words()
-    got = [tuple(pair) for pair in answer(dict(words), 150)]
-    expected = library_merges(words, 150)
-    wrong = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), None)
-    if wrong is not None:
-        expect(
-            False,
-            f"merge {wrong + 1} of 150 is {got[wrong]}, and that of `tokenizers` is "
-            f"{expected[wrong]}; new symbols get the next id, and a merge must not "
-            "cross the border of a symbol (x|ab is not xa|b)",
-        )
-    expect(
-        len(got) == len(expected),
-        f"{len(got)} merges came back, expected {len(expected)}: all that are "
-        "possible here",
-    )
-    return correct(f"{len(expected)} merges, equal to those of `tokenizers`, in order")
+    _expect_least(answer)
+    _expect_all_merges(answer)
+    return correct("every merge is the one of `tokenizers`, in order")
+
+
+# word, vocabulary, tokens, hint
+WORD_CASES = [
+    (
+        "filzm",
+        {"fil", "##m"},
+        ["[UNK]"],
+        "a stretch in the middle has no token, so the whole word is [UNK]",
+    ),
+    (
+        "zfilm",
+        {"film", "##film", "fil"},
+        ["[UNK]"],
+        "the start of the word has no token, so the whole word is [UNK]",
+    ),
+    (
+        "Film",
+        {"Film", "film", "##s"},
+        ["Film"],
+        "capitals were changed; look the letters up as they are",
+    ),
+    (
+        "Film",
+        {"film", "##s"},
+        ["[UNK]"],
+        "F is another letter than f; look the letters up as they are",
+    ),
+    (
+        "café",
+        {"cafe", "ca", "##fé", "##f", "##e"},
+        ["ca", "##fé"],
+        "é is another letter than e; look the letters up as they are",
+    ),
+    (
+        "abc",
+        {"a", "ab", "##bc", "##b"},
+        ["[UNK]"],
+        "after the longest token `ab` the letter c has no token; WordPiece does not go "
+        "back to a shorter one",
+    ),
+    (
+        "films",
+        {"film", "s"},
+        ["[UNK]"],
+        "the token s is one for the start of a word; inside a word only tokens with "
+        "## count",
+    ),
+    (
+        "able",
+        {"##able", "##a", "a", "##b", "##l", "##e"},
+        ["a", "##b", "##l", "##e"],
+        "the first token has no ##, so `##able` does not fit at the start",
+    ),
+    (
+        "aaaa",
+        {"a", "aa", "##a", "##aa"},
+        ["aa", "##aa"],
+        "letters that repeat are cut at the longest token as well",
+    ),
+    (
+        "电影院",
+        {"电", "##影院", "##影", "##院", "电影院院"},
+        ["电", "##影院"],
+        "letters of any language count, and a token that is longer than the word does "
+        "not fit",
+    ),
+    (
+        "un" + "believ" * 6 + "able",
+        {"un", "u", "##n", "##" + "believ" * 6, "##b", "##able"},
+        ["un", "##" + "believ" * 6, "##able"],
+        "the longest token may have any length; begin with the whole rest of the word",
+    ),
+]
 
 
 @exercise
@@ -249,6 +386,15 @@ def check_longest_pieces(answer):
         got == ["[UNK]"],
         f"filmz gives {got}, expected ['[UNK]']: z matches no token",
     )
+    for word, vocab, expected, message in WORD_CASES:
+        # a set and a dictionary of ids
+        for given in (set(vocab), {token: i for i, token in enumerate(sorted(vocab))}):
+            got = list(answer(word, given))
+            expect(
+                got == expected,
+                f"{word} with the tokens {', '.join(sorted(vocab))} is split into "
+                f"{got}, expected {expected}: {message}",
+            )
     texts = [
         "".join(random.Random(i).choices("abest", k=random.Random(i).randint(1, 9)))
         for i in range(300)
@@ -322,6 +468,32 @@ def check_text_of_pieces(answer):
         f"a row cut inside a character gives {broken!r}, expected 'a\ufffd': "
         "errors='replace'",
     )
+    for text, message in (
+        ("a\n\tb\r\n c  d", "tabs, line ends and runs of spaces belong to the text"),
+        ("Ab ab", "capitals belong to the text"),
+        (
+            "Ġa Ċ Ã",
+            "a text may hold the letter Ġ itself; only the visible characters of the "
+            "tokens stand for bytes, and they go back to bytes before anything else",
+        ),
+        ("\ufffd?", "\ufffd may stand in the text itself"),
+        (
+            "e\u0301 é \u212b",
+            "the code points change; do not normalize the text",
+        ),
+    ):
+        got = answer(tokens_of(text))
+        expect(got == text, f"{text!a} comes back as {got!a}; {message}")
+    empty = answer([])
+    expect(empty == "", f"no tokens give {empty!r}, expected the empty text ''")
+    film = tokens_of("a🎬")
+    for lost in (1, 2, 3):
+        got = answer(film[:-lost])
+        expect(
+            got == "a\ufffd",
+            f"where {lost} of the four bytes of a character are missing at the end, "
+            f"the text is {got!r}, expected 'a\ufffd': errors='replace'",
+        )
     for seed in range(300):
         expect(
             answer(tokens_of(any_text(seed))) == any_text(seed),
@@ -330,15 +502,33 @@ def check_text_of_pieces(answer):
     return correct("300 random Unicode strings come back exactly")
 
 
+def _expect_both_ends(answer):
+    """Compare on drawn rows: other special ids, ids in any order and more than once,
+    texts of any length.
+    """
+    rng = random.Random(0)
+    for _ in range(200):
+        first, last, *ids = (rng.randrange(12) for _ in range(rng.randint(2, 16)))
+        limit = rng.randint(3, 18)
+        capacity = limit - 2
+        front, back = (capacity + 1) // 2, capacity // 2
+        kept = ids if len(ids) <= capacity else ids[:front] + ids[len(ids) - back :]
+        row, expected = [first, *ids, last], [first, *kept, last]
+        got = list(answer(list(row), limit))
+        expect(
+            got == expected,
+            f"{row} with max_tokens={limit} gives {got}, expected {expected}; ids come "
+            "in any order, and the first and the last one are whatever they are",
+        )
+
+
 @exercise
 def check_cut_both(answer):
     """answer(row, max_tokens) -> at most max_tokens ids: [CLS], the first and the last
     ids of the text, [SEP].
     """
     row = [2, *range(10, 30), 3]
-    kept = list(row)
-    got = list(answer(row, 9))
-    expect(row == kept, "your function changes the row it was given; build a new list")
+    got = list(answer(list(row), 9))
     expect(
         got[-1:] == [3],
         "the row has lost its closing [SEP]; truncate the text between the special "
@@ -401,7 +591,78 @@ def check_cut_both(answer):
             list(answer(list(row), limit)) == expected,
             f"max_tokens={limit} should give {expected}",
         )
+    _expect_both_ends(answer)
     return correct("both ends and the special tokens stay, at every length")
+
+
+def _frame_tokenizer():
+    """A WordPiece tokenizer in which id 0 is a word, and [PAD] is another id."""
+    tokens = (
+        "film the good [SEP] [UNK] bad long [PAD] dull plot and so on [CLS]".split()
+    )
+    tokenizer = Tokenizer(
+        models.WordPiece({t: i for i, t in enumerate(tokens)}, unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(t, tokens.index(t)) for t in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def _whole_rows(make, texts):
+    """The ids of each text, from a tokenizer that no answer has touched."""
+    tokenizer = make()
+    return [tokenizer.encode(text).ids for text in texts]
+
+
+def _expect_rows(answer, make, texts, max_tokens):
+    """Refuse a batch whose rows are not the texts in their order, whole or with both
+    ends.
+    """
+    tokenizer, pad = make(), make().token_to_id("[PAD]")
+    batch = answer(tokenizer, list(texts), max_tokens)
+    ids = torch.as_tensor(batch["input_ids"])
+    mask = torch.as_tensor(batch["attention_mask"])
+    uncut = _whole_rows(make, texts)
+    lengths = [min(len(row), max_tokens) for row in uncut]
+    shape = (len(texts), max(lengths))
+    expect(
+        tuple(ids.shape) == shape == tuple(mask.shape),
+        f"{len(texts)} reviews with max_tokens={max_tokens} become "
+        f"{tuple(ids.shape)}, expected {shape}: a review that fits is not cut, one "
+        "that does not fit keeps max_tokens ids, and the longest row decides",
+    )
+    expect(
+        not ids.is_floating_point() and ids.dtype != torch.bool,
+        f"input_ids have dtype {ids.dtype}; an embedding is indexed with integers",
+    )
+    for row, kept, seen, n in zip(uncut, ids.tolist(), mask.tolist(), lengths):
+        expect(
+            all(i == pad for i in kept[n:]),
+            f"a row of {n} tokens is filled with {kept[n:]}; the id of [PAD] is "
+            f"{pad} in this tokenizer, tokenizer.token_to_id('[PAD]')",
+        )
+        expect(
+            [int(bool(m)) for m in seen] == [1] * n + [0] * (len(kept) - n),
+            f"the mask of a row of {n} tokens is {seen}; it is 1 for its tokens and 0 "
+            "behind them",
+        )
+        ends = [row[:front] + row[len(row) - (n - front) :] for front in range(1, n)]
+        if n < len(row):
+            ends = [row[:front] + row[front - n :] for front in range(2, n - 1)]
+        expect(
+            kept[:n] in ends,
+            f"{row} with max_tokens={max_tokens} became {kept[:n]}; keep the reviews "
+            "in their order, and of a long one its first and its last ids, the frame "
+            "included",
+        )
+    expect(
+        int(batch["tokens"]) == sum(lengths),
+        f"tokens is {int(batch['tokens'])}, expected {sum(lengths)}, the number of "
+        "positions that hold a token",
+    )
 
 
 @exercise
@@ -466,6 +727,11 @@ def check_review_batch(answer):
         tuple(torch.as_tensor(longer).shape) == (2, 4),
         "two short reviews need 4 positions; pad to the longest row of the batch only",
     )
+    words = "the film so good and bad long plot on dull".split()
+    drawn = [" ".join(words[: n % 11] * 2) for n in (3, 0, 9, 10, 4, 5, 1, 10)]
+    for max_tokens in (5, 8, 12, 50):
+        _expect_rows(answer, _frame_tokenizer, drawn, max_tokens)
+    _expect_rows(answer, _frame_tokenizer, ["film"], 12)
     return correct(
         f"{real} tokens in {ids.numel()} positions, padding masked, both ends kept"
     )

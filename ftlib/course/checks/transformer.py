@@ -6,19 +6,21 @@ rows, a decoder block, GPT-2's weights, and a broken snippet.
 >>> check_position_ids(lambda attention_mask: attention_mask.cumsum(dim=-1))
 hint: the first real token gets position 1; the table begins with row 0, so subtract 1
 
-What it is not: a test of speed or of gradients. Counts must be exact; vectors are
-compared in float64 within 1e-6.
+What it is not: a test of speed. Counts must be exact; vectors, and the gradients of
+the decoder block, are compared in float64 within 1e-6.
 Needs: torch, transformers (for the last check), ftlib.
 
 Shapes: B batch, T tokens, S tokens of the sequence that is read, D width, H heads.
 """
 
+import random
 import types
 
 import torch
 from torch import nn
 
-from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.attention import expect_gradients, expect_own_code
 from ftlib.models import attention, blocks
 
 # the models that these sizes belong to; `max_tokens` is how far they were trained to
@@ -144,6 +146,58 @@ def _mistakes(c):
     ]
 
 
+def drawn_configs(n=40, seed=0):
+    """[config] of all kinds: tied or not, one layer, as many heads as kv_heads."""
+    rng, results = random.Random(seed), []
+    for _ in range(n):
+        kv_heads, K = rng.randint(1, 4), rng.randint(1, 9)
+        heads = kv_heads * rng.randint(1, 4)
+        results.append(
+            dict(
+                vocab_size=rng.randint(2, 300_000),
+                width=heads * K,
+                layers=rng.randint(1, 9),
+                heads=heads,
+                kv_heads=kv_heads,
+                ffn_dim=rng.randint(1, 500),
+                max_tokens=rng.randint(1, 999),
+                tied=rng.random() < 0.5,
+            )
+        )
+    return results
+
+
+def _expect_count(got, config, name):
+    """Refuse a count that is not that of the configuration."""
+    expected = llama_params(config)
+    expect(
+        got == expected or not config["tied"] or got != llama_params(config, tables=2),
+        f"{name} is tied: its output matrix is the token embedding and counts "
+        "once; add a second matrix only if tied is False",
+    )
+    if got == expected:
+        return
+    for wrong, words in _mistakes(config):
+        if wrong != expected:
+            expect(got != wrong, f"{name}: {words}")
+    expect(
+        float(got) != float(torch.tensor(expected, dtype=torch.float32)),
+        f"{name} has {expected:,} parameters and you count {got:,}; the count was "
+        "rounded, so use Python's integers and no float32",
+    )
+    expect(
+        (expected - int(got)) % 2**32 != 0,
+        f"{name} has {expected:,} parameters and you count {got:,}: an integer of 32 "
+        "bits is too small for it, so use Python's integers",
+    )
+    expect(
+        False,
+        f"the tiny model is correct, but {name} has {expected:,} parameters and "
+        f"you count {got:,}; every size must come from `config`, and `tied` alone says "
+        "whether there is a second table",
+    )
+
+
 @exercise
 def check_count_params(answer):
     """answer(config: dict) -> int, the number of parameters of a model of Llama's
@@ -167,22 +221,48 @@ def check_count_params(answer):
         "time",
     )
     for name, config in CONFIGS.items():
-        got, expected = answer(dict(config)), llama_params(config)
-        expect(
-            not config["tied"] or got != llama_params(config, tables=2),
-            f"{name} is tied: its output matrix is the token embedding and counts "
-            "once; add a second matrix only if tied is False",
-        )
-        expect(
-            got == expected,
-            f"the tiny model is correct, but {name} has {expected:,} parameters and "
-            f"you count {got:,}; is a size written into your function that should "
-            "come from `config`?",
-        )
+        _expect_count(answer(dict(config)), config, name)
+    for config in drawn_configs():
+        sizes = ", ".join(f"{key}={value}" for key, value in config.items())
+        _expect_count(answer(dict(config)), config, f"the drawn model ({sizes})")
     return correct(
         f"five of five, Llama-3-8B has {llama_params(CONFIGS['Llama-3-8B']):,} "
         "parameters"
     )
+
+
+POSITIONS = "positions.position_ids", "positions.sinusoidal", "positions.rotary_tables"
+
+
+def _expect_positions(answer):
+    """Compare on drawn masks: other sizes, padding on either side or both, one token,
+    none.
+    """
+    rng = random.Random(0)
+    for _ in range(60):
+        B, T = rng.randint(1, 5), rng.randint(1, 9)
+        rows = []
+        for _ in range(B):
+            n = rng.randint(0, T)
+            left = rng.choice((0, T - n, rng.randint(0, T - n)))
+            rows.append([0] * left + [1] * n + [0] * (T - n - left))
+        mask = torch.tensor(rows)
+        got = answer(mask.clone())
+        expect(
+            tuple(got.shape) == (B, T),
+            f"the mask {rows} gives the shape {tuple(got.shape)}, expected {(B, T)}",
+        )
+        wanted, real = mask.cumsum(-1) - 1, mask.bool()
+        expect(
+            torch.equal(got[real].long(), wanted[real]),
+            f"the mask {rows} gives {got.tolist()}; in each row the first real token "
+            "takes row 0, wherever it stands, the next one row 1",
+        )
+        expect(
+            int(got.min()) >= 0 and int(got.max()) < T,
+            f"the mask {rows} gives {got.tolist()}; padding takes a row too, and a "
+            f"table for {T} tokens has the rows 0 to {T - 1}",
+        )
 
 
 @exercise
@@ -193,7 +273,11 @@ def check_position_ids(answer):
     mask = torch.tensor(
         [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]]
     )
-    got, T, real = answer(mask.clone()), 6, mask.bool()
+    T, real, instead = 6, mask.bool(), "count the real tokens yourself"
+    names = {name.split(".")[-1] for name in POSITIONS}
+    expect_own_code(answer, names, instead)
+    with forbid(*(f"ftlib.models.{name}" for name in POSITIONS), instead=instead):
+        got = answer(mask.clone())
     expect(
         tuple(got.shape) == (4, T),
         f"the shape is {tuple(got.shape)}; every token of every row has a position, "
@@ -224,6 +308,13 @@ def check_position_ids(answer):
         "you count down the batch; the tokens of a text are along the last axis",
     )
     count = mask.cumsum(-1)
+    length = mask.sum(-1, keepdim=True)
+    expect(
+        not torch.equal(got[:2], (torch.arange(T) - (T - length)).clamp(min=0)[:2])
+        or not bool((got[2, :3] == 0).all()),
+        "you take every row as padded on the left; in the third row padding stands on "
+        "the right, and its first token takes row 0",
+    )
     expect(
         not torch.equal(got[real], mask.flip(-1).cumsum(-1).flip(-1)[real] - 1),
         "you count from the right end; the first real token of a text has position 0",
@@ -253,6 +344,7 @@ def check_position_ids(answer):
         f"padding gets position {int(got.max())}, and a table for {T} tokens has no "
         "such row",
     )
+    _expect_positions(answer)
     return correct("a text has the same positions wherever its padding is")
 
 
@@ -281,6 +373,53 @@ def decoder_parts(D=12, heads=3, ffn_dim=20):
             attention.MultiHeadAttention(D, heads).double() for _ in range(2)
         )
         return norms, self_attn, cross_attn, blocks.FeedForward(D, ffn_dim).double()
+
+
+def _pre_norm(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    """The block as the task asks for it."""
+    x = x + self_attn(norms[0](x), mask=mask)
+    x = x + cross_attn(norms[1](x), context=memory)
+    return x + mlp(norms[2](x))
+
+
+@torch.no_grad()
+def _expect_other_inputs(answer):
+    """Compare with other masks and sizes, and where memory is as long as x."""
+    parts = decoder_parts()
+    for B, T, S, window, advice in (
+        (1, 6, 6, 2, "pass on the mask that is given"),
+        (3, 4, 1, 9, "pass on the mask that is given, also where it is causal"),
+        (2, 1, 3, 1, "sizes come from x and memory"),
+    ):
+        x, memory = _drawn(B, T, 12, seed=3), _drawn(B, S, 12, seed=4)
+        mask = attention.causal_mask(T).triu(1 - window)
+        got = answer(x.clone(), memory.clone(), mask.clone(), *parts)
+        expect(
+            _near(got, _pre_norm(x, memory, mask, *parts)),
+            f"for {B} texts of {T} tokens, {S} tokens of memory and a mask of "
+            f"{int(mask.sum())} ones the outputs differ from the expected ones; "
+            f"{advice}, to self_attn alone",
+        )
+
+
+def _expect_norms(got, block, norms):
+    """Refuse one norm for all, norms made anew, and norms exchanged."""
+    expect(
+        not any(_near(got, block(n=[n] * 3)) for n in norms),
+        "all three sub-layers share one norm; each has its own: norms[0] to norms[2]",
+    )
+    plain = [lambda y: nn.functional.layer_norm(y, y.shape[-1:])] * 3
+    expect(
+        not _near(got, block(n=plain)),
+        "the norms are made anew, without their scales and shifts; call the three "
+        "norms that are given",
+    )
+    for order in ((0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)):
+        expect(
+            not _near(got, block(n=[norms[i] for i in order])),
+            "a norm stands before another sub-layer than its own; norms[0] is for "
+            "self-attention, norms[1] for cross-attention, norms[2] for mlp",
+        )
 
 
 @exercise
@@ -314,8 +453,15 @@ def check_pre_norm_decoder(answer):
             y = made + residual * (x if start else z if normed_path else y)
         return y
 
+    instead = "write the three sub-layers out"
+    classes = {"DecoderBlock", "EncoderBlock", "Residual"}
+    expect_own_code(answer, classes, instead)
     with torch.no_grad():
-        got = answer(x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp)
+        paths = (f"ftlib.models.blocks.{name}" for name in sorted(classes))
+        with forbid(*paths, instead=instead):
+            got = answer(
+                x.clone(), memory.clone(), mask, norms, self_attn, cross_attn, mlp
+            )
         expected = block()
         expect(
             tuple(got.shape) != (2, 7, 12),
@@ -384,11 +530,7 @@ def check_pre_norm_decoder(answer):
             "memory is never used; the second sub-layer is cross_attn(..., "
             "context=memory)",
         )
-        expect(
-            not any(_near(got, block(n=[n] * 3)) for n in norms),
-            "all three sub-layers share one norm; each has its own: norms[0] to "
-            "norms[2]",
-        )
+        _expect_norms(got, block, norms)
         expect(
             not _near(got, norms[2](expected)),
             "one norm too many; the norm after the last block belongs to the model, "
@@ -399,6 +541,13 @@ def check_pre_norm_decoder(answer):
             "the outputs differ from the expected ones by "
             f"{(got - expected).abs().max():.2g}; write one line for each sub-layer",
         )
+    _expect_other_inputs(answer)
+    parts = (norms, self_attn, cross_attn, mlp)
+    expect_gradients(
+        lambda x, memory: answer(x, memory, mask, *parts),
+        lambda x, memory: _pre_norm(x, memory, mask, *parts),
+        dict(x=x, memory=memory),
+    )
     return correct(
         "three sub-layers, each after its own norm, and a path from input to output "
         "without a norm"
@@ -458,6 +607,35 @@ def gpt2_right(state, layer):
                 part.T if kind == "weight" else part
             )
     return made
+
+
+def _expect_other_blocks(answer):
+    """Compare on a model of 13 layers and another width, with its tensors in any order,
+    in float32.
+    """
+    state = gpt2_state(D=6, layers=13, seed=1000)
+    names = sorted(state)
+    random.Random(0).shuffle(names)
+    state = {name: state[name].float() for name in names}
+    for layer in (12, 1, 0, 10):
+        got, expected = answer(dict(state), layer), gpt2_right(state, layer)
+        expect(
+            got.keys() == expected.keys(),
+            f"of a model of 13 layers, layer {layer} gives {len(got)} names, expected "
+            f"{len(expected)}; h.1 is not h.10 or h.12, so mind the dot behind it",
+        )
+        for name, tensor in expected.items():
+            expect(
+                got[name].dtype == tensor.dtype,
+                f"{name} has dtype {got[name].dtype}, expected {tensor.dtype}, that of "
+                "the file",
+            )
+            expect(
+                torch.equal(got[name], tensor),
+                f"{name} of layer {layer} is wrong in a model of 13 layers of width 6 "
+                "whose tensors come in another order; go by the names and by the "
+                "shapes of the tensors",
+            )
 
 
 @exercise
@@ -565,6 +743,7 @@ def check_gpt2_block(answer):
         f"{tuple(got[wrong[0]].shape) if wrong else ''} or numbers of another tensor; "
         "split c_attn along its last axis, and compare one name at a time",
     )
+    _expect_other_blocks(answer)
     return correct(
         f"{len(expected)} tensors, each under its name and correctly transposed"
     )
@@ -590,6 +769,27 @@ def tiny_bert():
             )
         )
     return model.double().eval()
+
+
+def _expect_other_texts(answer, model):
+    """Compare where the mask is not what the ids say, on either side, for one text."""
+    g = torch.Generator().manual_seed(0)
+    for mask, advice in (
+        ([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], "go by attention_mask"),
+        ([[0, 0, 1, 1, 1], [0, 1, 1, 1, 1]], "padding may stand on the left"),
+        ([[1, 1, 1]], "one text gives (1, D)"),
+    ):
+        mask = torch.tensor(mask)
+        # id 0 stands for a token here, and what is masked is not 0
+        ids = torch.randint(1, 60, mask.shape, generator=g)
+        ids[:, -1][mask[:, -1] == 1] = 0
+        hidden = model(ids, attention_mask=mask).last_hidden_state
+        expected = torch.stack([h[m.bool()].mean(0) for h, m in zip(hidden, mask)])
+        got = answer(model, ids.clone(), mask.clone())
+        expect(
+            _near(got, expected),
+            f"for the mask {mask.tolist()} the vectors are wrong; {advice}",
+        )
 
 
 @exercise
@@ -682,12 +882,30 @@ def check_repaired_vectors(answer):
             "this is pooler_output, a layer on [CLS] trained for another task; take "
             "the mean of last_hidden_state",
         )
+        frame = mask.clone()
+        frame[:, 0] = frame[[0, 1], mask.sum(1) - 1] = 0
+        expect(
+            not _near(got, mean(inside.both, frame)),
+            "the mean leaves [CLS] and [SEP] out; they are real tokens too",
+        )
         expected = mean(inside.both)
+        expect(
+            not _near(got, nn.functional.normalize(expected, dim=-1)),
+            "the vectors are divided by their length; return the plain mean",
+        )
+        hidden = model(ids, attention_mask=mask, output_hidden_states=True)
+        for i, states in enumerate(hidden.hidden_states[:-1]):
+            expect(
+                not _near(got, mean(states)),
+                f"these are means of hidden_states[{i}]; return those of the last "
+                "hidden states",
+            )
         expect(
             _near(got, expected),
             "the vectors differ from the expected ones by "
             f"{(got - expected).abs().max():.2g}; repair one fault at a time",
         )
+        _expect_other_texts(answer, model)
     return correct(
         "hidden states instead of logits, position embeddings in, padding out"
     )

@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from ftlib.models import attention
+
 
 def another(q, k, v, heads):
     parts = zip(*(x.chunk(heads, dim=-1) for x in (q, k, v)))
@@ -63,6 +65,54 @@ def three_always(q, k, v, heads):
     return another(q, k, v, 3)
 
 
+def with_split_heads(q, k, v, heads):
+    parts = (attention.split_heads(x, heads) for x in (q, k, v))
+    return attention.join_heads(F.scaled_dot_product_attention(*parts))
+
+
+def detached(q, k, v, heads):
+    return another(q, k, v, heads).detach()
+
+
+def values_only(q, k, v, heads):
+    return another(q.detach(), k.detach(), v, heads)
+
+
+def causal(q, k, v, heads):
+    y = F.scaled_dot_product_attention(
+        *(_split(x, heads) for x in (q, k, v)), is_causal=True
+    )
+    return y.transpose(1, 2).reshape(q.shape)
+
+
+def one_or_three(q, k, v, heads):
+    return another(q, k, v, min(heads, 3))
+
+
+def six_tokens(q, k, v, heads):
+    y = F.scaled_dot_product_attention(*(_split(x, heads) for x in (q, k, v)))
+    return y.transpose(1, 2).reshape(-1, 6, q.shape[-1])
+
+
+def always_float64(q, k, v, heads):
+    return another(q.double(), k.double(), v.double(), heads)
+
+
+def written_out(q, k, v, heads):
+    B, T, D = q.shape
+    q, k, v = (torch.reshape(x, (B, T, heads, D // heads)) for x in (q, k, v))
+    weights = torch.einsum("bthk,bshk->bhts", q, k) * (D // heads) ** -0.5
+    return torch.einsum("bhts,bshk->bthk", weights.softmax(-1), v).flatten(2)
+
+
+def head_by_head(q, k, v, heads):
+    found, K = [], q.shape[2] // heads
+    for h in range(heads):
+        part = [x[..., h * K : (h + 1) * K] for x in (q, k, v)]
+        found.append(F.scaled_dot_product_attention(*part))
+    return torch.concatenate(found, -1)
+
+
 WRONG = [
     (left_apart, "still apart"),
     (one_head, "one head of width D"),
@@ -73,4 +123,24 @@ WRONG = [
     (swapped, "K heads of H features"),
     (scaled_by_width, "sqrt(D)"),
     (three_always, "heads=1"),
+    (with_split_heads, "calls join_heads"),
+    (detached, "the result is detached"),
+    (values_only, "q gets no gradient"),
+    (causal, "differ from those of split"),
+    (one_or_three, "and 4 heads"),
+    (six_tokens, "RuntimeError"),
+    (always_float64, "keep the dtype of v"),
 ]
+
+RIGHT = [written_out, head_by_head]
+
+EQUIVALENT = {
+    (
+        "`x.view(B, T, heads, D // heads).transpose(1, 2)` -> `x.view(B, "
+        "T, heads, D // heads).transpose(2, 1)`"
+    ): ("two axes are exchanged in either order"),
+    (
+        "`F.scaled_dot_product_attention(q, k, v).transpose(1, 2)` -> "
+        "`F.scaled_dot_product_attention(q, k, v).transpose(2, 1)`"
+    ): ("two axes are exchanged in either order"),
+}

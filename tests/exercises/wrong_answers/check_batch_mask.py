@@ -40,6 +40,34 @@ def causal_too(input_ids, pad_id):
     ).tril()
 
 
+def larger_ids(input_ids, pad_id):
+    return (input_ids > pad_id)[:, None, None, :]
+
+
+def by_length(input_ids, pad_id):
+    """As if padding could stand on the right only."""
+    lengths = (input_ids != pad_id).sum(dim=1)
+    places = torch.arange(input_ids.shape[1])
+    return (places < lengths[:, None])[:, None, None, :]
+
+
+def unlike_the_last(input_ids, pad_id):
+    keep = input_ids != input_ids[:, -1:]
+    keep[(input_ids != pad_id).all(dim=1)] = True
+    return keep[:, None, None, :]
+
+
+def by_lists(input_ids, pad_id):
+    rows = [[[[i != pad_id for i in row]]] for row in input_ids.tolist()]
+    return torch.tensor(rows)
+
+
+def in_full(input_ids, pad_id):
+    B, T = input_ids.shape
+    hidden = torch.eq(input_ids, pad_id).view(B, 1, 1, T).repeat(1, 1, T, 1)
+    return torch.logical_not(hidden)
+
+
 WRONG = [
     (turned_round, "exchanged"),
     (two_axes, "does not broadcast"),
@@ -48,4 +76,9 @@ WRONG = [
     (both, "may attend to nothing"),
     (always_zero, "pad_id, which is 7"),
     (causal_too, "also causal"),
+    (larger_ids, "at some position"),
+    (by_length, "stands on the left"),
+    (unlike_the_last, "pad_id="),
 ]
+
+RIGHT = [by_lists, in_full]

@@ -1,5 +1,9 @@
 """Wrong counts of a Llama's weights, and another right one."""
 
+import numpy as np
+import torch
+from torch import nn
+
 
 def another(config):
     D, V = config["width"], config["vocab_size"]
@@ -97,6 +101,52 @@ def size_written_in(config):
     return _count({**config, "vocab_size": 101})
 
 
+def tied_if_large(config):
+    """Tied where the width is below a thousand, as in the five."""
+    tied = config["width"] < 1000 and config["layers"] == 30
+    return _count({**config, "tied": tied or config["tied"] and config["width"] > 99})
+
+
+def in_32_bits(config):
+    return int(np.array(another(config)).astype(np.int32))
+
+
+def in_float32(config):
+    return float(np.float32(another(config)))
+
+
+def wide_queries(config):
+    """Heads of a width that is a power of two, as in the large models."""
+    K = config["width"] // config["heads"]
+    wide = 64 if K in (64, 128) or K == 4 else K
+    kv = config["kv_heads"] * (K if K in (4, 64, 128) else wide + 1)
+    return _count(config, kv=kv)
+
+
+def by_loop(config):
+    D, n = config["width"], 0
+    for _ in range(config["layers"]):
+        n += D * D * 2  # queries, output
+        n += 2 * config["kv_heads"] * D * D // config["heads"]
+        n += 3 * D * config["ffn_dim"]
+        n += D + D
+    return n + D + (2 - int(config["tied"])) * config["vocab_size"] * D
+
+
+def on_the_meta_device(config):
+    """Counted by torch, from layers that take no memory."""
+    D, kv = config["width"], config["kv_heads"] * config["width"] // config["heads"]
+    with torch.device("meta"):
+        layer = [nn.Linear(D, n, bias=False) for n in (D, kv, kv, D)]
+        layer += [nn.Linear(D, config["ffn_dim"], bias=False) for _ in range(3)]
+        layer += [nn.RMSNorm(D), nn.RMSNorm(D)]
+        tables = [nn.Embedding(config["vocab_size"], D)] * (2 - config["tied"])
+    per_layer = sum(p.numel() for m in layer for p in m.parameters())
+    return (
+        config["layers"] * per_layer + D + sum(table.weight.numel() for table in tables)
+    )
+
+
 WRONG = [
     (all_heads, "kv_heads"),
     (wide_heads, "for each layer"),
@@ -110,5 +160,17 @@ WRONG = [
     (no_words, "token embedding is missing"),
     (always_tied, "second V x D"),
     (never_tied, "counts once"),
-    (size_written_in, "written into your function"),
+    (size_written_in, "every size must come from `config`"),
+    (tied_if_large, "the drawn model"),
+    (in_32_bits, "32 bits"),
+    (in_float32, "was rounded"),
+    (wide_queries, "the drawn model ("),
 ]
+
+RIGHT = [by_loop, on_the_meta_device]
+
+EQUIVALENT = {
+    "`D // config['heads']` -> `D / config['heads']`": (
+        "the width is a multiple of the heads, so the quotient is whole"
+    ),
+}

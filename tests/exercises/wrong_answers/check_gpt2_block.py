@@ -1,5 +1,7 @@
 """Wrong ways to take a block out of GPT-2's weights, and another right one."""
 
+import collections
+
 import torch
 
 NAMES = {
@@ -125,6 +127,72 @@ def a_list(state, layer):
     return list(_made(state, layer).values())
 
 
+def by_beginning(state, layer):
+    """`h.1` is the beginning of `h.10` as well."""
+    last = max(int(name.split(".")[1]) for name in state if name[2:3] == str(layer)[:1])
+    return _made(state, last if layer == 1 and last > 9 else layer)
+
+
+def by_order(state, layer):
+    """The tensors of the block are taken by their order in the file."""
+    values = list(state.values())
+    size = len(values) // (1 + max(int(name.split(".")[1]) for name in state))
+    mine = dict(
+        zip(
+            [f"h.{layer}.{n}.{k}" for n in ORDER for k in ("weight", "bias")],
+            values[layer * size : (layer + 1) * size],
+        )
+    )
+    return _made(mine, layer)
+
+
+ORDER = ("ln_1", "ln_2", "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+
+
+def always_float64(state, layer):
+    return {name: t.double() for name, t in _made(state, layer).items()}
+
+
+def width_of_eight(state, layer):
+    made = _made(state, layer)
+    weight = state[f"h.{layer}.attn.c_attn.weight"].T
+    for i, part in enumerate(("query", "key", "value")):
+        made[f"self_attn.sublayer.{part}.weight"] = weight[8 * i : 8 * i + 8]
+    return made
+
+
+def projections_exchanged(state, layer):
+    made = _made(state, layer)
+    return made | {
+        "self_attn.sublayer.out.bias": made["mlp.sublayer.down.bias"],
+        "mlp.sublayer.down.bias": made["self_attn.sublayer.out.bias"],
+    }
+
+
+def copied(state, layer):
+    """Parameters of their own, as a module holds them."""
+    made = another(state, layer)
+    return {name: torch.nn.Parameter(t.clone()) for name, t in sorted(made.items())}
+
+
+def by_reading(state, layer):
+    """Every name of the file is translated, and those of other blocks are skipped."""
+    made = collections.OrderedDict()
+    for name, tensor in state.items():
+        _, number, *path, kind = name.split(".")
+        if int(number) != layer:
+            continue
+        tensor = tensor.permute(*reversed(range(tensor.ndim)))
+        if path[-1] == "c_attn":
+            for part, third in zip(
+                ("query", "key", "value"), tensor.split(len(tensor) // 3)
+            ):
+                made[f"self_attn.sublayer.{part}.{kind}"] = third
+        else:
+            made[f"{NAMES['.'.join(path)]}.{kind}"] = tensor
+    return made
+
+
 WRONG = [
     (nothing_turned, "nothing is transposed"),
     (square_ones_forgotten, "as it is square"),
@@ -139,4 +207,20 @@ WRONG = [
     (head_by_head, "head by head"),
     (cut_the_wrong_way, "last axis"),
     (a_list, "dict"),
+    (by_beginning, "of layer 1 is wrong"),
+    (by_order, "IndexError"),
+    (always_float64, "that of the file"),
+    (width_of_eight, "self_attn.sublayer.query.weight of layer 12"),
+    (projections_exchanged, "numbers of another tensor"),
 ]
+
+RIGHT = [copied, by_reading]
+
+EQUIVALENT = {
+    ("`tensor.T if tensor.ndim == 2 else tensor` -> `tensor.T if True else tensor`"): (
+        "the transpose of a vector is the vector"
+    ),
+    "the result is detached": (
+        "weights are copied into a block, and nothing is trained through the copy"
+    ),
+}

@@ -2,6 +2,9 @@
 
 import collections
 import hashlib
+import random
+
+import scipy.stats
 
 from ftlib.data.tables import bucket
 from ftlib.evaluation import intervals
@@ -114,6 +117,111 @@ def counted_all(texts, labels, fit):
     return {**report(*by_text(texts, labels), fit), "n": len(texts)}
 
 
+def commonest_of_the_test_set(texts, labels, fit):
+    def base(train, test):
+        return max(collections.Counter(y for _, y in test).values()) / len(test)
+
+    return report(*by_text(texts, labels), fit, base=base)
+
+
+def always_class_0(texts, labels, fit):
+    def base(train, test):
+        return sum(y == 0 for _, y in test) / len(test)
+
+    return report(*by_text(texts, labels), fit, base=base)
+
+
+def always_a_third(texts, labels, fit):
+    return report(*by_text(texts, labels), fit, base=lambda train, test: 1 / 3)
+
+
+def _level(texts, labels, fit, level):
+    return report(*by_text(texts, labels), fit, level=level)
+
+
+def fifty(texts, labels, fit):
+    return _level(texts, labels, fit, 0.5)
+
+
+def ninety(texts, labels, fit):
+    return _level(texts, labels, fit, 0.9)
+
+
+def ninety_nine(texts, labels, fit):
+    return _level(texts, labels, fit, 0.99)
+
+
+def _around(found, half):
+    return {**found, "low": found["accuracy"] - half, "high": found["accuracy"] + half}
+
+
+def without_root(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    return _around(found, found["accuracy"] * (1 - found["accuracy"]) / found["n"])
+
+
+def of_all_rows(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    share = found["accuracy"]
+    return _around(found, 1.96 * (share * (1 - share) / len(texts)) ** 0.5)
+
+
+def to_one_side(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    return {**found, "high": found["accuracy"] + 0.01}
+
+
+def rounded(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    return {key: round(value, 3) for key, value in found.items()}
+
+
+def in_percent(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    return {k: v if k == "n" else 100 * v for k, v in found.items()}
+
+
+def shuffled_apart(texts, labels, fit):
+    train, test = by_text(texts, labels)
+    mixed = sorted(y for _, y in train)
+    return report([(t, y) for (t, _), y in zip(train, mixed[::-1])][::-1], test, fit)
+
+
+def trained_on_few(texts, labels, fit):
+    train, test = by_text(texts, labels)
+    return report(train[:100], test, fit)
+
+
+def jeffreys(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    n, hits = found["n"], found["accuracy"] * found["n"]
+    low, high = scipy.stats.beta.ppf([0.025, 0.975], hits + 0.5, n - hits + 0.5)
+    return {**found, "low": low, "high": high}
+
+
+def clopper_pearson(texts, labels, fit):
+    found = report(*by_text(texts, labels), fit)
+    test = scipy.stats.binomtest(round(found["accuracy"] * found["n"]), found["n"])
+    return {**found, **test.proportion_ci()._asdict()}
+
+
+def drawn_halves(texts, labels, fit):
+    """A random split of the different texts, without seed."""
+    different = sorted(set(texts))
+    test = set(random.sample(different, len(different) // 2))
+    rows = list(zip(texts, labels))
+    return report(
+        [r for r in rows if r[0] not in test], [r for r in rows if r[0] in test], fit
+    )
+
+
+def fitted_again(texts, labels, fit):
+    """The report is made; the model that is shipped learns from all texts."""
+    found = report(by_text(texts, labels, 80)[0], by_text(texts, labels, 90)[1], fit)
+    fit(texts, labels)
+    return found
+
+
 WRONG = [
     (as_printed, "3 texts"),
     (all_trained, "trained on all texts"),
@@ -127,4 +235,29 @@ WRONG = [
     (one_deviation, "68 %"),
     (of_single_answers, "single predictions"),
     (counted_all, "n counts"),
+    (commonest_of_the_test_set, "which nobody knows before"),
+    (always_class_0, "the baseline is 0."),
+    (always_a_third, "0.333"),
+    (fifty, "0.67 hold 50 %"),
+    (ninety, "1.64 hold 90 %"),
+    (ninety_nine, "99 % are 2.58"),
+    (without_root, "the square root of p"),
+    (of_all_rows, "and n is 110"),
+    (to_one_side, "to one side"),
+    (rounded, "the accuracy is rounded"),
+    (in_percent, "in percent"),
+    (shuffled_apart, "texts and labels apart"),
+    (trained_on_few, "105 of 300"),
 ]
+
+RIGHT = [jeffreys, clopper_pearson, drawn_halves, fitted_again]
+
+EQUIVALENT = {
+    "`80` -> `79`": "texts of one bucket are left out of both sets",
+    "`tables.bucket(t) >= 80` -> `tables.bucket(t) > 80`": (
+        "texts of one bucket are left out of both sets"
+    ),
+    "`80` -> `81` (2)": "texts of one bucket are left out of both sets",
+    "`1` -> `2`": "the first of the two commonest is the commonest",
+    "`0` -> `-1`": "the list of the one commonest label has one item",
+}

@@ -1,5 +1,8 @@
 """Wrong forms of early stopping, and another right one."""
 
+import numpy as np
+import torch
+
 
 def another(losses, patience):
     best, kept, waited = float("inf"), 0, 0
@@ -90,6 +93,72 @@ def never_ran_out(losses, patience):
     )
 
 
+def by_a_thousandth(losses, patience):
+    best, kept, waited = float("inf"), 0, 0
+    for epoch, loss in enumerate(losses):
+        if loss < best - 1e-3:
+            best, kept, waited = loss, epoch, 0
+        else:
+            waited += 1
+        if waited == patience:
+            break
+    return kept, epoch
+
+
+def from_one_down(losses, patience):
+    best, kept, waited = 1.0, 0, 0
+    for epoch, loss in enumerate(losses):
+        if loss < best:
+            best, kept, waited = loss, epoch, 0
+        else:
+            waited += 1
+        if waited == patience:
+            break
+    return kept, epoch
+
+
+def last_of_equal(losses, patience):
+    _, stopped = another(losses, patience)
+    seen = losses[: stopped + 1]
+    return max(i for i, loss in enumerate(seen) if loss == min(seen)), stopped
+
+
+def without_sign(losses, patience):
+    return another([abs(loss) for loss in losses], patience)
+
+
+def emptied(losses, patience):
+    found = another(losses, patience)
+    losses.clear()
+    return found
+
+
+def at_most_three(losses, patience):
+    return another(losses, min(patience, 3))
+
+
+def by_numpy(losses, patience):
+    losses = np.array(losses)
+    for epoch in range(len(losses)):
+        kept = np.argmin(losses[: epoch + 1])
+        if epoch - kept >= patience:
+            break
+    return [kept, np.int64(epoch)]
+
+
+class ByTensor:
+    """An object that can be called."""
+
+    __name__ = "ByTensor"
+
+    def __call__(self, losses, patience):
+        for epoch in range(len(losses)):
+            kept = int(torch.tensor(losses[: epoch + 1]).argmin())
+            if epoch - kept == patience:
+                break
+        return torch.tensor([kept, epoch]).tolist()
+
+
 WRONG = [
     (whole_list, "patience is not used"),
     (last_weights, "weights of the last epoch"),
@@ -101,4 +170,12 @@ WRONG = [
     (no_restart, "in a row"),
     (equal_is_lower, "not lower"),
     (never_ran_out, "never runs out"),
+    (by_a_thousandth, "lower by a little"),
+    (from_one_down, "larger than 1"),
+    (last_of_equal, "(2, 2)"),
+    (without_sign, "may be negative"),
+    (emptied, "changes losses"),
+    (at_most_three, "patience 4"),
 ]
+
+RIGHT = [by_numpy, ByTensor()]

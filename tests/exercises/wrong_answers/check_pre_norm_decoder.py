@@ -1,6 +1,10 @@
 """Decoder blocks with a fault, and another right one."""
 
+import torch
 import torch.nn.functional as F
+from torch import nn
+
+from ftlib.models import attention, blocks
 
 
 def another(x, memory, mask, norms, self_attn, cross_attn, mlp):
@@ -89,6 +93,60 @@ def swapped(x, memory, mask, norms, self_attn, cross_attn, mlp):
     return memory + cross_attn(memory, context=norms[1](x))
 
 
+def with_residual(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    block = blocks.Residual(mlp, x.shape[-1])
+    return block(_right(x, memory, mask, norms, self_attn, cross_attn, mlp))
+
+
+def detached(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    return another(x, memory, mask, norms, self_attn, cross_attn, mlp).detach()
+
+
+def memory_as_a_constant(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    memory = memory.detach()
+    return another(x, memory, mask, norms, self_attn, cross_attn, mlp)
+
+
+def own_mask(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    mask = attention.causal_mask(x.shape[1])
+    return another(x, memory, mask, norms, self_attn, cross_attn, mlp)
+
+
+def norms_made_anew(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    norms = [nn.LayerNorm(x.shape[-1], dtype=x.dtype) for _ in norms]
+    return another(x, memory, mask, norms, self_attn, cross_attn, mlp)
+
+
+def norms_exchanged(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    norms = [norms[0], norms[2], norms[1]]
+    return another(x, memory, mask, norms, self_attn, cross_attn, mlp)
+
+
+def in_place(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    x += self_attn(norms[0](x), mask=mask)
+    x += cross_attn(norms[1](x), context=memory)
+    x += mlp(norms[2](x))
+    return x
+
+
+def by_loop(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    sublayers = (
+        lambda y: self_attn(y, mask=mask),
+        lambda y: cross_attn(y, context=memory),
+        mlp,
+    )
+    for norm, sublayer in zip(norms, sublayers):
+        x = torch.add(x, sublayer(norm(x)))
+    return x
+
+
+def text_by_text(x, memory, mask, norms, self_attn, cross_attn, mlp):
+    rows = zip(x.split(1), memory.split(1))
+    return torch.cat(
+        [_right(a, b, mask, norms, self_attn, cross_attn, mlp) for a, b in rows]
+    )
+
+
 WRONG = [
     (post_norm, "after the sums"),
     (no_residual, "no residual"),
@@ -103,4 +161,13 @@ WRONG = [
     (one_norm, "share one norm"),
     (norm_at_the_end, "one norm too many"),
     (swapped, "length of memory"),
+    (with_residual, "calls Residual"),
+    (detached, "the result is detached"),
+    (memory_as_a_constant, "memory gets no gradient"),
+    (own_mask, "the mask that is given"),
+    (norms_made_anew, "made anew"),
+    (norms_exchanged, "another sub-layer than its own"),
+    (in_place, "changes x"),
 ]
+
+RIGHT = [by_loop, text_by_text]

@@ -103,6 +103,52 @@ def ties_apart(scores, labels, precision):
     return max(fine, key=lambda found: (found[1], found[0]), default=(math.inf, 0.0))
 
 
+def rounded(scores, labels, precision):
+    t, r = another(scores, labels, precision)
+    return round(t, 2), r
+
+
+def recall_rounded(scores, labels, precision):
+    t, r = another(scores, labels, precision)
+    return t, round(r, 2)
+
+
+def sorted_apart(scores, labels, precision):
+    scores, labels = (x.sort(descending=True).values for x in (scores, labels))
+    return another(scores, labels, precision)
+
+
+def below_zero(scores, labels, precision):
+    t, r = another(scores, labels, precision)
+    return (-t if math.isinf(t) else t), r
+
+
+def from_a_half(scores, labels, precision):
+    return best(
+        [(t, r) for t, p, r in curve(scores, labels) if p >= precision and t >= 0.5]
+    )
+
+
+def of_all_texts(scores, labels, precision):
+    t, r = another(scores, labels, precision)
+    return t, r * float(labels.double().mean())
+
+
+def plainly(scores, labels, precision):
+    pairs, found = list(zip(scores.tolist(), labels.tolist())), [(0.0, math.inf)]
+    for t in set(scores.tolist()):
+        said = [y for s, y in pairs if s >= t]
+        if sum(said) >= precision * len(said):
+            found.append((sum(said) / max(1, int(labels.sum())), t))
+    r, t = max(found)
+    return [t, r] if r else [float("inf"), 0]
+
+
+def as_tensors(scores, labels, precision):
+    t, r = another(scores, labels, precision)
+    return torch.tensor(t, dtype=torch.float64), torch.tensor(r)
+
+
 WRONG = [
     (turned_round, "order of the two numbers"),
     (first_failure, "try all"),
@@ -113,4 +159,18 @@ WRONG = [
     (nothing_fits, "nothing is predicted as 1"),
     (between, "the score itself"),
     (ties_apart, "cannot separate equal scores"),
+    (rounded, "the threshold is rounded"),
+    (recall_rounded, "recall is rounded"),
+    (sorted_apart, "(0.7, 1)"),
+    (below_zero, "(-inf, 0)"),
+    (from_a_half, "the recall is"),
+    (of_all_texts, "0.375"),
 ]
+
+RIGHT = [plainly, as_tensors]
+
+EQUIVALENT = {
+    "`(scores >= t).long()` -> `scores >= t`": (
+        "True and False are compared as 1 and 0"
+    ),
+}
