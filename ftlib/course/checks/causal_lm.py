@@ -20,6 +20,12 @@ import torch
 import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.numeric import (
+    expect_none_of,
+    expect_unrounded,
+    near,
+    uses,
+)
 
 V = 12
 
@@ -53,32 +59,6 @@ def _pairs(ids, size=V):
 
 def _entropy(p):
     return float(-torch.special.xlogy(p, p).sum())
-
-
-def _near(a, b):
-    """Closer than two right answers in float32 differ."""
-    return abs(a - b) <= max(1e-5, 3e-6 * abs(b))
-
-
-def _expect_none_of(got, expected, wrong):
-    """A hint for each known wrong number, unless it happens to be the right one."""
-    for value, words in wrong:
-        expect(_near(got, expected) or not _near(got, value), words)
-
-
-def _expect_unrounded(got, expected, what):
-    for digits in range(6):
-        expect(
-            _near(got, expected) or abs(got - round(expected, digits)) > 1e-9,
-            f"{what} is rounded to {digits} digits, {got:.7g} for {expected:.7g}; "
-            "return the number itself",
-        )
-
-
-def _uses(answer, name):
-    """Whether the text of the answer has `name`, wherever that was defined."""
-    code = getattr(getattr(answer, "__wrapped__", answer), "__code__", None)
-    return name in getattr(code, "co_names", ())
 
 
 def _both_entropies(ids, size):
@@ -195,21 +175,21 @@ def check_two_entropies(answer):
         "occur; sum over those that do",
     )
     expect(
-        not (_near(one, expected[1]) and _near(two, expected[0])),
+        not (near(one, expected[1]) and near(two, expected[0])),
         "the two numbers are correct and the other way round; the unigram entropy "
         "comes first",
     )
-    _expect_none_of(one, expected[0], _wrong_unigrams(ids, expected))
-    _expect_unrounded(one, expected[0], "the unigram entropy")
+    expect_none_of(one, expected[0], _wrong_unigrams(ids, expected))
+    expect_unrounded(one, expected[0], "the unigram entropy")
     expect(
-        _near(one, expected[0]),
+        near(one, expected[0]),
         f"the unigram entropy is {one:.7g}, expected {expected[0]:.7g}; take minus "
         "the sum of p log p over the tokens",
     )
-    _expect_none_of(two, expected[1], _wrong_bigrams(ids, expected))
-    _expect_unrounded(two, expected[1], "the bigram entropy")
+    expect_none_of(two, expected[1], _wrong_bigrams(ids, expected))
+    expect_unrounded(two, expected[1], "the bigram entropy")
     expect(
-        _near(two, expected[1]),
+        near(two, expected[1]),
         f"the bigram entropy is {two:.7g}, expected {expected[1]:.7g}; take the mean "
         "of -log(count(ab) / count(a as a first token))",
     )
@@ -231,12 +211,12 @@ def _expect_second_text(answer):
     expected = _both_entropies(ids, size)
     where = f"correct for the first text; in a second text, with a vocabulary of {size}"
     expect(
-        _near(one, expected[0]),
+        near(one, expected[0]),
         f"{where}, the unigram entropy is {one:.7g}, expected {expected[0]:.7g}",
     )
     table = _pairs(ids, size)
     halved = table / table.sum(1, keepdim=True).clamp(min=2)
-    _expect_none_of(
+    expect_none_of(
         two,
         expected[1],
         [
@@ -248,7 +228,7 @@ def _expect_second_text(answer):
         ],
     )
     expect(
-        _near(two, expected[1]),
+        near(two, expected[1]),
         f"{where}, the bigram entropy is {two:.7g}, expected {expected[1]:.7g}",
     )
 
@@ -358,17 +338,17 @@ def check_smoothed_line(answer):
         "the baseline is infinite: a pair that is not in the training text has "
         "probability 0; add `add` to every count",
     )
-    _expect_none_of(got, expected, _wrong_lines(train, val, add, expected))
-    _expect_unrounded(got, expected, "the baseline")
+    expect_none_of(got, expected, _wrong_lines(train, val, add, expected))
+    expect_unrounded(got, expected, "the baseline")
     expect(
-        _near(got, expected),
+        near(got, expected),
         f"the baseline is {got:.7g}, expected {expected:.7g}; take the mean of -log "
         "p(b | a) over the pairs inside the rows",
     )
     again = float(answer(train.clone(), val.clone(), V, 3.0))
     expected = _bigram_line(_smooth(_pairs(train), 3.0), val)
     expect(
-        _near(again, expected),
+        near(again, expected),
         f"with add=3 the baseline is {again:.7g}, expected {expected:.7g}; use the "
         "argument `add`",
     )
@@ -378,7 +358,7 @@ def check_smoothed_line(answer):
         again = float(answer(train.clone(), rows, size, 0.1))
         wanted = _bigram_line(_smooth(_pairs(train, size), 0.1), rows)
         expect(
-            _near(again, wanted),
+            near(again, wanted),
             f"for a vocabulary of {size} and a validation set in rows of {tokens} "
             f"tokens the baseline is {again:.7g}, expected {wanted:.7g}",
         )
@@ -436,7 +416,7 @@ def check_nucleus(answer):
     """
     library = "write it without ftlib.objectives.clm"
     expect(
-        not _uses(answer, "keep_top_p"),
+        not uses(answer, "keep_top_p"),
         f"your function calls keep_top_p; {library}",
     )
     path = "ftlib.objectives.clm."
@@ -489,9 +469,9 @@ def _expect_two_kept(got):
         "one",
     )
     for digits in (1, 2, 3, 4):
-        near = [0, round(2 / 3, digits), 0, 0, round(1 / 3, digits)]
+        fewer = [0, round(2 / 3, digits), 0, 0, round(1 / 3, digits)]
         expect(
-            _same(got, [0, 2 / 3, 0, 0, 1 / 3]) or not _same(got, near),
+            _same(got, [0, 2 / 3, 0, 0, 1 / 3]) or not _same(got, fewer),
             f"the result is rounded to {digits} digits; return the numbers themselves",
         )
     expect(
@@ -614,10 +594,10 @@ def check_uneven_perplexity(answer):
         "the result is not a number: a document of one token has no targets, and its "
         "mean loss is nan; leave out documents with 0 targets",
     )
-    _expect_none_of(got, expected, _wrong_perplexities(pairs))
-    _expect_unrounded(got, expected, "the perplexity")
+    expect_none_of(got, expected, _wrong_perplexities(pairs))
+    expect_unrounded(got, expected, "the perplexity")
     expect(
-        _near(got, expected),
+        near(got, expected),
         f"the perplexity is {got:.7g}, expected {expected:.7g}; take exp(all "
         "nats / all target tokens)",
     )
@@ -630,7 +610,7 @@ def check_uneven_perplexity(answer):
             "it stands",
         )
         expect(
-            _near(got, right(again)),
+            near(got, right(again)),
             f"correct for the first documents; for other documents, {again}, the "
             f"perplexity is {got:.7g}, expected {right(again):.7g}",
         )
@@ -715,23 +695,23 @@ def check_target_nll(answer):
     count = int(mask[:, 1:].sum())
     expected = _nats(logits[:, :-1], ids[:, 1:], mask[:, 1:])
     expect(
-        not (_near(total, count) and _near(targets, expected)),
+        not (near(total, count) and near(targets, expected)),
         "the two numbers are the other way round; the sum comes first",
     )
     wrong = _wrong_sums(logits, ids, mask, expected)
-    _expect_none_of(total, expected, wrong)
+    expect_none_of(total, expected, wrong)
     expect(
         not any(
-            _near(total, value / n)
+            near(total, value / n)
             for value in (*(value for value, _ in wrong), expected)
             for n in (int(mask.sum()), count, ids[:, 1:].numel(), ids.numel())
         ),
         "the first number is a mean; return the sum and the count, so that batches "
         "can be added up",
     )
-    _expect_unrounded(total, expected, "the sum")
+    expect_unrounded(total, expected, "the sum")
     expect(
-        _near(total, expected),
+        near(total, expected),
         f"the sum is {total:.7g} nats, expected {expected:.7g}; repair the shift, "
         "the padding and the mean one by one",
     )
@@ -775,7 +755,7 @@ def _expect_other_batches(answer):
         "small number is added before the logarithm? Use log_softmax or cross_entropy",
     )
     expect(
-        _near(total, expected) and targets == 10,
+        near(total, expected) and targets == 10,
         f"correct for the first batch; in one of 3 rows of 6 tokens the result is "
         f"({total:.7g}, {targets:g}), expected ({expected:.7g}, 10)",
     )

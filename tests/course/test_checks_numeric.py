@@ -1,0 +1,53 @@
+"""Comparisons that the checkers share: what is near, what is rounded, what is used."""
+
+import math
+
+import pytest
+import torch
+
+from ftlib.course.checks import correct, exercise
+from ftlib.course.checks.numeric import (
+    expect_none_of,
+    expect_unrounded,
+    near,
+    uses,
+)
+
+
+def test_near_takes_float32_and_nothing_coarser():
+    for number in (0.1679324, 2.0731432, 15.256413, 2360.3941):
+        assert near(float(torch.tensor(number, dtype=torch.float32)), number)
+        assert not near(number + 2e-5 * max(1, number), number)
+    assert not near(math.nan, 1.0) and not near(math.inf, 1.0)
+
+
+@exercise
+def check_number(answer):
+    got = float(answer())
+    expect_none_of(got, 2.0731432, [(4.1462864, "twice"), (2.0731432, "correct")])
+    expect_unrounded(got, 2.0731432, "the number")
+    return correct("found")
+
+
+@pytest.mark.parametrize("digits", range(5))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rounded_result_is_told_so(digits, dtype, counted):
+    rounded = torch.tensor(round(2.0731432, digits), dtype=dtype)
+    assert f"rounded to {digits} digits" in repr(check_number(lambda: rounded))
+    counted("fault")
+
+
+def test_a_right_number_is_never_taken_for_a_wrong_one():
+    assert check_number(lambda: 2.0731432)
+    assert check_number(lambda: torch.tensor(2.0731432))
+    assert "twice" in repr(check_number(lambda: 4.1462864))
+
+
+def test_a_name_in_the_answer_is_seen():
+    @exercise
+    def check_names(answer):
+        answer()
+        return correct(f"{uses(answer, 'sqrt')} {uses(answer, 'sin')}")
+
+    assert check_names(lambda: math.sqrt(4)).message == "True False"
+    assert not uses(print, "sqrt")
