@@ -27,19 +27,28 @@ def expect_none_of(got, expected, wrong):
 
 def expect_unrounded(got, expected, what):
     """A hint if `got` is the expected number with fewer digits."""
-    for digits in range(6):
+    # a small whole number may have come about in many ways
+    for digits in range(0 if abs(expected) >= 10 else 1, 6):
+        fewer = round(expected, digits)
         expect(
             # a rounded float32 is 1e-7 off
             near(got, expected)
-            or not near(got, round(expected, digits), within=1e-9, of=1e-7),
-            f"{what} is rounded to {digits} digits, {got:.7g} for {expected:.7g}; "
-            "return the number itself",
+            or not fewer
+            or not near(got, fewer, within=1e-9, of=1e-7),
+            f"{what} is rounded, {got:.7g} for {expected:.7g}; return the number as "
+            "it is",
         )
 
 
-def uses(answer, name):
-    """Whether the code of the reader's function has `name`, wherever that was
+def uses(answer, *names):
+    """Whether the code of the reader's function has one of `names`, wherever that was
     defined.
     """
     code = getattr(getattr(answer, "__wrapped__", answer), "__code__", None)
-    return name in getattr(code, "co_names", ())
+    return code is not None and _has(code, names)
+
+
+def _has(code, names):
+    """Functions inside the function are its constants."""
+    inner = [part for part in code.co_consts if hasattr(part, "co_names")]
+    return bool(set(names) & set(code.co_names)) or any(_has(c, names) for c in inner)
