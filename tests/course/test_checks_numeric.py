@@ -43,11 +43,45 @@ def test_a_right_number_is_never_taken_for_a_wrong_one():
     assert "twice" in repr(check_number(lambda: 4.1462864))
 
 
-def test_a_name_in_the_answer_is_seen():
-    @exercise
-    def check_names(answer):
-        answer()
-        return correct(f"{uses(answer, 'sqrt')} {uses(answer, 'sin')}")
+def library(x, y):
+    """A function of the library."""
+    return math.sqrt(x) + y
 
-    assert check_names(lambda: math.sqrt(4)).message == "True False"
-    assert not uses(print, "sqrt")
+
+def as_in_a_chapter():
+    # the same text with a comment for a docstring
+    scope = {"math": math}
+    exec("def library(x, y):\n    # adds\n    return math.sqrt(x) + y", scope)
+    return scope["library"]
+
+
+def own_of_that_name():
+    scope = {}
+    exec("def library(x, y):\n    return x**0.5 + y", scope)
+    return scope["library"]
+
+
+def answer_with(function):
+    """A reader's function that calls `function` by its name, inside another one."""
+    scope = {"library": function}
+    exec(
+        "def answer(x):\n    def add(y):\n        return library(x, y)\n"
+        "    return add(1)",
+        scope,
+    )
+    return scope["answer"]
+
+
+@pytest.mark.parametrize("function", [library, as_in_a_chapter()])
+def test_a_call_of_the_library_by_name_is_seen(function, counted):
+    @exercise
+    def check_uses(answer):
+        return correct(f"{answer(4)} {uses(answer, library)}")
+
+    assert check_uses(answer_with(function)).message == "3.0 True"
+    counted("fault")
+
+
+def test_an_own_function_of_the_same_name_is_fine():
+    assert not uses(answer_with(own_of_that_name()), library)
+    assert not uses(answer_with(print), library) and not uses(print, library)

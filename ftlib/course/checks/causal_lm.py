@@ -24,8 +24,10 @@ from ftlib.course.checks.numeric import (
     expect_none_of,
     expect_unrounded,
     near,
+    two_numbers,
     uses,
 )
+from ftlib.objectives import clm
 
 V = 12
 
@@ -156,13 +158,7 @@ def check_two_entropies(answer):
     nats, from its own counts.
     """
     ids = _text(40, 15, seed=1)
-    got = answer(ids.clone(), V)
-    expect(
-        len(got) == 2,
-        f"{len(got)} numbers came back; return two, the unigram "
-        "entropy and the bigram entropy",
-    )
-    one, two = float(got[0]), float(got[1])
+    one, two = two_numbers(answer(ids.clone(), V), "unigram entropy, bigram entropy")
     expected = _both_entropies(ids, V)
     expect(
         math.isfinite(one),
@@ -206,8 +202,7 @@ def _expect_second_text(answer):
     ids = torch.randint(0, size, (6, 5), generator=torch.Generator().manual_seed(3))
     ids[0, 0], ids[1:, 2] = size - 1, 4  # the largest id, and some pairs twice
     ids[1:3, 3] = 5
-    got = answer(ids, size)
-    one, two = float(got[0]), float(got[1])
+    one, two = two_numbers(answer(ids, size), "unigram entropy, bigram entropy")
     expected = _both_entropies(ids, size)
     where = f"correct for the first text; in a second text, with a vocabulary of {size}"
     expect(
@@ -230,6 +225,16 @@ def _expect_second_text(answer):
     expect(
         near(two, expected[1]),
         f"{where}, the bigram entropy is {two:.7g}, expected {expected[1]:.7g}",
+    )
+    # the first token of a row is always 0, and the second any other
+    ids = torch.stack([torch.zeros(8, dtype=torch.long), torch.arange(1, 9)], dim=1)
+    one, two = two_numbers(answer(ids, 9), "unigram entropy, bigram entropy")
+    expected = _both_entropies(ids, 9)
+    expect(
+        near(one, expected[0]) and near(two, expected[1]),
+        f"for the pairs of 0 with each of 1 to 8 the entropies are ({one:.7g}, "
+        f"{two:.7g}), expected ({expected[0]:.7g}, {expected[1]:.7g}); the second may "
+        "be the larger one, and its place is still the second",
     )
 
 
@@ -353,14 +358,14 @@ def check_smoothed_line(answer):
         "argument `add`",
     )
     g = torch.Generator().manual_seed(6)
-    for size, tokens in ((20, 12), (V, 5)):
+    for size, tokens, add in ((20, 12, 0.1), (V, 5, 25)):
         rows = torch.randint(0, size, (7, tokens), generator=g)
-        again = float(answer(train.clone(), rows, size, 0.1))
-        wanted = _bigram_line(_smooth(_pairs(train, size), 0.1), rows)
+        again = float(answer(train.clone(), rows, size, add))
+        wanted = _bigram_line(_smooth(_pairs(train, size), add), rows)
         expect(
             near(again, wanted),
-            f"for a vocabulary of {size} and a validation set in rows of {tokens} "
-            f"tokens the baseline is {again:.7g}, expected {wanted:.7g}",
+            f"with add={add}, a vocabulary of {size} and a validation set in rows of "
+            f"{tokens} tokens the baseline is {again:.7g}, expected {wanted:.7g}",
         )
     return correct(
         f"{first:.2f} nats with 0.5 added to each count, {expected:.2f} with 3"
@@ -416,7 +421,7 @@ def check_nucleus(answer):
     """
     library = "write it without ftlib.objectives.clm"
     expect(
-        not uses(answer, "keep_top_p"),
+        not uses(answer, clm.keep_top_p),
         f"your function calls keep_top_p; {library}",
     )
     path = "ftlib.objectives.clm."
@@ -731,11 +736,7 @@ def check_target_nll(answer):
 def _asked(answer, lengths, tokens, **how):
     batch = _batch(lengths, tokens, **how)
     got = answer(*(tensor.clone() for tensor in batch))
-    expect(
-        isinstance(got, (tuple, list)) and len(got) == 2,
-        "return two numbers: the sum of the nats, and the number of target tokens",
-    )
-    return float(got[0]), float(got[1]), batch
+    return *two_numbers(got, "sum of the nats, number of target tokens"), batch
 
 
 def _expect_other_batches(answer):

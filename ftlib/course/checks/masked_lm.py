@@ -140,6 +140,12 @@ def _expect_shares(hidden, kept):
         within(covered, n, 0.8),
         f"{covered / n:.3f} of the targets become [MASK], expected 0.8",
     )
+    early = int((hidden == MASK)[: n // 2].sum())
+    expect(
+        within(early, n // 2, 0.8),
+        f"{early / (n // 2):.3f} of the targets in the first half of the batch become "
+        "[MASK], expected 0.8 everywhere; draw for each position what becomes of it",
+    )
     expect(
         within(unchanged, n, 0.1 + 0.1 / V),
         f"{unchanged / n:.3f} of the targets stay unchanged, expected 0.1",
@@ -213,7 +219,9 @@ def _expect_draws(answer, before, total, first):
 def _expect_other_ids(answer):
     """Nothing of the first test's vocabulary is written into the function."""
     before, special = other_rows(), OTHER["special_ids"]
-    masked, labels = map(torch.as_tensor, answer(before, **OTHER, mask_prob=0.5))
+    masked, labels = map(
+        torch.as_tensor, answer(before, *OTHER.values(), mask_prob=0.5)
+    )
     _expect_places(before, masked, labels, special, WHERE)
     targets = labels != -100
     hidden, kept, n = masked[targets], before[targets], int(targets.sum())
@@ -381,7 +389,12 @@ def check_target_loss(answer):
         "is trained with this loss, so use no detach, no_grad or numpy",
     )
     (wanted,) = torch.autograd.grad(expected, logits)
-    (gradient,) = torch.autograd.grad(value, logits)
+    (gradient,) = torch.autograd.grad(value, logits, allow_unused=True)
+    expect(
+        gradient is not None,
+        "the value is correct, and it has a gradient of its own, not that of the "
+        "logits: it was computed without a graph, and requires_grad was set afterwards",
+    )
     expect(
         torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6),
         "the value is correct and its gradient is not: at the targets it is softmax "
@@ -394,19 +407,19 @@ def check_target_loss(answer):
 def _expect_other_losses(answer):
     """No targets, another shape, and logits at which exp overflows or underflows."""
     logits, labels = _targets(6, 5, 7, seed=4)
-    nothing = float(answer(logits, torch.full_like(labels, -100)))
+    nothing = _number(answer(logits, torch.full_like(labels, -100)))
     expect(
         nothing == 0,
         f"without targets the loss is {nothing}; a sum over no positions is 0",
     )
-    got, wanted = float(answer(logits, labels)), float(_summed(logits, labels))
+    got, wanted = _number(answer(logits, labels)), _number(_summed(logits, labels))
     expect(
         near(got, wanted),
         f"correct for the first batch; for another batch, of 6 rows, the loss is "
         f"{got:.7g}, expected {wanted:.7g}",
     )
     for shift in (500, -500):
-        got = float(answer(logits + shift, labels))
+        got = _number(answer(logits + shift, labels))
         expect(
             math.isfinite(got) and near(got, wanted, within=1e-2),
             f"when {shift} is added to every logit the loss is {got:.7g}, and must "
@@ -414,7 +427,7 @@ def _expect_other_losses(answer):
             "log_softmax, logsumexp or cross_entropy",
         )
     wide = logits * 100
-    got, wanted = float(answer(wide, labels)), float(_summed(wide, labels))
+    got, wanted = _number(answer(wide, labels)), _number(_summed(wide, labels))
     expect(
         math.isfinite(got),
         f"with logits of some hundreds the loss is {got}: a probability there is "
@@ -652,12 +665,17 @@ def check_unigram_line(answer):
     )
 
 
-def _expect_covered(before, masked, labels, mask, where=""):
+def _expect_covered(masked, labels, mask, special, where=""):
     """Most targets show mask_id; a tenth may stay, and a tenth be another word."""
     hidden = masked[labels != -100]
     expect(
         len(hidden.unique()) > 1 or int(hidden[0]) == mask,
         f"{where}the targets show id {int(hidden[0])} to the model, and not mask_id",
+    )
+    others = hidden[hidden != mask]
+    expect(
+        not bool(torch.isin(others, torch.tensor(special)).any()),
+        f"{where}some targets show another special token than mask_id to the model",
     )
     share = float((hidden == mask).float().mean())
     expect(
@@ -709,7 +727,7 @@ def check_make_questions(answer):
         "[MASK]; keep the ids from before",
     )
     _expect_places(before, masked, labels)
-    _expect_covered(before, masked, labels, MASK)
+    _expect_covered(masked, labels, MASK, SPECIAL)
     _expect_independent(labels != -100)
     n = int((labels != -100).sum())
     total = int((~torch.isin(before, torch.tensor(SPECIAL))).sum())
@@ -724,7 +742,7 @@ def check_make_questions(answer):
     before = other_rows()
     masked, again = ask(before, *OTHER.values())
     _expect_places(before, masked, again, OTHER["special_ids"], WHERE)
-    _expect_covered(before, masked, again, OTHER["mask_id"], WHERE)
+    _expect_covered(masked, again, OTHER["mask_id"], OTHER["special_ids"], WHERE)
     return correct(
         f"{n} masked tokens are targets, the other {labels.numel() - n} positions are "
         "ignored"

@@ -225,6 +225,16 @@ def bernoulli(input_ids, vocab_size, mask_id, special_ids, mask_prob=0.15):
     return torch.where(other, drawn.view(input_ids.shape), masked), labels
 
 
+def first_ones_masked(input_ids, vocab_size, mask_id, special_ids, mask_prob=0.15):
+    asked = _chosen(input_ids, special_ids, mask_prob)
+    masked, (b, t) = input_ids.clone(), asked.nonzero(as_tuple=True)
+    most, rest = int(0.8 * len(b)), int(0.9 * len(b))
+    masked[b[:most], t[:most]] = mask_id
+    drawn = torch.randint(5, vocab_size, (rest - most,))
+    masked[b[most:rest], t[most:rest]] = drawn
+    return masked, input_ids.masked_fill(~asked, -100)
+
+
 WRONG = [
     (all_targets, "every position is a target"),
     (zeros, "0 is a token"),
@@ -249,6 +259,7 @@ WRONG = [
     (at_most_half, "mask_prob=1"),
     (at_least_one_each, "mask_prob=0"),
     (lower_half_drawn, "lower half of the vocabulary"),
+    (first_ones_masked, "first half of the batch"),
 ]
 
 RIGHT = [one_list_of_places, bernoulli]

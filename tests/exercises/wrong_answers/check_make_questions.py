@@ -152,6 +152,13 @@ def eighty_ten_ten(input_ids, vocab_size, mask_id, special_ids):
     return {"labels": input_ids.masked_fill(~chosen, -100), "input_ids": masked}
 
 
+def other_special_ids(input_ids, vocab_size, mask_id, special_ids):
+    chosen = _chosen(input_ids, special_ids)
+    masked = input_ids.masked_fill(chosen, mask_id)
+    masked[chosen & (torch.rand(input_ids.shape) < 0.1)] = special_ids[0]
+    return {"input_ids": masked, "labels": input_ids.masked_fill(~chosen, -100)}
+
+
 WRONG = [
     (copied_and_nothing_else, "as in the snippet"),
     (all_targets, "all tokens are targets"),
@@ -169,6 +176,7 @@ WRONG = [
     (a_pair, "batch is a tuple"),
     (same_number, "same number of targets"),
     (in_ten, "0.10 instead"),
+    (other_special_ids, "another special token"),
 ]
 
 RIGHT = [lists, eighty_ten_ten]

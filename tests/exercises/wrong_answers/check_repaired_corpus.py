@@ -156,6 +156,10 @@ def position_by_position(documents, tests, n):
     return kept
 
 
+def stripped(documents, tests, n):
+    return [" ".join(text.split()) for text in another(documents, tests, n)]
+
+
 WRONG = [
     (as_printed, "other case and punctuation"),
     (nothing, "every document is kept"),
@@ -177,6 +181,7 @@ WRONG = [
     (first_test_alone, "of several tests"),
     (more_than_one_run, "exactly one"),
     (ascii_letters, "a Chinese test"),
+    (stripped, "spaces and line ends"),
 ]
 
 RIGHT = [library, position_by_position]

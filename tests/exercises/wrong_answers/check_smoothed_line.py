@@ -145,6 +145,10 @@ def a_tensor(train_ids, held_ids, vocab_size, add):
     return -log_p[held_ids[:, :-1], held_ids[:, 1:]].mean()
 
 
+def at_most_three(train, held, V, add):
+    return another(train, held, V, min(add, 3))
+
+
 WRONG = [
     (nothing_added, "infinite"),
     (in_bits, "bits"),
@@ -160,13 +164,14 @@ WRONG = [
     (always_half, "use the argument `add`"),
     (all_tokens_counted, "last tokens of the rows"),
     (rounded, "rounded"),
-    (twelve_written_in, "vocabulary of 20"),
+    (twelve_written_in, "a vocabulary of 20"),
     (width_of_training, "rows of 5 tokens"),
     (each_pair_once, "each kind of pair counts once"),
     (at_least_add, "raised to `add`"),
     (held_out_counted_too, "counted in both texts"),
     (whole_numbers_alone, "a whole number"),
     (seen_pairs_alone, "that the training text has"),
+    (at_most_three, "with add=25"),
 ]
 
 RIGHT = [with_numpy, a_tensor]

@@ -120,6 +120,12 @@ def plain_call(logits, labels):
     return F.cross_entropy(logits.transpose(1, 2).double(), labels, reduction="sum")
 
 
+def graph_set_afterwards(logits, labels):
+    with torch.no_grad():
+        value = another(logits, labels)
+    return value.requires_grad_()
+
+
 WRONG = [
     (a_mean, "this is a mean;"),
     (over_all_places, "number of all positions"),
@@ -141,6 +147,7 @@ WRONG = [
     (last_id_ignored, "the last id"),
     (right_value_wrong_gradient, "the value is correct"),
     (largest_logit, "clamped"),
+    (graph_set_afterwards, "requires_grad was set afterwards"),
 ]
 
 RIGHT = [position_by_position, plain_call]

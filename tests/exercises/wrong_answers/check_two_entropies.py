@@ -164,6 +164,10 @@ def float32_tensors(ids, vocab_size):
     return torch.tensor(another(ids, vocab_size), dtype=torch.float32)
 
 
+def larger_first(ids, V):
+    return tuple(sorted(another(ids, V), reverse=True))
+
+
 WRONG = [
     (zero_times_log, "0 log 0"),
     (pairs_that_never_occur, "most pairs never occur"),
@@ -188,6 +192,7 @@ WRONG = [
     (pairs_as_perplexity, "this is a perplexity"),
     (rare_pairs_left_out, "occur once"),
     (rows_of_one_pair_halved, "stands only once before another"),
+    (larger_first, "its place is still the second"),
 ]
 
 RIGHT = [with_numpy, float32_tensors]
