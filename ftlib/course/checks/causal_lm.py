@@ -204,10 +204,12 @@ def _expect_second_text(answer):
     ids[1:3, 3] = 5
     one, two = two_numbers(answer(ids, size), "unigram entropy, bigram entropy")
     expected = _both_entropies(ids, size)
-    where = f"correct for the first text; in a second text, with a vocabulary of {size}"
+    prefix = (
+        f"correct for the first text; in a second text, with a vocabulary of {size}"
+    )
     expect(
         near(one, expected[0]),
-        f"{where}, the unigram entropy is {one:.7g}, expected {expected[0]:.7g}",
+        f"{prefix}, the unigram entropy is {one:.7g}, expected {expected[0]:.7g}",
     )
     table = _pairs(ids, size)
     halved = table / table.sum(1, keepdim=True).clamp(min=2)
@@ -224,7 +226,7 @@ def _expect_second_text(answer):
     )
     expect(
         near(two, expected[1]),
-        f"{where}, the bigram entropy is {two:.7g}, expected {expected[1]:.7g}",
+        f"{prefix}, the bigram entropy is {two:.7g}, expected {expected[1]:.7g}",
     )
     # the first token of a row is always 0, and the second any other
     ids = torch.stack([torch.zeros(8, dtype=torch.long), torch.arange(1, 9)], dim=1)
@@ -494,10 +496,11 @@ def _expect_kept(answer, q, p, what):
     """Of equally likely tokens any may be kept, but as few as it takes."""
     got = _vector(answer(q.clone(), p), len(q))
     kept, ordered = got > 0, q.double().sort(descending=True).values
-    few = int((ordered.cumsum(0) - ordered < p).sum())
+    fewest = int((ordered.cumsum(0) - ordered < p).sum())
     expect(
-        int(kept.sum()) == few,
-        f"of {what} and with p = {p:g} you keep {int(kept.sum())}, and {few} reach p",
+        int(kept.sum()) == fewest,
+        f"of {what} and with p = {p:g} you keep {int(kept.sum())}, "
+        f"and {fewest} reach p",
     )
     expect(
         bool((q[kept].min() >= q[~kept].max()).all()),
@@ -522,14 +525,14 @@ def _wrong_perplexities(pairs):
     """[(a wrong perplexity, its hint)]."""
     real = [(loss, count) for loss, count in pairs if count]
     losses, total = [loss for loss, _ in real], sum(n for _, n in real)
-    nats = sum(loss * n for loss, n in real)
-    mean, means = nats / total, sum(losses) / len(real)
+    total_nll = sum(loss * n for loss, n in real)
+    mean, means = total_nll / total, sum(losses) / len(real)
     longer = [(loss, n) for loss, n in real if n > 1]
     still = "this is a mean loss in nats; perplexity is its exponential"
     return [
         (mean, still),
         (means, still),
-        (nats, "this is the sum of the nats; divide by all tokens, then take exp"),
+        (total_nll, "this is the sum of the nats; divide by all tokens, then take exp"),
         (
             math.exp(means),
             "this is a mean of means: the document with 1 token counts as much as the "
@@ -560,17 +563,17 @@ def _wrong_perplexities(pairs):
         ),
         (10**mean, "the losses are in nats, so the base is e and not 10 to the loss"),
         (
-            math.exp(nats / len(real)),
+            math.exp(total_nll / len(real)),
             "the nats are divided by the number of documents; divide by the number of "
             "tokens",
         ),
         (
-            math.exp(nats / len(pairs)),
+            math.exp(total_nll / len(pairs)),
             "the nats are divided by the number of all documents; divide by the number "
             "of tokens",
         ),
         (
-            math.exp(nats / (total + 1)),
+            math.exp(total_nll / (total + 1)),
             "the nats are divided by one token too many; a document without targets "
             "counts as 0 tokens, not as 1: divide by all target tokens",
         ),
@@ -588,12 +591,12 @@ def check_uneven_perplexity(answer):
     the whole text.
     """
 
-    def right(pairs):
+    def expected_for(pairs):
         real = [(loss, count) for loss, count in pairs if count]
         return math.exp(sum(loss * n for loss, n in real) / sum(n for _, n in real))
 
     pairs = [(4.5, 1), (2.0, 7), (3.0, 12), (float("nan"), 0)]
-    got, expected = float(answer(list(pairs))), right(pairs)
+    got, expected = float(answer(list(pairs))), expected_for(pairs)
     expect(
         not math.isnan(got),
         "the result is not a number: a document of one token has no targets, and its "
@@ -615,9 +618,9 @@ def check_uneven_perplexity(answer):
             "it stands",
         )
         expect(
-            near(got, right(again)),
+            near(got, expected_for(again)),
             f"correct for the first documents; for other documents, {again}, the "
-            f"perplexity is {got:.7g}, expected {right(again):.7g}",
+            f"perplexity is {got:.7g}, expected {expected_for(again):.7g}",
         )
     means = math.exp((4.5 + 2 + 3) / 3)
     return correct(
@@ -635,7 +638,7 @@ def _batch(lengths, tokens, scale=2.0, size=V, seed=4):
     return torch.randn(*ids.shape, size, generator=g) * scale, ids, mask
 
 
-def _nats(logits, labels, keep):
+def _total_nll(logits, labels, keep):
     each = F.cross_entropy(
         logits.flatten(0, 1).double(), labels.flatten(), reduction="none"
     )
@@ -648,41 +651,41 @@ def _wrong_sums(logits, ids, mask, expected):
     padding = int((mask[:, 1:] == 0).sum())
     return [
         (
-            _nats(logits, ids, mask),
+            _total_nll(logits, ids, mask),
             "the labels are not shifted: position t predicts token t, which is its "
             "input; let it predict token t + 1",
         ),
         (
-            _nats(logits, ids, torch.ones_like(mask)),
+            _total_nll(logits, ids, torch.ones_like(mask)),
             "the labels are not shifted, and padding counts as a target, as in the "
             "snippet",
         ),
         (
-            _nats(logits[:, 1:], ids[:, :-1], mask[:, :-1]),
+            _total_nll(logits[:, 1:], ids[:, :-1], mask[:, :-1]),
             "shifted the wrong way: position t predicts token t - 1; drop the last "
             "position of the logits and the first of the labels",
         ),
         (
-            _nats(here, after, torch.ones_like(after)),
+            _total_nll(here, after, torch.ones_like(after)),
             f"padding counts as a target: {padding} labels are not tokens; leave out "
             "the positions where attention_mask is 0",
         ),
         (
-            _nats(here, after, mask[:, :-1]),
+            _total_nll(here, after, mask[:, :-1]),
             "the mask is not shifted with the labels; it says whether a label is real, "
             "so drop its first position too",
         ),
         (
-            _nats(logits, ids.roll(-1, 1), mask),
+            _total_nll(logits, ids.roll(-1, 1), mask),
             "roll moves the first token to the last position; drop it instead",
         ),
         (
-            _nats(here, after, after != 0),
+            _total_nll(here, after, after != 0),
             "id 0 is taken for padding; a word may have id 0, and padding another "
             "one: attention_mask says which positions are real",
         ),
         (
-            _nats(here, after, F.pad(mask[:, 2:], (0, 1))),
+            _total_nll(here, after, F.pad(mask[:, 2:], (0, 1))),
             "the last real token of each row is left out; it is a target too",
         ),
         (-expected, "the sum has the wrong sign: nats are minus the log-likelihood"),
@@ -695,10 +698,10 @@ def check_target_nll(answer):
     """Clinic. answer(logits (B, T, V), input_ids, attention_mask (B, T), padded on the
     right) -> (sum of nats, number of targets).
     """
-    total, targets, batch = _asked(answer, (9, 5, 2, 7), 9)
+    total, targets, batch = _sum_and_count(answer, (9, 5, 2, 7), 9)
     logits, ids, mask = batch
     count = int(mask[:, 1:].sum())
-    expected = _nats(logits[:, :-1], ids[:, 1:], mask[:, 1:])
+    expected = _total_nll(logits[:, :-1], ids[:, 1:], mask[:, 1:])
     expect(
         not (near(total, count) and near(targets, expected)),
         "the two numbers are the other way round; the sum comes first",
@@ -733,7 +736,7 @@ def check_target_nll(answer):
     return correct(f"{count} targets, each predicted at the position before it")
 
 
-def _asked(answer, lengths, tokens, **how):
+def _sum_and_count(answer, lengths, tokens, **how):
     batch = _batch(lengths, tokens, **how)
     got = answer(*(tensor.clone() for tensor in batch))
     return *two_numbers(got, "sum of the nats, number of target tokens"), batch
@@ -741,9 +744,11 @@ def _asked(answer, lengths, tokens, **how):
 
 def _expect_other_batches(answer):
     """Another shape, logits whose softmax underflows, and rows without targets."""
-    total, targets, batch = _asked(answer, (6, 3, 4), 6, scale=200.0, size=7, seed=8)
+    total, targets, batch = _sum_and_count(
+        answer, (6, 3, 4), 6, scale=200.0, size=7, seed=8
+    )
     logits, ids, mask = batch
-    expected = _nats(logits[:, :-1], ids[:, 1:], mask[:, 1:])
+    expected = _total_nll(logits[:, :-1], ids[:, 1:], mask[:, 1:])
     expect(
         math.isfinite(total),
         f"with logits of some hundreds the sum is {total}: a probability there is "
@@ -760,7 +765,7 @@ def _expect_other_batches(answer):
         f"correct for the first batch; in one of 3 rows of 6 tokens the result is "
         f"({total:.7g}, {targets:g}), expected ({expected:.7g}, 10)",
     )
-    total, targets, _ = _asked(answer, (1, 1), 4)
+    total, targets, _ = _sum_and_count(answer, (1, 1), 4)
     expect(
         total == 0 and targets == 0,
         "two rows of one real token have no targets at all, and the result is "

@@ -229,8 +229,8 @@ def _one_stream(rows, size, seed, steps, one_generator=False):
         order = torch.randperm(rows, generator=generator)
         stream += order.tolist()
         parts += [part.tolist() for part in order.split(size)]
-    cut = [stream[s * size : (s + 1) * size] for s in range(steps)]
-    return parts[:steps] if one_generator else cut
+    steps_of_stream = [stream[s * size : (s + 1) * size] for s in range(steps)]
+    return parts[:steps] if one_generator else steps_of_stream
 
 
 ROW_HINTS = {
@@ -279,16 +279,17 @@ def _expect_rows(answer, rows, size, seed, first, last):
     got, expected = _asked_rows(answer, *case), rows_right(*case)
     for fault, words in ROW_HINTS.items():
         expect(got == expected or got != rows_right(*case, fault), words)
-    where = f"for {rows} rows in steps of {size}, seed {seed}"
+    prefix = f"for {rows} rows in steps of {size}, seed {seed}"
     expect(
         len(got) == last - first,
-        f"{where}, steps {first} to {last - 1} gave {len(got)} lists of rows, expected "
+        f"{prefix}, steps {first} to {last - 1} gave {len(got)} lists "
+        "of rows, expected "
         f"{last - first}",
     )
     for step, (one, two) in enumerate(zip(got, expected), first):
         expect(
             one == two,
-            f"{where}, a run resumed at step {first} reads {one} in step {step}, and "
+            f"{prefix}, a run resumed at step {first} reads {one} in step {step}, and "
             f"the uninterrupted one {two}",
         )
 
@@ -371,10 +372,10 @@ def _asked_losses(answer, counts):
     """(averaged gradient, the right one, losses, sums) for workers with `counts`."""
     weight, sums = _worker_sums(counts)
     got = list(answer(sums, counts))
-    where = f"for workers with {counts} targets"
+    prefix = f"for workers with {counts} targets"
     expect(
         len(got) == len(counts),
-        f"{where} {len(got)} losses came back for {len(counts)} workers; each worker "
+        f"{prefix} {len(got)} losses came back for {len(counts)} workers; each worker "
         "calls backward on its own loss, also one without targets",
     )
     expect(
@@ -388,7 +389,8 @@ def _asked_losses(answer, counts):
     for r, loss in enumerate(got):
         expect(
             isinstance(loss, torch.Tensor) and loss.requires_grad,
-            f"{where} the loss of worker {r} has no graph any more, so backward cannot "
+            f"{prefix} the loss of worker {r} has no graph any more, so "
+            "backward cannot "
             "start from it; do not call .item(), .detach() or float(), and make no "
             "new tensor for a worker without targets",
         )
@@ -549,7 +551,7 @@ def _merged(answer, states, sizes):
 def _wrong_means(states, sizes):
     """[(a wrong mean of three clients, its hint)]."""
     total, roots = sum(sizes), [n**0.5 for n in sizes]
-    right = _by_rows(states, sizes)
+    correct_mean = _by_rows(states, sizes)
     return [
         (
             _mean_of(states, [1 / 3] * 3),
@@ -582,13 +584,13 @@ def _wrong_means(states, sizes):
         ),
         *(
             (
-                {name: value.round(decimals=d) for name, value in right.items()},
+                {name: value.round(decimals=d) for name, value in correct_mean.items()},
                 "the mean is rounded; return the numbers as they are",
             )
             for d in (1, 2, 3, 4)
         ),
         (
-            {name: value.half() for name, value in right.items()},
+            {name: value.half() for name, value in correct_mean.items()},
             "the mean is in half precision; keep the clients' own",
         ),
     ]
@@ -600,13 +602,15 @@ def check_merge_clients(answer):
     weighted by their sizes.
     """
     states, sizes = _clients(3), [30, 10, 60]
-    got, right = _merged(answer, states, sizes), _by_rows(states, sizes)
+    got, correct_mean = _merged(answer, states, sizes), _by_rows(states, sizes)
     for wrong, words in _wrong_means(states, sizes):
         wrong = {name: value.double() for name, value in wrong.items()}
-        expect(_near_states(got, right) or not _near_states(got, wrong), words)
-    worst = max(float((got[name] - right[name]).abs().max()) for name in right)
+        expect(_near_states(got, correct_mean) or not _near_states(got, wrong), words)
+    worst = max(
+        float((got[name] - correct_mean[name]).abs().max()) for name in correct_mean
+    )
     expect(
-        _near_states(got, right),
+        _near_states(got, correct_mean),
         f"the weights differ by up to {worst:.3g} from the mean weighted by the "
         "clients' sizes, 30, 10 and 60 of 100",
     )

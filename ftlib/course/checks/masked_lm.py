@@ -46,7 +46,7 @@ def within(hits, trials, p, sigmas=4.5):
 
 
 OTHER = {"vocab_size": 30, "mask_id": 7, "special_ids": [0, 7, 12]}
-WHERE = "with a vocabulary of 30, special ids [0, 7, 12] and mask_id = 7: "
+PREFIX = "with a vocabulary of 30, special ids [0, 7, 12] and mask_id = 7: "
 
 
 def other_rows(count=400, tokens=40, seed=7):
@@ -59,44 +59,45 @@ def other_rows(count=400, tokens=40, seed=7):
     return ids
 
 
-def _expect_places(before, masked, labels, special=SPECIAL, where=""):
+def _expect_places(before, masked, labels, special=SPECIAL, prefix=""):
     """What can be checked without counting: the target positions, and the ids that must
     not change.
     """
     targets = labels != -100
     expect(
         tuple(labels.shape) == tuple(before.shape) == tuple(masked.shape),
-        f"{where}shapes are {tuple(masked.shape)} and {tuple(labels.shape)}, both must "
+        f"{prefix}shapes are {tuple(masked.shape)} and "
+        f"{tuple(labels.shape)}, both must "
         f"be {tuple(before.shape)}",
     )
     expect(
         not bool((labels[masked == before] == 0).float().mean() > 0.5),
-        f"{where}labels are 0 at the ignored positions, and 0 is a token; use -100, "
+        f"{prefix}labels are 0 at the ignored positions, and 0 is a token; use -100, "
         "the label that the loss ignores",
     )
     expect(
         not bool(targets.all()),
-        f"{where}every position is a target; set the labels to -100 at the others, or "
+        f"{prefix}every position is a target; set the labels to -100 at the others, or "
         "the model learns to copy its input",
     )
     expect(
         bool(targets.any()),
-        f"{where}there are no targets: every label is -100; at the chosen positions "
+        f"{prefix}there are no targets: every label is -100; at the chosen positions "
         "the label is the original id",
     )
     expect(
         not bool(torch.isin(before[targets], torch.tensor(special)).any()),
-        f"{where}special tokens are targets; [CLS], [SEP] and [PAD] teach nothing "
+        f"{prefix}special tokens are targets; [CLS], [SEP] and [PAD] teach nothing "
         "about words, so never choose special_ids",
     )
     expect(
         bool((labels[targets] == before[targets]).all()),
-        f"{where}labels do not hold the original ids; copy them before you write "
+        f"{prefix}labels do not hold the original ids; copy them before you write "
         "[MASK] into the row",
     )
     expect(
         bool((masked[~targets] == before[~targets]).all()),
-        f"{where}a token was changed at a position that is not a target; leave those "
+        f"{prefix}a token was changed at a position that is not a target; leave those "
         "tokens as they are",
     )
 
@@ -207,11 +208,11 @@ def _expect_draws(answer, before, total, first):
         f"with mask_prob=0.4 {n / total:.3f} of the ordinary tokens are targets; use "
         "the argument instead of a constant",
     )
-    for share, wanted in ((1.0, total), (0.0, 0)):
-        n = targets(mask_prob=share)[1]
+    for fraction, wanted in ((1.0, total), (0.0, 0)):
+        n = targets(mask_prob=fraction)[1]
         expect(
             n == wanted,
-            f"with mask_prob={share:g} {n} of {total} ordinary tokens are targets, "
+            f"with mask_prob={fraction:g} {n} of {total} ordinary tokens are targets, "
             f"expected {wanted}",
         )
 
@@ -222,29 +223,30 @@ def _expect_other_ids(answer):
     masked, labels = map(
         torch.as_tensor, answer(before, *OTHER.values(), mask_prob=0.5)
     )
-    _expect_places(before, masked, labels, special, WHERE)
+    _expect_places(before, masked, labels, special, PREFIX)
     targets = labels != -100
     hidden, kept, n = masked[targets], before[targets], int(targets.sum())
     covered = int((hidden == OTHER["mask_id"]).sum())
     expect(
         within(covered, n, 0.8),
-        f"{WHERE}{covered / n:.3f} of the targets become [MASK], expected 0.8",
+        f"{PREFIX}{covered / n:.3f} of the targets become [MASK], expected 0.8",
     )
     changed = hidden[(hidden != OTHER["mask_id"]) & (hidden != kept)]
     expect(
         not bool(torch.isin(changed, torch.tensor(special)).any()),
-        f"{WHERE}a random token is a special token",
+        f"{PREFIX}a random token is a special token",
     )
     counts = torch.bincount(changed, minlength=30)
     never = [i for i in range(30) if i not in special and not counts[i]]
     expect(
         not never and len(counts) == 30,
-        f"{WHERE}of {len(changed)} random tokens none is one of {never}; draw from all "
+        f"{PREFIX}of {len(changed)} random tokens none is one of "
+        f"{never}; draw from all "
         "ids outside special_ids",
     )
     expect(
         int(counts.max()) < 0.15 * len(changed),
-        f"{WHERE}id {int(counts.argmax())} is drawn far more often than others, as "
+        f"{PREFIX}id {int(counts.argmax())} is drawn far more often than others, as "
         "often as it stands in the text; draw every ordinary id alike",
     )
 
@@ -529,8 +531,8 @@ def _expect_borders(ask):
         "these tokens are not masked; treat the first position of a row as a start",
     )
     g = torch.Generator().manual_seed(0)
-    for share in (0.7, 0.1):
-        starts = torch.rand(300, 32, generator=g) < share
+    for fraction in (0.7, 0.1):
+        starts = torch.rand(300, 32, generator=g) < fraction
         chosen = torch.rand(300, 32, generator=g) < 0.15
         got = ask(chosen, starts)
         expect(
@@ -646,18 +648,18 @@ def check_unigram_line(answer):
         f"the baseline is {got:.7g}, expected {expected:.7g}; take the mean of "
         "-log((count + 1) / (all + V))",
     )
-    for ids, held, size in (
+    for ids, other, size in (
         (train, val, 60),
         (train.flatten(), val.view(5, 2, 20), 45),
         (train.view(5, 4, 30), val.flatten()[:7], 45),
     ):
-        again = float(answer(ids, held, size))
-        wanted = metrics.unigram_loss(ids, held, size)
+        again = float(answer(ids, other, size))
+        wanted = metrics.unigram_loss(ids, other, size)
         expect(
             near(again, wanted),
             f"correct for the first texts; for a vocabulary of {size}, training ids of "
             f"shape {tuple(ids.shape)} and validation ids of shape "
-            f"{tuple(held.shape)} the baseline is {again:.7g}, expected {wanted:.7g}",
+            f"{tuple(other.shape)} the baseline is {again:.7g}, expected {wanted:.7g}",
         )
     return correct(
         f"{got:.2f} nats per token: a model above this baseline does not use its "
@@ -665,22 +667,23 @@ def check_unigram_line(answer):
     )
 
 
-def _expect_covered(masked, labels, mask, special, where=""):
+def _expect_covered(masked, labels, mask, special, prefix=""):
     """Most targets show mask_id; a tenth may stay, and a tenth be another word."""
     hidden = masked[labels != -100]
     expect(
         len(hidden.unique()) > 1 or int(hidden[0]) == mask,
-        f"{where}the targets show id {int(hidden[0])} to the model, and not mask_id",
+        f"{prefix}the targets show id {int(hidden[0])} to the model, and not mask_id",
     )
     others = hidden[hidden != mask]
     expect(
         not bool(torch.isin(others, torch.tensor(special)).any()),
-        f"{where}some targets show another special token than mask_id to the model",
+        f"{prefix}some targets show another special token than mask_id to the model",
     )
-    share = float((hidden == mask).float().mean())
+    fraction = float((hidden == mask).float().mean())
     expect(
-        share > 0.75,
-        f"{where}{share:.2f} of the targets show mask_id to the model; put it at every "
+        fraction > 0.75,
+        f"{prefix}{fraction:.2f} of the targets show mask_id to the "
+        "model; put it at every "
         "target position",
     )
 
@@ -741,8 +744,8 @@ def check_make_questions(answer):
     )
     before = other_rows()
     masked, again = ask(before, *OTHER.values())
-    _expect_places(before, masked, again, OTHER["special_ids"], WHERE)
-    _expect_covered(masked, again, OTHER["mask_id"], OTHER["special_ids"], WHERE)
+    _expect_places(before, masked, again, OTHER["special_ids"], PREFIX)
+    _expect_covered(masked, again, OTHER["mask_id"], OTHER["special_ids"], PREFIX)
     return correct(
         f"{n} masked tokens are targets, the other {labels.numel() - n} positions are "
         "ignored"

@@ -58,8 +58,8 @@ def uses(answer, *functions):
     code = getattr(function, "__code__", None)
     if code is None:
         return False
-    found = [function.__globals__.get(name) for name in _names(code)]
-    return any(_alike(f, g) for f in found for g in functions)
+    functions_named = [function.__globals__.get(name) for name in _names(code)]
+    return any(_alike(f, g) for f in functions_named for g in functions)
 
 
 def _names(code):

@@ -41,8 +41,8 @@ def _number(value):
 
 def _runs(text, n, words=r"\w+"):
     """The runs of n words of a text, in their order, each a tuple."""
-    found = re.findall(words, text)
-    return [tuple(found[i : i + n]) for i in range(len(found) - n + 1)]
+    word_list = re.findall(words, text)
+    return [tuple(word_list[i : i + n]) for i in range(len(word_list) - n + 1)]
 
 
 def _jaccard(one, two):
@@ -233,11 +233,11 @@ def _share_of_text(groups, width=max, rows=len):
 def _wrong_shares(lengths, batch):
     """[(a wrong fraction, its hint)]."""
     groups = _groups(lengths, batch)
-    right, number = _share_of_text(groups), len(groups)
+    correct_share, number = _share_of_text(groups), len(groups)
     full = [group for group in groups if len(group) == batch]
     return [
         (
-            1 - right,
+            1 - correct_share,
             "this is the fraction that is padding; return the fraction that holds text",
         ),
         (
@@ -269,10 +269,10 @@ def _wrong_shares(lengths, batch):
             "the last, shorter batch is left out; it is computed as well",
         ),
         (
-            1 / right,
+            1 / correct_share,
             "this is positions over text; return text over positions",
         ),
-        (100 * right, "this is a percentage; return a fraction, from 0 to 1"),
+        (100 * correct_share, "this is a percentage; return a fraction, from 0 to 1"),
         (
             _share_of_text(groups, width=lambda group: -(-max(group) // 8) * 8),
             "you pad to a multiple of 8; pad to the longest text of the batch",
@@ -352,18 +352,18 @@ def _line(x, y):
     return my - slope * mx, slope
 
 
-def _fit(sizes, losses, floor, new):
+def _fit(sizes, losses, irreducible, new):
     """(alpha, predicted loss), as asked for."""
     start, slope = _line(
-        [math.log(n) for n in sizes], [math.log(loss - floor) for loss in losses]
+        [math.log(n) for n in sizes], [math.log(loss - irreducible) for loss in losses]
     )
-    return -slope, math.exp(start + slope * math.log(new)) + floor
+    return -slope, math.exp(start + slope * math.log(new)) + irreducible
 
 
-def _wrong_alphas(sizes, losses, floor, alpha):
+def _wrong_alphas(sizes, losses, irreducible, alpha):
     """[(a wrong exponent, its hint)]; the runs are sorted by size."""
     x = [math.log(n) for n in sizes]
-    y = [math.log(loss - floor) for loss in losses]
+    y = [math.log(loss - irreducible) for loss in losses]
     upwards = sorted(y)
     kinds = sorted(set(x))
     means = []
@@ -451,24 +451,26 @@ def check_predict_loss(answer):
 
 
 def _expect_first_fit(answer):
-    sizes, floor, new = [1e3, 1e3, 1e4, 1e5, 1e5, 3e5], 1.0, 1e6
+    sizes, irreducible, new = [1e3, 1e3, 1e4, 1e5, 1e5, 3e5], 1.0, 1e6
     losses = [5.1, 4.7, 3.5, 2.9, 2.7, 2.79]
-    expected = _fit(sizes, losses, floor, new)
+    expected = _fit(sizes, losses, irreducible, new)
     alpha, loss = two_numbers(
-        answer(list(sizes), list(losses), floor, new), "alpha, predicted loss"
+        answer(list(sizes), list(losses), irreducible, new), "alpha, predicted loss"
     )
     expect(
         not (near(alpha, expected[1]) and near(loss, expected[0])),
         "both numbers are correct and the other way round; alpha comes first",
     )
-    expect_none_of(alpha, expected[0], _wrong_alphas(sizes, losses, floor, expected[0]))
+    expect_none_of(
+        alpha, expected[0], _wrong_alphas(sizes, losses, irreducible, expected[0])
+    )
     expect_unrounded(alpha, expected[0], "alpha")
     expect(
         near(alpha, expected[0]),
         f"alpha is {alpha:.7g}, expected {expected[0]:.7g} by least squares on the "
         "logarithms of these six runs",
     )
-    bare = expected[1] - floor
+    bare = expected[1] - irreducible
     start = bare * new ** expected[0]
     log = (
         "alpha is correct, but the line gives the logarithm of the loss; take exp of it"
@@ -480,17 +482,20 @@ def _expect_first_fit(answer):
             "(floor); add it again after the fit",
         ),
         (math.log(bare), log),
-        (math.log(bare) + floor, log),
+        (math.log(bare) + irreducible, log),
         (
             losses[-1],
             "alpha is correct, but this is the loss of the largest run; extend the "
             "line to the new size",
         ),
         (
-            expected[1] + floor,
+            expected[1] + irreducible,
             "alpha is correct, but the irreducible loss (floor) is added twice",
         ),
-        (start + floor, "alpha is correct, but this is the loss of the law at N = 1"),
+        (
+            start + irreducible,
+            "alpha is correct, but this is the loss of the law at N = 1",
+        ),
     ]
     expect_none_of(loss, expected[1], wrong)
     expect_unrounded(loss, expected[1], "alpha is correct, but the predicted loss")
@@ -504,7 +509,7 @@ def _expect_first_fit(answer):
 def _expect_other_fits(answer):
     """Runs in any order, other floors, a size in between, and a loss that rises."""
     draw = random.Random(3)
-    for law, floor, new in (
+    for law, irreducible, new in (
         ((30.0, 0.3), 0.3, 2e8),
         ((80.0, 0.5), 2.5, 3e4),
         ((9.0, 0.2), 0.0, 1e9),
@@ -512,21 +517,25 @@ def _expect_other_fits(answer):
     ):
         sizes = [round(math.exp(draw.uniform(7, 16))) for _ in range(8)]
         losses = [
-            law[0] * n ** -law[1] * math.exp(draw.gauss(0, 0.05)) + floor for n in sizes
+            law[0] * n ** -law[1] * math.exp(draw.gauss(0, 0.05)) + irreducible
+            for n in sizes
         ]
-        expected = _fit(sizes, losses, floor, new)
-        got = two_numbers(answer(sizes, losses, floor, new), "alpha, predicted loss")
+        expected = _fit(sizes, losses, irreducible, new)
+        got = two_numbers(
+            answer(sizes, losses, irreducible, new), "alpha, predicted loss"
+        )
         expect(
             expected[0] > 0 or not near(got[0], -expected[0]),
             f"alpha is {got[0]:.7g}, but the loss rises with the size in these runs; "
             "alpha is negative then",
         )
         between = min(sizes) < new < max(sizes)
-        where = "between" if between else "beyond"
+        side = "between" if between else "beyond"
         expect(
             near(got[0], expected[0]) and near(got[1], expected[1]),
-            f"correct for the first runs; for 8 others in any order, floor {floor:g} "
-            f"and a new size {where} the sizes of the runs you return ({got[0]:.7g}, "
+            "correct for the first runs; for 8 others in any order, "
+            f"floor {irreducible:g} "
+            f"and a new size {side} the sizes of the runs you return ({got[0]:.7g}, "
             f"{got[1]:.7g}), expected ({expected[0]:.7g}, {expected[1]:.7g})",
         )
 
@@ -550,14 +559,16 @@ def _expect_stored_fit(answer):
     return alpha, loss, foretold, record["held_out"]["loss"]
 
 
-def _plan(weights, tokens, gpus, peak, share, price):
-    hours = 6 * weights * tokens / (peak * share * gpus) / 3600
-    return hours, hours * gpus * price
+def _plan(case):
+    """(hours, money) of a run, a dict with the names of the task."""
+    work = 6 * case["weights"] * case["tokens"]
+    hours = work / (case["peak"] * case["share"] * case["gpus"]) / 3600
+    return hours, hours * case["gpus"] * case["price"]
 
 
 def _wrong_hours(hours, case):
     """[(a wrong number of hours, its hint)]."""
-    share, gpus = case["share"], case["gpus"]
+    mfu, gpus = case["share"], case["gpus"]
     return [
         (hours * 3600, "these are seconds; an hour has 3,600"),
         (hours * 60, "these are minutes; return hours"),
@@ -572,12 +583,12 @@ def _wrong_hours(hours, case):
             "you count 1 operation for each parameter and token; training costs 6",
         ),
         (
-            hours * share,
+            hours * mfu,
             "you divide by the full peak; the machine reaches only a fraction of it "
             "(share, the MFU), so the run takes longer",
         ),
         (
-            hours * share**2,
+            hours * mfu**2,
             "share, the MFU, makes your run shorter; divide by it, do not multiply",
         ),
         (
@@ -614,7 +625,7 @@ def check_hours_and_money(answer):
 
 def _expect_plan(answer):
     case = dict(weights=2e9, tokens=3.1e11, gpus=8, peak=4e14, share=0.3, price=2.0)
-    expected, pay = _plan(**case)
+    expected, pay = _plan(case)
     hours, money = two_numbers(answer(**case), "hours, money")
     expect(
         not (near(hours, pay) and near(money, expected)),
@@ -661,11 +672,11 @@ def _expect_plan(answer):
     )
 
 
-def _expect_same_plan(result, case, where):
-    got, expected = two_numbers(result, "hours, money"), _plan(**case)
+def _expect_same_plan(result, case, prefix):
+    got, expected = two_numbers(result, "hours, money"), _plan(case)
     expect(
         all(map(near, got, expected)),
-        f"correct for the first run; {where} the result is ({got[0]:,.7g}, "
+        f"correct for the first run; {prefix} the result is ({got[0]:,.7g}, "
         f"{got[1]:,.7g}), expected ({expected[0]:,.7g}, {expected[1]:,.7g}); is a "
         "number written into your function?",
     )
