@@ -757,8 +757,8 @@ def _expect_other_batches(answer):
     expect(
         total > 0.9 * expected,
         f"with logits of some hundreds the sum is {total:.7g}, expected "
-        f"{expected:.7g}: large losses are cut off; is a value clamped, or a "
-        "small number is added before the logarithm? Use log_softmax or cross_entropy",
+        f"{expected:.7g}: large losses are cut off; is a value clamped, or is a "
+        "small number added before the logarithm? Use log_softmax or cross_entropy",
     )
     expect(
         near(total, expected) and targets == 10,

@@ -159,7 +159,7 @@ WRONG = [
     (first_row_only, "one by one"),
     (padding_by_id, "id 0"),
     (probabilities_first, "log_softmax"),
-    (clamped, "small number is added"),
+    (clamped, "small number added"),
     (log_likelihood, "wrong sign"),
     (in_bits, "in bits"),
     (mean_times_count, "no targets at all"),
