@@ -17,8 +17,10 @@ Shapes: B rows, T tokens, V vocabulary.
 import math
 
 import torch
+import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks.numeric import expect_none_of, expect_unrounded, near
 from ftlib.evaluation import metrics
 
 V, MASK, SPECIAL = 1000, 4, [0, 1, 2, 3, 4]
@@ -43,49 +45,209 @@ def within(hits, trials, p, sigmas=4.5):
     return abs(hits - trials * p) <= sigmas * math.sqrt(trials * p * (1 - p))
 
 
-def _expect_places(ids, before, masked, labels):
+OTHER = {"vocab_size": 30, "mask_id": 7, "special_ids": [0, 7, 12]}
+PREFIX = "with a vocabulary of 30, special ids [0, 7, 12] and mask_id = 7: "
+
+
+def other_rows(count=400, tokens=40, seed=7):
+    """(B, T) ids of the small vocabulary OTHER; every second token is 5."""
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, OTHER["vocab_size"], (count, tokens), generator=g)
+    ids[torch.isin(ids, torch.tensor(OTHER["special_ids"]))] = 20
+    ids[torch.rand(ids.shape, generator=g) < 0.5] = 5
+    ids[:, 0], ids[:, -1] = 0, 12
+    return ids
+
+
+def _expect_places(before, masked, labels, special=SPECIAL, prefix=""):
     """What can be checked without counting: the target positions, and the ids that must
     not change.
     """
     targets = labels != -100
     expect(
-        bool((ids == before).all()),
-        "your function changes the ids it was given; work on a copy: input_ids.clone()",
-    )
-    expect(
-        tuple(labels.shape) == tuple(ids.shape) == tuple(masked.shape),
-        f"shapes are {tuple(masked.shape)} and {tuple(labels.shape)}, both must be "
-        f"{tuple(ids.shape)}",
+        tuple(labels.shape) == tuple(before.shape) == tuple(masked.shape),
+        f"{prefix}shapes are {tuple(masked.shape)} and "
+        f"{tuple(labels.shape)}, both must "
+        f"be {tuple(before.shape)}",
     )
     expect(
         not bool((labels[masked == before] == 0).float().mean() > 0.5),
-        "labels are 0 at the ignored positions, and 0 is a token; use -100, the "
-        "label that the loss ignores",
+        f"{prefix}labels are 0 at the ignored positions, and 0 is a token; use -100, "
+        "the label that the loss ignores",
     )
     expect(
         not bool(targets.all()),
-        "every position is a target; set the labels to -100 at the others, or the "
-        "model learns to copy its input",
+        f"{prefix}every position is a target; set the labels to -100 at the others, or "
+        "the model learns to copy its input",
     )
     expect(
         bool(targets.any()),
-        "there are no targets: every label is -100; at the chosen positions the "
-        "label is the original id",
+        f"{prefix}there are no targets: every label is -100; at the chosen positions "
+        "the label is the original id",
     )
     expect(
-        not bool(torch.isin(before[targets], torch.tensor(SPECIAL)).any()),
-        "special tokens are targets; [CLS], [SEP] and [PAD] teach nothing about "
-        "words, so never choose special_ids",
+        not bool(torch.isin(before[targets], torch.tensor(special)).any()),
+        f"{prefix}special tokens are targets; [CLS], [SEP] and [PAD] teach nothing "
+        "about words, so never choose special_ids",
     )
     expect(
         bool((labels[targets] == before[targets]).all()),
-        "labels do not hold the original ids; copy them before you write [MASK] into "
-        "the row",
+        f"{prefix}labels do not hold the original ids; copy them before you write "
+        "[MASK] into the row",
     )
     expect(
         bool((masked[~targets] == before[~targets]).all()),
-        "a token was changed at a position that is not a target; leave those tokens "
-        "as they are",
+        f"{prefix}a token was changed at a position that is not a target; leave those "
+        "tokens as they are",
+    )
+
+
+def _expect_independent(targets):
+    """Rows 1, 3, 5 ... have their ordinary tokens at the same positions."""
+    expect(
+        not torch.equal(targets[1], targets[3]),
+        "the targets stand at the same positions in every row; draw for each position "
+        "of each row: torch.rand(ids.shape) < mask_prob",
+    )
+    expect(
+        len(set(targets[1::2].sum(1).tolist())) > 3,
+        "rows of equal length all have the same number of targets; choose each "
+        "position independently: torch.rand(ids.shape) < mask_prob",
+    )
+
+
+def _expect_shares(hidden, kept):
+    """80 % [MASK], 10 % another word, 10 % unchanged; `hidden` is what the model reads
+    at the targets, `kept` what stood there.
+    """
+    n = len(kept)
+    covered, unchanged = int((hidden == MASK).sum()), int((hidden == kept).sum())
+    expect(
+        covered < n,
+        "every target becomes [MASK]; real texts contain no [MASK], so 10 % of the "
+        "targets stay unchanged and 10 % become random tokens",
+    )
+    expect(
+        unchanged > 0.02 * n,
+        "no target stays unchanged; the 10 % that keep their token are targets too, "
+        "so their label is not -100",
+    )
+    expect(
+        not within(covered, n, 0.72) or within(covered, n, 0.8),
+        "72 % become [MASK]: the 10 % were drawn from what another draw had left; "
+        "use one draw and cut it at 0.8 and 0.9",
+    )
+    expect(
+        within(covered, n, 0.8),
+        f"{covered / n:.3f} of the targets become [MASK], expected 0.8",
+    )
+    early = int((hidden == MASK)[: n // 2].sum())
+    expect(
+        within(early, n // 2, 0.8),
+        f"{early / (n // 2):.3f} of the targets in the first half of the batch become "
+        "[MASK], expected 0.8 everywhere; draw for each position what becomes of it",
+    )
+    expect(
+        within(unchanged, n, 0.1 + 0.1 / V),
+        f"{unchanged / n:.3f} of the targets stay unchanged, expected 0.1",
+    )
+    changed = hidden[(hidden != MASK) & (hidden != kept)]
+    expect(
+        not bool(torch.isin(changed, torch.tensor(SPECIAL)).any()),
+        "a random token is a special token; draw only from ids outside special_ids",
+    )
+    expect(
+        len(changed.unique()) > len(changed) / 2,
+        "the random tokens are all alike; draw a new one for every position",
+    )
+    low = int((changed < (V + len(SPECIAL)) / 2).sum())
+    expect(
+        within(low, len(changed), 0.5),
+        f"{low} of {len(changed)} random tokens are in the lower half of the "
+        "vocabulary; draw every ordinary id alike",
+    )
+
+
+def _expect_draws(answer, before, total, first):
+    """Other calls: new positions each time, from torch's generator, as many as
+    `mask_prob` says, and 0.15 where nothing is said.
+    """
+
+    def targets(**how):
+        masked, labels = map(torch.as_tensor, answer(before, V, MASK, SPECIAL, **how))
+        return masked, int((labels != -100).sum())
+
+    again = [targets(mask_prob=0.15) for _ in range(2)]
+    expect(
+        not torch.equal(again[0][0], first[0]),
+        "two calls mask the same positions; draw a new mask in every call, so that "
+        "the model sees a new one in every epoch",
+    )
+    expect(
+        {first[1]} != {n for _, n in again},
+        f"three calls choose {first[1]} targets each; whether a position is a target "
+        "is a draw of its own: torch.rand(ids.shape) < mask_prob",
+    )
+    torch.manual_seed(3)
+    one, _ = targets(mask_prob=0.15)
+    torch.manual_seed(3)
+    expect(
+        torch.equal(one, targets(mask_prob=0.15)[0]),
+        "after the same torch.manual_seed another mask is drawn; use torch's global "
+        "generator, as torch.rand does",
+    )
+    n = targets()[1]
+    expect(
+        within(n, total, 0.15),
+        f"without the argument mask_prob {n / total:.3f} of the ordinary tokens are "
+        "targets; keep the default of 0.15",
+    )
+    n = targets(mask_prob=0.4)[1]
+    expect(
+        within(n, total, 0.4),
+        f"with mask_prob=0.4 {n / total:.3f} of the ordinary tokens are targets; use "
+        "the argument instead of a constant",
+    )
+    for fraction, wanted in ((1.0, total), (0.0, 0)):
+        n = targets(mask_prob=fraction)[1]
+        expect(
+            n == wanted,
+            f"with mask_prob={fraction:g} {n} of {total} ordinary tokens are targets, "
+            f"expected {wanted}",
+        )
+
+
+def _expect_other_ids(answer):
+    """Nothing of the first test's vocabulary is written into the function."""
+    before, special = other_rows(), OTHER["special_ids"]
+    masked, labels = map(
+        torch.as_tensor, answer(before, *OTHER.values(), mask_prob=0.5)
+    )
+    _expect_places(before, masked, labels, special, PREFIX)
+    targets = labels != -100
+    hidden, kept, n = masked[targets], before[targets], int(targets.sum())
+    covered = int((hidden == OTHER["mask_id"]).sum())
+    expect(
+        within(covered, n, 0.8),
+        f"{PREFIX}{covered / n:.3f} of the targets become [MASK], expected 0.8",
+    )
+    changed = hidden[(hidden != OTHER["mask_id"]) & (hidden != kept)]
+    expect(
+        not bool(torch.isin(changed, torch.tensor(special)).any()),
+        f"{PREFIX}a random token is a special token",
+    )
+    counts = torch.bincount(changed, minlength=30)
+    never = [i for i in range(30) if i not in special and not counts[i]]
+    expect(
+        not never and len(counts) == 30,
+        f"{PREFIX}of {len(changed)} random tokens none is one of "
+        f"{never}; draw from all "
+        "ids outside special_ids",
+    )
+    expect(
+        int(counts.max()) < 0.15 * len(changed),
+        f"{PREFIX}id {int(counts.argmax())} is drawn far more often than others, as "
+        "often as it stands in the text; draw every ordinary id alike",
     )
 
 
@@ -95,76 +257,109 @@ def check_hide_tokens(answer):
     (masked ids, labels), both (B, T).
     """
     before = rows()
-    ids = before.clone()
-    masked, labels = answer(ids, V, MASK, SPECIAL, mask_prob=0.15)
-    _expect_places(ids, before, masked, labels)
+    result = answer(before, V, MASK, SPECIAL, mask_prob=0.15)
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 2,
+        "return two tensors: (masked ids, labels)",
+    )
+    masked, labels = map(torch.as_tensor, result)
+    _expect_places(before, masked, labels)
     targets, ordinary = labels != -100, ~torch.isin(before, torch.tensor(SPECIAL))
     n, total = int(targets.sum()), int(ordinary.sum())
-    expect(
-        len(set(targets.sum(1).tolist())) > 3,
-        "every row has the same number of targets; choose each position "
-        "independently: torch.rand(ids.shape) < mask_prob",
-    )
+    _expect_independent(targets)
     hidden = masked[targets]
-    shares = {
-        "[MASK]": (hidden == MASK).sum(),
-        "unchanged": (hidden == before[targets]).sum(),
-    }
     expect(
-        int(shares["[MASK]"]) < n,
-        "every target becomes [MASK]; real texts contain no [MASK], so 10 % of the "
-        "targets stay unchanged and 10 % become random tokens",
-    )
-    expect(
-        int(shares["unchanged"]) > 0.02 * n,
-        "no target stays unchanged; the 10 % that keep their token are targets too, "
-        "so their label is not -100",
-    )
-    expect(
-        within(n, total, 0.15),
+        within(n, total, 0.15) or int((hidden == before[targets]).sum()) < 0.02 * n,
         f"{n} of {total} tokens are targets, {n / total:.3f} instead of mask_prob = "
         "0.15",
     )
-    changed = hidden[(hidden != MASK) & (hidden != before[targets])]
-    expect(
-        not within(int(shares["[MASK]"]), n, 0.72)
-        or within(int(shares["[MASK]"]), n, 0.8),
-        "72 % become [MASK]: the 10 % were drawn from what another draw had left; "
-        "use one draw and cut it at 0.8 and 0.9",
-    )
-    expect(
-        within(int(shares["[MASK]"]), n, 0.8),
-        f"{int(shares['[MASK]']) / n:.2f} of the targets become [MASK], expected 0.80",
-    )
-    expect(
-        within(int(shares["unchanged"]), n, 0.1 + 0.1 / V),
-        f"{int(shares['unchanged']) / n:.2f} of the targets stay unchanged, expected "
-        "0.10",
-    )
-    expect(
-        not bool(torch.isin(changed, torch.tensor(SPECIAL)).any()),
-        "a random token is a special token; draw only from ids outside special_ids",
-    )
-    expect(
-        len(changed.unique()) > len(changed) / 2,
-        "the random tokens are all alike; draw a new one for every position",
-    )
-    again, _ = answer(before.clone(), V, MASK, SPECIAL, mask_prob=0.15)
-    expect(
-        not torch.equal(again, masked),
-        "two calls mask the same positions; draw a new mask in every call, so that "
-        "the model sees a new one in every epoch",
-    )
-    _, many = answer(before.clone(), V, MASK, SPECIAL, mask_prob=0.4)
-    expect(
-        within(int((many != -100).sum()), total, 0.4),
-        "mask_prob=0.4 changes nothing; use the argument instead of a constant 0.15",
-    )
-    behind = int(shares["[MASK]"]) / n
+    _expect_shares(hidden, before[targets])
+    _expect_draws(answer, before, total, (masked, n))
+    _expect_other_ids(answer)
+    behind = int((hidden == MASK).sum()) / n
     return correct(
         f"{n} of {total} tokens are targets, {behind:.2f} of them became [MASK], no "
         "special token was touched"
     )
+
+
+def _wrong_losses(logits, labels, expected):
+    """[(a wrong sum, its hint)]; logits (B, T, V) in float64."""
+    logits, flat = logits.flatten(0, 1), labels.flatten()
+    n, kept = int((flat != -100).sum()), flat > 0
+    every = float(F.cross_entropy(logits, flat.clamp(min=0), reduction="sum"))
+    smooth = F.cross_entropy(logits, flat, reduction="sum", label_smoothing=0.1)
+    last = flat.masked_fill(flat == logits.shape[1] - 1, -100)
+    return [
+        (
+            expected / n,
+            "this is a mean; return the sum, because the loop divides by the number of "
+            "targets of the whole step",
+        ),
+        (
+            expected / labels.numel(),
+            "the sum is divided by the number of all positions; ignored positions do "
+            "not count, and nothing is divided here",
+        ),
+        (
+            every,
+            "the ignored positions count as targets with token 0; leave out every "
+            "label of -100",
+        ),
+        (
+            every / labels.numel(),
+            "this is a mean in which ignored positions count as token 0; sum over the "
+            "target positions only",
+        ),
+        (
+            float(F.cross_entropy(logits[kept], flat[kept], reduction="sum")),
+            "a target with id 0 is left out; ignored is -100, and 0 is an ordinary id",
+        ),
+        (
+            float(F.cross_entropy(logits, last, reduction="sum")),
+            "a target with the last id of the vocabulary is left out; only -100 is "
+            "ignored",
+        ),
+        (
+            float(F.cross_entropy(logits, flat % logits.shape[1], reduction="sum")),
+            "the label -100 is used as an index, and counts from the end of the "
+            "vocabulary; leave these positions out",
+        ),
+        (
+            float(smooth),
+            "there is label smoothing of 0.1 in it; the task asks for none",
+        ),
+        (
+            -expected,
+            "the loss has the wrong sign; it must fall when the correct token becomes "
+            "more likely",
+        ),
+        (
+            expected / math.log(2),
+            "the loss is in bits; use the natural logarithm (nats), as the rest of the "
+            "course does",
+        ),
+    ]
+
+
+def _targets(batch, tokens, size, seed):
+    """(logits (B, T, V), labels (B, T)): 0.4 of the positions are targets, the first
+    and the last id among them.
+    """
+    g = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, tokens, size, generator=g) * 2
+    ids = torch.randint(0, size, (batch, tokens), generator=g)
+    labels = torch.where(torch.rand(batch, tokens, generator=g) < 0.4, ids, -100)
+    labels[0, :4] = torch.tensor([0, size - 1, min(100, size - 1), 0])
+    return logits, labels
+
+
+def _number(value):
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)
+
+
+def _summed(logits, labels):
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
 
 
 @exercise
@@ -172,74 +367,90 @@ def check_target_loss(answer):
     """answer(logits (B, T, V), labels (B, T)) -> the summed cross-entropy over labels
     != -100.
     """
-    g = torch.Generator().manual_seed(3)
-    logits = torch.randn(4, 10, 50, generator=g) * 2
-    ids = torch.randint(0, 50, (4, 10), generator=g)
-    labels = torch.where(torch.rand(4, 10, generator=g) < 0.3, ids, -100)
-    labels[0, 3] = 0  # id 0 can be a target too
-    n, flat = int((labels != -100).sum()), labels.flatten()
-    expected = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), flat, reduction="sum"
-    )
-    every = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), flat.clamp(min=0), reduction="sum"
-    )
+    logits, labels = _targets(4, 10, 120, seed=3)
+    logits.requires_grad_()
+    expected = _summed(logits.double(), labels)
     value = answer(logits, labels)
-    got = float(value)
-
-    def near(other):
-        return abs(got - float(other)) < 1e-3
-
+    got, number = _number(value), _number(expected)
+    expect_none_of(got, number, _wrong_losses(logits.detach().double(), labels, number))
+    expect_unrounded(got, number, "the loss")
     expect(
-        not near(expected / n),
-        "this is a mean; return the sum, because the loop divides by the number of "
-        "targets of the whole step",
-    )
-    expect(
-        not near(expected / labels.numel()),
-        "the sum is divided by the number of all positions; ignored positions do not "
-        "count, and nothing is divided here",
-    )
-    expect(
-        not near(every),
-        "the ignored positions count as targets with token 0; leave out every label "
-        "of -100",
-    )
-    expect(
-        not near(every / labels.numel()),
-        "this is a mean in which ignored positions count as token 0; sum over the "
-        "target positions only",
-    )
-    kept = flat > 0
-    expect(
-        not near(
-            torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1)[kept], flat[kept], reduction="sum"
-            )
-        ),
-        "a target with id 0 is left out; ignored is -100, and 0 is an ordinary id",
-    )
-    expect(
-        not near(-expected),
-        "the loss has the wrong sign; it must fall when the correct token becomes "
-        "more likely",
-    )
-    expect(
-        not near(expected / math.log(2)),
-        "the loss is in bits; use the natural logarithm (nats), as the rest of the "
-        "course does",
-    )
-    expect(
-        near(expected),
-        f"the loss is {got:.3f}, expected {float(expected):.3f}; sum -log p(label) "
+        near(got, number),
+        f"the loss is {got:.7g}, expected {number:.7g}; sum -log p(label) "
         "over the target positions",
     )
-    nothing = float(answer(logits, torch.full_like(labels, -100)))
+    _expect_other_losses(answer)
+    expect(
+        isinstance(value, torch.Tensor),
+        f"the value is correct, and a {type(value).__name__} has no gradient: the "
+        "model is trained with this loss, so return the tensor",
+    )
+    expect(
+        value.requires_grad,
+        "the value is correct, and the tensor is cut off from the logits: the model "
+        "is trained with this loss, so use no detach, no_grad or numpy",
+    )
+    (wanted,) = torch.autograd.grad(expected, logits)
+    (gradient,) = torch.autograd.grad(value, logits, allow_unused=True)
+    expect(
+        gradient is not None,
+        "the value is correct, and it has a gradient of its own, not that of the "
+        "logits: it was computed without a graph, and requires_grad was set afterwards",
+    )
+    expect(
+        torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6),
+        "the value is correct and its gradient is not: at the targets it is softmax "
+        "minus one-hot, at ignored positions 0",
+    )
+    n = int((labels != -100).sum())
+    return correct(f"{n} of {labels.numel()} positions count, and an empty sum is 0")
+
+
+def _expect_other_losses(answer):
+    """No targets, another shape, and logits at which exp overflows or underflows."""
+    logits, labels = _targets(6, 5, 7, seed=4)
+    nothing = _number(answer(logits, torch.full_like(labels, -100)))
     expect(
         nothing == 0,
         f"without targets the loss is {nothing}; a sum over no positions is 0",
     )
-    return correct(f"{n} of {labels.numel()} positions count, and an empty sum is 0")
+    got, wanted = _number(answer(logits, labels)), _number(_summed(logits, labels))
+    expect(
+        near(got, wanted),
+        f"correct for the first batch; for another batch, of 6 rows, the loss is "
+        f"{got:.7g}, expected {wanted:.7g}",
+    )
+    for shift in (500, -500):
+        got = _number(answer(logits + shift, labels))
+        expect(
+            math.isfinite(got) and near(got, wanted, within=1e-2),
+            f"when {shift} is added to every logit the loss is {got:.7g}, and must "
+            f"stay {wanted:.7g}: exp of such a logit overflows or is 0; use "
+            "log_softmax, logsumexp or cross_entropy",
+        )
+    wide = logits * 100
+    got, wanted = _number(answer(wide, labels)), _number(_summed(wide, labels))
+    expect(
+        math.isfinite(got),
+        f"with logits of some hundreds the loss is {got}: a probability there is "
+        "rounded to 0 before its logarithm is taken; use log_softmax or cross_entropy",
+    )
+    expect(
+        near(got, wanted),
+        f"with logits of some hundreds the loss is {got:.7g}, expected {wanted:.7g}; "
+        "is it clamped, or cut off by a small number that is added to a probability?",
+    )
+
+
+def _followed(chosen, starts):
+    """Every token has the draw of the first token of its word, row by row."""
+    rows = []
+    for draws, begins in zip(chosen.tolist(), starts.tolist()):
+        row = []
+        for draw, begin in zip(draws, begins):
+            row.append(draw if begin or not row else row[-1])
+        rows.append(row)
+    return torch.tensor(rows)
 
 
 @exercise
@@ -247,16 +458,19 @@ def check_whole_words(answer):
     """answer(chosen, starts), both bool (B, T) -> bool (B, T): every token of a word
     follows its first token.
     """
+
+    def ask(chosen, starts):
+        got = torch.as_tensor(answer(chosen, starts)).bool()
+        expect(
+            got.shape == chosen.shape,
+            f"the shape is {tuple(got.shape)}, expected {tuple(chosen.shape)}",
+        )
+        return got
+
     starts = torch.tensor([[1, 0, 0, 1, 1, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 0]]).bool()
     chosen = torch.tensor([[1, 0, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1, 0]]).bool()
     expected = torch.tensor([[1, 1, 1, 0, 0, 0, 1, 1], [0, 1, 1, 1, 0, 0, 0, 0]]).bool()
-    kept = chosen.clone()
-    got = torch.as_tensor(answer(chosen, starts)).bool()
-    expect(torch.equal(chosen, kept), "your function changes `chosen`; work on a copy")
-    expect(
-        tuple(got.shape) == (2, 8),
-        f"the shape is {tuple(got.shape)}, expected (2, 8)",
-    )
+    got = ask(chosen, starts)
     expect(
         not torch.equal(got, chosen),
         "nothing has changed; where the first token of a word is chosen, choose all "
@@ -267,11 +481,20 @@ def check_whole_words(answer):
         "only the first tokens of words are left; the tokens that continue a word "
         "must follow its first one",
     )
+    expect(
+        not torch.equal(got, ~expected),
+        "the result is the opposite: true is where the first token is not chosen",
+    )
     anywhere = torch.tensor([[1, 1, 1, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1]]).bool()
     expect(
         not torch.equal(got, anywhere),
         "a word is masked when any of its tokens is chosen, so long words are masked "
         "more often; let the first token alone decide",
+    )
+    last = torch.tensor([[0, 0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]).bool()
+    expect(
+        not torch.equal(got, last),
+        "the last token of each word decides; let the first one decide",
     )
     one = chosen & starts
     one[:, 1:] |= one[:, :-1].clone() & ~starts[:, 1:]
@@ -289,27 +512,117 @@ def check_whole_words(answer):
         "a token does not follow the first token of its word; go through each row "
         "from left to right",
     )
-    broken = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
-    none = torch.tensor([[0, 0, 1], [0, 0, 0]]).bool()
-    border = torch.as_tensor(answer(none, broken)).bool()
+    _expect_borders(ask)
+    return correct("every token follows the first token of its word")
+
+
+def _expect_borders(ask):
+    """Rows that begin inside a word, and many random rows."""
+    starts = torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()
+    border = ask(torch.tensor([[0, 0, 1], [0, 0, 0]]).bool(), starts)
     expect(
         not bool(border[1, 0]),
         "the last word of one row reaches into the next row; treat each row by itself",
     )
+    border = ask(torch.tensor([[0, 0, 0], [1, 0, 0]]).bool(), starts)
+    expect(
+        border.tolist() == [[False] * 3, [True, True, False]],
+        "the second row begins inside a word and its first position is chosen, but "
+        "these tokens are not masked; treat the first position of a row as a start",
+    )
     g = torch.Generator().manual_seed(0)
-    starts = torch.rand(300, 32, generator=g) < 0.7
-    chosen = torch.rand(300, 32, generator=g) < 0.15
-    starts[:, 0] = True
-    got = torch.as_tensor(answer(chosen, starts)).bool()
-    expect(
-        torch.equal(got & starts, chosen & starts),
-        "the first tokens have changed; keep the choice that was made for them",
+    for fraction in (0.7, 0.1):
+        starts = torch.rand(300, 32, generator=g) < fraction
+        chosen = torch.rand(300, 32, generator=g) < 0.15
+        got = ask(chosen, starts)
+        expect(
+            torch.equal(got & starts, chosen & starts),
+            "the first tokens have changed; keep the choice that was made for them",
+        )
+        expect(
+            torch.equal(got, _followed(chosen, starts)),
+            "in a longer test, with words of up to 32 tokens, a token differs from the "
+            "first token of its word",
+        )
+
+
+def _wrong_unigram_lines(train, val, size, expected):
+    """[(a wrong baseline, its hint)]."""
+
+    def line(counts, target):
+        return float(-(counts / counts.sum()).log()[target.flatten()].mean())
+
+    counts = torch.bincount(train.flatten(), minlength=size).double()
+    own = torch.bincount(val.flatten(), minlength=size).double()
+    p = (counts + 1) / (counts + 1).sum()
+    entropy = (
+        "this is the entropy of the training text; the baseline is the mean loss on "
+        "the validation tokens"
     )
-    expect(
-        bool((got[:, 1:] == got[:, :-1])[~starts[:, 1:]].all()),
-        "in a longer test a token differs from the token before it in the same word",
+    itself = (
+        "the counts come from the validation text itself; count in the training text "
+        "only"
     )
-    return correct("every token follows the first token of its word")
+    some = [
+        (
+            -float(((counts + 1) / (counts.sum() + more)).log()[val.flatten()].mean()),
+            f"1 is added to every count, and the number of all tokens grows by {more}; "
+            "it grows by V, or the probabilities add up to more than 1",
+        )
+        for more in (0, 1)
+    ]
+    kinds = len(torch.cat([train.flatten(), val.flatten()]).unique())
+    return some + [
+        (
+            expected / math.log(2),
+            "the baseline is in bits; the course gives losses in nats, so use the "
+            "natural logarithm",
+        ),
+        (line(own + 1, val), itself),
+        (line(own, val), itself),
+        (
+            line(own + counts + 1, val),
+            "both texts are counted; count in the training text only",
+        ),
+        (line(counts + 1, train), entropy),
+        (float(-(p * p.log()).sum()), entropy),
+        (
+            float(-p.log().mean()),
+            "every token of the vocabulary counts once; take the mean over the tokens "
+            "of the validation text",
+        ),
+        (
+            line(counts + 1, val.unique()),
+            "each kind of token once: take the mean over the tokens of the validation "
+            "text as they stand, frequent ones more often",
+        ),
+        (
+            line(counts.clamp(min=1), val),
+            "counts of 0 are raised to 1 and the others stay; add 1 to every count",
+        ),
+        (
+            line(counts + 0.5, val),
+            "0.5 is added to every count; the task adds 1",
+        ),
+        (
+            -float(((counts + 1) / (counts.sum() + kinds)).log()[val.flatten()].mean()),
+            "1 is added only for the tokens that occur; add 1 for every token of the "
+            "vocabulary",
+        ),
+        (
+            math.log(size),
+            "this is ln V, the loss of a uniform guess; use the counts of the training "
+            "text",
+        ),
+        (
+            math.exp(expected),
+            "this is the perplexity; the baseline is its logarithm",
+        ),
+        (
+            expected * val.numel(),
+            "this is the sum; the baseline is a mean, in nats per token",
+        ),
+    ]
 
 
 @exercise
@@ -317,63 +630,61 @@ def check_unigram_line(answer):
     """answer(train_ids, held_out_ids, vocab_size) -> nats per token of the validation
     text, from counts with one added.
     """
-    g = torch.Generator().manual_seed(2)
+    g = torch.Generator().manual_seed(12)
     p = torch.arange(1, 41).float().reciprocal()
     train = torch.multinomial(p, 600, True, generator=g).view(20, 30)
     val = torch.multinomial(p, 200, True, generator=g).view(10, 20)
     val[0, 0] = 44  # a token that the training text does not have
     expected, got = metrics.unigram_loss(train, val, 45), float(answer(train, val, 45))
-
-    def line(counts, target):
-        logp = (counts / counts.sum()).log()
-        return float(-logp[target.flatten()].mean())
-
-    counts = torch.bincount(train.flatten(), minlength=45).double()
-    own = torch.bincount(val.flatten(), minlength=45).double()
-    fraction = (counts + 1) / (counts + 1).sum()
     expect(
         math.isfinite(got),
         "the baseline is infinite: a token that is not in the training text has "
         "probability 0; add 1 to every count",
     )
+    expect_none_of(got, expected, _wrong_unigram_lines(train, val, 45, expected))
+    expect_unrounded(got, expected, "the baseline")
     expect(
-        abs(got - expected / math.log(2)) > 1e-4,
-        "the baseline is in bits; the course gives losses in nats, so use the "
-        "natural logarithm",
-    )
-    expect(
-        abs(got - line(own + 1, val)) > 1e-4 and abs(got - line(own, val)) > 1e-4,
-        "the counts come from the validation text itself; count in the training text "
-        "only",
-    )
-    expect(
-        abs(got - line(counts + 1, train)) > 1e-4
-        and abs(got - float(-(fraction * fraction.log()).sum())) > 1e-4,
-        "this is the entropy of the training text; the baseline is the mean loss on "
-        "the validation tokens",
-    )
-    expect(
-        abs(got - float(-fraction.log().mean())) > 1e-4,
-        "every token of the vocabulary counts once; take the mean over the tokens of "
-        "the validation text",
-    )
-    expect(
-        abs(got - math.log(45)) > 1e-4,
-        "this is ln V, the loss of a uniform guess; use the counts of the training "
-        "text",
-    )
-    expect(
-        abs(got - math.exp(expected)) > 1e-3,
-        "this is the perplexity; the baseline is its logarithm",
-    )
-    expect(
-        abs(got - expected) < 1e-4,
-        f"the baseline is {got:.3f}, expected {expected:.3f}; take the mean of "
+        near(got, expected),
+        f"the baseline is {got:.7g}, expected {expected:.7g}; take the mean of "
         "-log((count + 1) / (all + V))",
     )
+    for ids, other, size in (
+        (train, val, 60),
+        (train.flatten(), val.view(5, 2, 20), 45),
+        (train.view(5, 4, 30), val.flatten()[:7], 45),
+    ):
+        again = float(answer(ids, other, size))
+        wanted = metrics.unigram_loss(ids, other, size)
+        expect(
+            near(again, wanted),
+            f"correct for the first texts; for a vocabulary of {size}, training ids of "
+            f"shape {tuple(ids.shape)} and validation ids of shape "
+            f"{tuple(other.shape)} the baseline is {again:.7g}, expected {wanted:.7g}",
+        )
     return correct(
         f"{got:.2f} nats per token: a model above this baseline does not use its "
         "input yet"
+    )
+
+
+def _expect_covered(masked, labels, mask, special, prefix=""):
+    """Most targets show mask_id; a tenth may stay, and a tenth be another word."""
+    hidden = masked[labels != -100]
+    expect(
+        len(hidden.unique()) > 1 or int(hidden[0]) == mask,
+        f"{prefix}the targets show id {int(hidden[0])} to the model, and not mask_id",
+    )
+    others = hidden[hidden != mask]
+    expect(
+        not bool(torch.isin(others, torch.tensor(special)).any()),
+        f"{prefix}some targets show another special token than mask_id to the model",
+    )
+    fraction = float((hidden == mask).float().mean())
+    expect(
+        fraction > 0.75,
+        f"{prefix}{fraction:.2f} of the targets show mask_id to the "
+        "model; put it at every "
+        "target position",
     )
 
 
@@ -382,14 +693,22 @@ def check_make_questions(answer):
     """Clinic. answer(input_ids, vocab_size, mask_id, special_ids) -> batch dict:
     "input_ids", "labels".
     """
+
+    def ask(*arguments):
+        batch = answer(*arguments)
+        expect(
+            hasattr(batch, "keys"),
+            f"the batch is a {type(batch).__name__}; return a dict with input_ids and "
+            "labels",
+        )
+        expect(
+            {"input_ids", "labels"} <= set(batch),
+            f"the batch has {sorted(batch)}; it needs input_ids and labels",
+        )
+        return torch.as_tensor(batch["input_ids"]), torch.as_tensor(batch["labels"])
+
     before = rows(seed=9)
-    ids = before.clone()
-    batch = answer(ids, V, MASK, SPECIAL)
-    expect(
-        {"input_ids", "labels"} <= set(batch),
-        f"the batch has {sorted(batch)}; it needs input_ids and labels",
-    )
-    masked, labels = batch["input_ids"], batch["labels"]
+    masked, labels = ask(before, V, MASK, SPECIAL)
     expect(
         not bool((labels == masked).all()),
         "the labels are a copy of the masked row, as in the snippet; use the ids "
@@ -410,13 +729,23 @@ def check_make_questions(answer):
         "the labels are the masked row, so the correct token for [MASK] would be "
         "[MASK]; keep the ids from before",
     )
-    _expect_places(ids, before, masked, labels)
+    _expect_places(before, masked, labels)
+    _expect_covered(masked, labels, MASK, SPECIAL)
+    _expect_independent(labels != -100)
     n = int((labels != -100).sum())
     total = int((~torch.isin(before, torch.tensor(SPECIAL))).sum())
     expect(
         within(n, total, 0.15),
         f"{n} of {total} tokens are targets, {n / total:.2f} instead of 0.15",
     )
+    expect(
+        not torch.equal(ask(before, V, MASK, SPECIAL)[1], labels),
+        "two calls choose the same positions; draw new ones in every call",
+    )
+    before = other_rows()
+    masked, again = ask(before, *OTHER.values())
+    _expect_places(before, masked, again, OTHER["special_ids"], PREFIX)
+    _expect_covered(masked, again, OTHER["mask_id"], OTHER["special_ids"], PREFIX)
     return correct(
         f"{n} masked tokens are targets, the other {labels.numel() - n} positions are "
         "ignored"

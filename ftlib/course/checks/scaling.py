@@ -9,8 +9,8 @@ corpus.
 hint: you pad every batch to the longest text of all; pad each batch to its own longest
 text
 
-What it is not: a test of speed. Fractions and exponents are compared within 1e-6,
-predicted losses within 1e-4.
+What it is not: a test of speed, or of the last digits: numbers are compared as closely
+as float32 answers allow (1e-5, or 3e-6 of the number).
 Needs: torch, ftlib, and data/results/scaling.json for the last step of
 `check_predict_loss`.
 """
@@ -22,16 +22,16 @@ import random
 import re
 
 import ftlib
-from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.numeric import (
+    expect_none_of,
+    expect_unrounded,
+    near,
+    two_numbers,
+    uses,
+)
 from ftlib.data import corpus
-
-
-def _near(got, expected, within=1e-6):
-    return (
-        isinstance(got, (int, float))
-        and math.isfinite(got)
-        and abs(got - expected) <= within
-    )
+from ftlib.evaluation import cost, scaling
 
 
 def _number(value):
@@ -39,9 +39,122 @@ def _number(value):
     return float(value.item() if hasattr(value, "item") else value)
 
 
-def _grams(text, n):
-    words = re.findall(r"\w+", text.lower())
-    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+def _runs(text, n, words=r"\w+"):
+    """The runs of n words of a text, in their order, each a tuple."""
+    word_list = re.findall(words, text)
+    return [tuple(word_list[i : i + n]) for i in range(len(word_list) - n + 1)]
+
+
+def _jaccard(one, two):
+    one, two = set(one), set(two)
+    return len(one & two) / len(one | two)
+
+
+def _right_overlap(a, b, n):
+    return _jaccard(_runs(a.lower(), n), _runs(b.lower(), n))
+
+
+def _wrong_overlaps(a, b, n):
+    """[(a wrong similarity, its hint)]."""
+    low = a.lower(), b.lower()
+    lists = [_runs(text, n) for text in low]
+    one, two = map(set, lists)
+    shared, union = len(one & two), len(one | two)
+
+    def of(change):
+        return _jaccard(*map(change, (a, b)))
+
+    return [
+        (
+            _jaccard(*(_runs(text, 1) for text in low)),
+            "you compare single words; two reviews share most of those without being "
+            "copies, so compare runs of n words",
+        ),
+        (
+            _jaccard(*(_runs(text, n, r"(?s).") for text in low)),
+            "you count runs of n letters; use runs of n words",
+        ),
+        (
+            of(lambda text: _runs(text, n, r"\S+")),
+            "your function keeps case and punctuation: 'thin.' and 'thin,' differ, "
+            "'IS' and 'is' too; remove both",
+        ),
+        (
+            of(lambda text: _runs(text, n)),
+            "your function takes 'The' and 'the' as two words; lower the case before "
+            "you compare",
+        ),
+        (
+            of(lambda text: _runs(text.lower(), n, r"\S+")),
+            "your function takes 'thin.' and 'thin,' as two words; take letters and "
+            "digits alone, `\\w+`",
+        ),
+        (
+            _jaccard(lists[0][:-1], lists[1][:-1]),
+            "the last run of n words is missing: there are len(words) - n + 1 of them",
+        ),
+        (
+            _jaccard(lists[0][::n], lists[1][::n]),
+            "your runs stand side by side; they are overlapping, and one starts at "
+            "every word",
+        ),
+        (
+            shared / min(len(one), len(two)),
+            "you divide by the smaller set (containment, another useful measure); "
+            "Jaccard divides by the union",
+        ),
+        (shared / len(one), "you divide by the runs of the first text; take the union"),
+        (
+            shared / len(two),
+            "you divide by the runs of the second text; take the union",
+        ),
+        (
+            shared / (len(one) + len(two)),
+            "you divide by the sum of both sizes, which counts the shared runs twice; "
+            "two equal texts would get 0.5",
+        ),
+        (
+            sum(run in two for run in lists[0]) / union,
+            "a run that occurs twice counts twice in your function; make sets first",
+        ),
+        (
+            of(lambda text: map(frozenset, _runs(text.lower(), n))),
+            "runs of the same words in another order are equal in your function; keep "
+            "the order of the words",
+        ),
+        (
+            of(lambda text: (tuple(sorted(run)) for run in _runs(text.lower(), n))),
+            "runs of the same words in another order are equal in your function; keep "
+            "the order of the words",
+        ),
+    ]
+
+
+def _spelling(a, b, n):
+    """Hints for texts with apostrophes, digits and letters beyond a to z."""
+
+    def of(words, removed="(?!)"):
+        texts = (re.sub(removed, "", text.lower()) for text in (a, b))
+        return _jaccard(*(_runs(text, n, words) for text in texts))
+
+    return [
+        (
+            of("[a-z0-9]+"),
+            "letters beyond a to z are no part of your words; `\\w+` takes 'ö' and 'ï' "
+            "too",
+        ),
+        (of("[a-z]+"), "your words have letters alone, from a to z; `\\w+` is more"),
+        (of(r"[^\W\d]+"), "your words have no digits; `\\w+` takes them too"),
+        (
+            of(r"\w+", r"[^\w\s]"),
+            "an apostrophe or a hyphen ends a run of letters: 'it's' is two words; "
+            "your function deletes it and glues the parts",
+        ),
+        (
+            of(r"[\w']+"),
+            "an apostrophe ends a run of letters: 'it's' is two words by `\\w+`",
+        ),
+    ]
 
 
 @exercise
@@ -49,89 +162,140 @@ def check_overlap_of(answer):
     """answer(a, b, n) -> float: shared word n-grams over all word n-grams of two
     texts.
     """
-    a = "The plot is thin. The plot is thin, but the cast is fine, and so is the music!"
-    b = (
+    own = "write the similarity yourself, without corpus"
+    for function in (corpus.ngrams, corpus.jaccard):
+        expect(
+            not uses(answer, function),
+            f"your function calls {function.__name__}; {own}",
+        )
+    paths = ("ngrams", "jaccard", "signature", "exact_pairs", "near_duplicates")
+    with forbid(*(f"ftlib.data.corpus.{name}" for name in paths), instead=own):
+        _expect_overlaps(answer)
+    return correct("runs of words, each once, shared over all")
+
+
+def _expect_overlaps(answer):
+    b = "The plot is thin. The plot is thin, but the cast is fine, and so is the music!"
+    a = (
         "At first the plot is thin but the cast IS wonderful, and so is the lake. And "
-        "so is the music, now and then"
+        "so is the music, now and then: the plot is thin. Music is the key"
     )
-    got, one, two = _number(answer(a, b, 3)), _grams(a, 3), _grams(b, 3)
-    shared, union = set(one) & set(two), set(one) | set(two)
-    expected = len(shared) / len(union)
-    letters = [
-        {t[i : i + 3] for i in range(len(t) - 2)} for t in (a.lower(), b.lower())
-    ]
-    cased = [
-        {tuple(t[i : i + 3]) for i in range(len(t) - 2)}
-        for t in (re.findall(r"\w+", a), re.findall(r"\w+", b))
-    ]
-    split = [
-        {tuple(t[i : i + 3]) for i in range(len(t) - 2)}
-        for t in (a.lower().split(), b.lower().split())
-    ]
-    rough = [
-        {tuple(t[i : i + 3]) for i in range(len(t) - 2)} for t in (a.split(), b.split())
-    ]
-    short = [set(grams[:-1]) for grams in (one, two)]
+    got, expected = _number(answer(a, b, 3)), _right_overlap(a, b, 3)
     expect(
         0 <= got <= 1,
         f"the overlap is {got:.3g}; shared over all is a number between 0 and 1",
     )
+    expect_none_of(got, expected, _wrong_overlaps(a, b, 3))
+    expect_unrounded(got, expected, "the overlap")
     expect(
-        not _near(got, corpus.jaccard(*map(set, (_grams(a, 1), _grams(b, 1))))),
-        "you compare single words; two reviews share most of those without being "
-        "copies, so compare runs of n words",
-    )
-    expect(
-        not _near(got, corpus.jaccard(*letters)),
-        "you count runs of n letters; use runs of n words",
-    )
-    expect(
-        not _near(got, corpus.jaccard(*rough)),
-        "your function keeps case and punctuation: 'thin.' and 'thin,' differ, 'IS' "
-        "and 'is' too; remove both",
-    )
-    expect(
-        not _near(got, corpus.jaccard(*cased)),
-        "your function takes 'The' and 'the' as two words; lower the case before you "
+        near(got, expected),
+        f"the overlap is {got:.7g}, expected {expected:.7g}; print both sets and "
         "compare",
     )
+    a = "It's a naïve film of 2001, a well-made naïve film: 9 of 10 by Jörg. It's fine."
+    b = "Its score: 8 of 10. A well made naive film of 1999; it's a naïve film by Jürg."
+    got, expected = _number(answer(a, b, 2)), _right_overlap(a, b, 2)
+    expect_none_of(got, expected, _spelling(a, b, 2))
     expect(
-        not _near(got, corpus.jaccard(*split)),
-        "your function takes 'thin.' and 'thin,' as two words; take letters and "
-        "digits alone, `\\w+`",
+        near(got, expected),
+        f"correct for runs of 3 words; for runs of 2 words, in {a!r} and {b!r}, the "
+        f"overlap is {got:.7g}, expected {expected:.7g}",
     )
     expect(
-        not _near(got, corpus.jaccard(*short)),
-        "the last run of n words is missing: there are len(words) - n + 1 of them",
+        near(_number(answer("no where to go", "now here to go", 2)), 0.2),
+        "'no where' and 'now here' are equal in your function: the words of a run are "
+        "glued; keep them apart",
     )
     expect(
-        not _near(got, len(shared) / min(len(set(one)), len(set(two)))),
-        "you divide by the smaller set (containment, another useful measure); "
-        "Jaccard divides by the union",
-    )
-    expect(
-        not _near(got, len(shared) / (len(set(one)) + len(set(two)))),
-        "you divide by the sum of both sizes, which counts the shared runs twice; "
-        "two equal texts would get 0.5",
-    )
-    expect(
-        not _near(got, sum(g in two for g in one) / len(union)),
-        "a run that occurs twice counts twice in your function; make sets first",
-    )
-    expect(
-        _near(got, expected),
-        f"the overlap is {got:.4f}, expected {expected:.4f}; print both sets and "
-        "compare",
-    )
-    expect(
-        _near(_number(answer(a, a, 2)), 1.0),
+        near(_number(answer(a, a, 2)), 1.0),
         "a text and itself must have an overlap of 1",
     )
     expect(
-        _near(_number(answer("one two three four", "five six seven eight", 2)), 0.0),
+        near(_number(answer("one two three four", "five six seven eight", 2)), 0.0),
         "texts that share nothing must have an overlap of 0",
     )
-    return correct("runs of words, each once, shared over all")
+    draw = random.Random(0)
+    for n, size in ((1, 6), (4, 30), (5, 60), (5, 5)):
+        a, b = (" ".join(draw.choices("ab", k=size)) for _ in range(2))
+        got, expected = _number(answer(a, b, n)), _right_overlap(a, b, n)
+        expect(
+            near(got, expected),
+            f"for runs of {n} words in {a!r} and {b!r} the overlap is {got:.7g}, "
+            f"expected {expected:.7g}",
+        )
+
+
+def _share_of_text(groups, width=max, rows=len):
+    text = sum(map(sum, groups))
+    return text / sum(rows(group) * width(group) for group in groups)
+
+
+def _wrong_shares(lengths, batch):
+    """[(a wrong fraction, its hint)]."""
+    groups = _groups(lengths, batch)
+    correct_share, number = _share_of_text(groups), len(groups)
+    full = [group for group in groups if len(group) == batch]
+    return [
+        (
+            1 - correct_share,
+            "this is the fraction that is padding; return the fraction that holds text",
+        ),
+        (
+            sum(lengths) / (len(lengths) * max(lengths)),
+            "you pad every batch to the longest text of all; pad each batch to its own "
+            "longest text",
+        ),
+        (
+            sum(_share_of_text([group]) for group in groups) / number,
+            "you take the mean of the batches' fractions, but a wide batch has more "
+            "positions than a narrow one; add up text and positions first",
+        ),
+        (
+            _share_of_text(groups, rows=lambda group: batch),
+            "the last batch has 2 texts, not 3; give it as many rows as it has texts",
+        ),
+        (
+            _share_of_text(_groups(sorted(lengths), batch)),
+            "you sort by length first, a good idea, but not here; make the batches in "
+            "the order given",
+        ),
+        (
+            _share_of_text(_groups(sorted(lengths, reverse=True), batch)),
+            "you sort by length first, a good idea, but not here; make the batches in "
+            "the order given",
+        ),
+        (
+            _share_of_text(full),
+            "the last, shorter batch is left out; it is computed as well",
+        ),
+        (
+            1 / correct_share,
+            "this is positions over text; return text over positions",
+        ),
+        (100 * correct_share, "this is a percentage; return a fraction, from 0 to 1"),
+        (
+            _share_of_text(groups, width=lambda group: -(-max(group) // 8) * 8),
+            "you pad to a multiple of 8; pad to the longest text of the batch",
+        ),
+        (
+            _share_of_text([lengths[i::number] for i in range(number)]),
+            "the texts are dealt to the batches in turn; a batch takes the next texts "
+            "in their order",
+        ),
+        (
+            _share_of_text(groups, width=lambda group: group[-1]),
+            "the last text of each batch gives the width; the longest does",
+        ),
+        (
+            _share_of_text(groups, width=lambda group: group[0]),
+            "the first text of each batch gives the width, and longer ones do not fit "
+            "into these positions; the longest does",
+        ),
+    ]
+
+
+def _groups(lengths, batch):
+    return [lengths[i : i + batch] for i in range(0, len(lengths), batch)]
 
 
 @exercise
@@ -140,58 +304,30 @@ def check_filled_share(answer):
     positions that hold real tokens when batches are padded.
     """
     lengths = [10, 2, 4, 8, 100, 20, 30, 6]
-    got = _number(answer(list(lengths), 3))
-    batches = [lengths[:3], lengths[3:6], lengths[6:]]
-    filled, positions = sum(lengths), sum(len(b) * max(b) for b in batches)
-    expect(
-        not _near(got, 1 - filled / positions),
-        "this is the fraction that is padding; return the fraction that holds text",
+    got, expected = (
+        _number(answer(list(lengths), 3)),
+        _share_of_text(_groups(lengths, 3)),
     )
+    expect_none_of(got, expected, _wrong_shares(lengths, 3))
     expect(
-        not _near(got, filled / (len(lengths) * max(lengths))),
-        "you pad every batch to the longest text of all; pad each batch to its own "
-        "longest text",
+        got != 0,
+        "the fraction is 0, a whole number: // drops what is behind the point; use /",
     )
+    expect_unrounded(got, expected, "the fraction")
     expect(
-        not _near(got, sum(sum(b) / (len(b) * max(b)) for b in batches) / 3),
-        "you take the mean of the batches' fractions, but a wide batch has more "
-        "positions than a narrow one; add up text and positions first",
-    )
-    expect(
-        not _near(got, filled / sum(3 * max(b) for b in batches)),
-        "the last batch has 2 texts, not 3; give it as many rows as it has texts",
-    )
-    in_order = [sorted(lengths)[i : i + 3] for i in range(0, 8, 3)]
-    expect(
-        not _near(got, filled / sum(len(b) * max(b) for b in in_order)),
-        "you sort by length first, a good idea, but not here; make the batches in "
-        "the order given",
-    )
-    expect(
-        not _near(
-            got, sum(sum(b) for b in batches[:2]) / sum(3 * max(b) for b in batches[:2])
-        ),
-        "the last, shorter batch is left out; it is computed as well",
-    )
-    expect(
-        not _near(got, positions / filled),
-        "this is positions over text; return text over positions",
-    )
-    expect(
-        _near(got, filled / positions),
-        f"{filled} of {positions} positions hold text, expected "
-        f"{filled / positions:.4f}, and you return {got:.4f}",
+        near(got, expected),
+        f"180 of 390 positions hold text, expected {expected:.7g}, and you return "
+        f"{got:.7g}",
     )
     draw = random.Random(0)
-    for size, batch in ((50, 8), (7, 7), (5, 1)):
+    for size, batch in ((50, 8), (7, 7), (5, 1), (4, 10), (1, 3)):
         many = [draw.randint(1, 300) for _ in range(size)]
-        groups = [many[i : i + batch] for i in range(0, size, batch)]
-        expected = sum(many) / sum(len(b) * max(b) for b in groups)
+        expected = _share_of_text(_groups(many, batch))
         got = _number(answer(list(many), batch))
         expect(
-            _near(got, expected),
+            near(got, expected),
             f"correct for eight texts, wrong for {size} texts in batches of {batch}: "
-            f"you return {got:.4f}, expected {expected:.4f}",
+            f"you return {got:.7g}, expected {expected:.7g}",
         )
     return correct("text over positions, each batch as wide as its own longest text")
 
@@ -216,96 +352,97 @@ def _line(x, y):
     return my - slope * mx, slope
 
 
+def _fit(sizes, losses, irreducible, new):
+    """(alpha, predicted loss), as asked for."""
+    start, slope = _line(
+        [math.log(n) for n in sizes], [math.log(loss - irreducible) for loss in losses]
+    )
+    return -slope, math.exp(start + slope * math.log(new)) + irreducible
+
+
+def _wrong_alphas(sizes, losses, irreducible, alpha):
+    """[(a wrong exponent, its hint)]; the runs are sorted by size."""
+    x = [math.log(n) for n in sizes]
+    y = [math.log(loss - irreducible) for loss in losses]
+    upwards = sorted(y)
+    kinds = sorted(set(x))
+    means = []
+    for kind in kinds:
+        same = [b for a, b in zip(x, y) if a == kind]
+        means.append(sum(same) / len(same))
+    return [
+        (
+            -alpha,
+            f"your alpha is {-alpha:.7g}, the slope itself; L falls with N as "
+            "N^-alpha, so alpha is minus the slope",
+        ),
+        (
+            -_line(x, [math.log(v) for v in losses])[1],
+            "you take the logarithm of the total loss; subtract the irreducible loss "
+            "(floor) first: log(L - floor)",
+        ),
+        (
+            -_line(x, losses)[1],
+            "you fit the loss against log N; its logarithm is a straight line, the "
+            "loss is not",
+        ),
+        (
+            -_line(sizes, y)[1],
+            "you fit log loss against N itself; take the logarithm of both",
+        ),
+        (
+            -(y[-1] - y[0]) / (x[-1] - x[0]),
+            "your line goes through the first and the last run; "
+            "least squares uses all of them",
+        ),
+        (
+            -1 / _line(y, x)[1],
+            "you fit size against loss; the errors are in the loss, so size is x",
+        ),
+        (
+            -_line(x, upwards[::-1])[1],
+            "sizes and losses are sorted apart: a size gets the loss of another run; "
+            "keep the pairs together",
+        ),
+        (
+            -_line(x, upwards)[1],
+            "sizes and losses are sorted apart, so that the smallest size gets the "
+            "smallest loss; keep the pairs together",
+        ),
+        (
+            -_line(kinds, means)[1],
+            "each size counts once in your fit, with its mean; each run is a point of "
+            "the fit",
+        ),
+        (
+            alpha * math.log(10),
+            "the logarithm of one axis is natural and that of the other has base 10; "
+            "take the same for both",
+        ),
+        (
+            alpha / math.log(10),
+            "the logarithm of one axis is natural and that of the other has base 10; "
+            "take the same for both",
+        ),
+    ]
+
+
 @exercise
 def check_predict_loss(answer):
     """answer(sizes, losses, floor, new_size) -> (alpha, predicted loss) of L = a
     N^-alpha + floor by least squares on logs.
     """
-    sizes, irreducible, new = [1e3, 1e3, 1e4, 1e5, 1e5], 1.0, 1e6
-    losses = [5.1, 4.7, 3.5, 2.9, 2.7]
-    x = [math.log(n) for n in sizes]
-    y = [math.log(loss - irreducible) for loss in losses]
-    start, slope = _line(x, y)
-    expected = (-slope, math.exp(start + slope * math.log(new)) + irreducible)
-    result = answer(list(sizes), list(losses), irreducible, new)
+    own = "use nothing from scaling"
+    names = ("fit_power", "fit_irreducible", "bootstrap_laws", "predict", "residuals")
     expect(
-        isinstance(result, (tuple, list)) and len(result) == 2,
-        "return two numbers: (alpha, predicted loss)",
+        not uses(answer, scaling.fit_power, scaling.fit_irreducible),
+        f"your function calls a fit of scaling; {own}",
     )
-    alpha, loss = map(_number, result)
-    expect(
-        not _near(alpha, slope),
-        f"your alpha is {alpha:.3f}, the slope itself; L falls with N as N^-alpha, so "
-        "alpha is minus the slope",
-    )
-    bare = _line(x, [math.log(v) for v in losses])
-    expect(
-        not _near(alpha, -bare[1]),
-        "you take the logarithm of the total loss; subtract the irreducible loss "
-        "(floor) first: log(L - floor)",
-    )
-    expect(
-        not _near(alpha, -_line(x, losses)[1]),
-        "you fit the loss against log N; its logarithm is a straight line, the loss "
-        "is not",
-    )
-    expect(
-        not _near(alpha, -_line(sizes, y)[1]),
-        "you fit log loss against N itself; take the logarithm of both",
-    )
-    ends = -(math.log(losses[-1] - irreducible) - math.log(losses[0] - irreducible)) / (
-        x[-1] - x[0]
-    )
-    expect(
-        not _near(alpha, ends),
-        "your line goes through the first and the last run; "
-        "least squares uses all of them",
-    )
-    expect(
-        not _near(alpha, -1 / _line(y, x)[1]),
-        "you fit size against loss; the errors are in the loss, so size is x",
-    )
-    expect(
-        _near(alpha, expected[0]),
-        f"alpha is {alpha:.4f}, expected {expected[0]:.4f} by least squares on the "
-        "logarithms of these five runs",
-    )
-    expect(
-        not _near(loss, expected[1] - irreducible, 1e-4),
-        "alpha is correct, but the predicted loss lacks the irreducible loss "
-        "(floor); add it again after the fit",
-    )
-    expect(
-        not _near(loss, math.log(expected[1] - irreducible), 1e-4)
-        and not _near(loss, math.log(expected[1] - irreducible) + irreducible, 1e-4),
-        "alpha is correct, but the line gives the logarithm of the loss; take exp of "
-        "it",
-    )
-    expect(
-        not _near(loss, losses[-1], 1e-4),
-        "alpha is correct, but this is the loss of the largest run; extend the line "
-        "to the new size",
-    )
-    expect(
-        _near(loss, expected[1], 1e-4),
-        f"alpha is correct, but at N = {new:.0e} the predicted loss is {loss:.3f}, "
-        f"expected {expected[1]:.3f}",
-    )
-    record = stored()
-    runs, foretold = record["runs"], record["prediction"]
-    got = answer(
-        [r["weights"] for r in runs],
-        [r["loss"] for r in runs],
-        foretold["law"]["irreducible_loss"],
-        foretold["weights"],
-    )
-    alpha, loss = map(_number, got)
-    low, high, seen = foretold["low"], foretold["high"], record["held_out"]["loss"]
-    expect(
-        low <= loss <= high,
-        f"correct for five runs, but for the stored family you predict {loss:.3f}, "
-        f"outside of {low:.3f} to {high:.3f}",
-    )
+    with forbid(*(f"ftlib.evaluation.scaling.{name}" for name in names), instead=own):
+        _expect_first_fit(answer)
+        _expect_other_fits(answer)
+        alpha, loss, foretold, seen = _expect_stored_fit(answer)
+    low, high = foretold["low"], foretold["high"]
     inside = "inside" if low <= seen <= high else "outside"
     return correct(
         f"alpha {alpha:.2f}, predicted {loss:.2f}; the run that was not used for the "
@@ -313,80 +450,235 @@ def check_predict_loss(answer):
     )
 
 
+def _expect_first_fit(answer):
+    sizes, irreducible, new = [1e3, 1e3, 1e4, 1e5, 1e5, 3e5], 1.0, 1e6
+    losses = [5.1, 4.7, 3.5, 2.9, 2.7, 2.79]
+    expected = _fit(sizes, losses, irreducible, new)
+    alpha, loss = two_numbers(
+        answer(list(sizes), list(losses), irreducible, new), "alpha, predicted loss"
+    )
+    expect(
+        not (near(alpha, expected[1]) and near(loss, expected[0])),
+        "both numbers are correct and the other way round; alpha comes first",
+    )
+    expect_none_of(
+        alpha, expected[0], _wrong_alphas(sizes, losses, irreducible, expected[0])
+    )
+    expect_unrounded(alpha, expected[0], "alpha")
+    expect(
+        near(alpha, expected[0]),
+        f"alpha is {alpha:.7g}, expected {expected[0]:.7g} by least squares on the "
+        "logarithms of these six runs",
+    )
+    bare = expected[1] - irreducible
+    start = bare * new ** expected[0]
+    log = (
+        "alpha is correct, but the line gives the logarithm of the loss; take exp of it"
+    )
+    wrong = [
+        (
+            bare,
+            "alpha is correct, but the predicted loss lacks the irreducible loss "
+            "(floor); add it again after the fit",
+        ),
+        (math.log(bare), log),
+        (math.log(bare) + irreducible, log),
+        (
+            losses[-1],
+            "alpha is correct, but this is the loss of the largest run; extend the "
+            "line to the new size",
+        ),
+        (
+            expected[1] + irreducible,
+            "alpha is correct, but the irreducible loss (floor) is added twice",
+        ),
+        (
+            start + irreducible,
+            "alpha is correct, but this is the loss of the law at N = 1",
+        ),
+    ]
+    expect_none_of(loss, expected[1], wrong)
+    expect_unrounded(loss, expected[1], "alpha is correct, but the predicted loss")
+    expect(
+        near(loss, expected[1]),
+        f"alpha is correct, but at N = {new:.0e} the predicted loss is {loss:.7g}, "
+        f"expected {expected[1]:.7g}",
+    )
+
+
+def _expect_other_fits(answer):
+    """Runs in any order, other floors, a size in between, and a loss that rises."""
+    draw = random.Random(3)
+    for law, irreducible, new in (
+        ((30.0, 0.3), 0.3, 2e8),
+        ((80.0, 0.5), 2.5, 3e4),
+        ((9.0, 0.2), 0.0, 1e9),
+        ((0.5, -0.1), 1.2, 1e7),
+    ):
+        sizes = [round(math.exp(draw.uniform(7, 16))) for _ in range(8)]
+        losses = [
+            law[0] * n ** -law[1] * math.exp(draw.gauss(0, 0.05)) + irreducible
+            for n in sizes
+        ]
+        expected = _fit(sizes, losses, irreducible, new)
+        got = two_numbers(
+            answer(sizes, losses, irreducible, new), "alpha, predicted loss"
+        )
+        expect(
+            expected[0] > 0 or not near(got[0], -expected[0]),
+            f"alpha is {got[0]:.7g}, but the loss rises with the size in these runs; "
+            "alpha is negative then",
+        )
+        between = min(sizes) < new < max(sizes)
+        side = "between" if between else "beyond"
+        expect(
+            near(got[0], expected[0]) and near(got[1], expected[1]),
+            "correct for the first runs; for 8 others in any order, "
+            f"floor {irreducible:g} "
+            f"and a new size {side} the sizes of the runs you return ({got[0]:.7g}, "
+            f"{got[1]:.7g}), expected ({expected[0]:.7g}, {expected[1]:.7g})",
+        )
+
+
+def _expect_stored_fit(answer):
+    record = stored()
+    runs, foretold = record["runs"], record["prediction"]
+    given = (
+        [r["weights"] for r in runs],
+        [r["loss"] for r in runs],
+        foretold["law"]["irreducible_loss"],
+        foretold["weights"],
+    )
+    alpha, loss = two_numbers(answer(*given), "alpha, predicted loss")
+    expected = _fit(*given)
+    expect(
+        near(loss, expected[1]) and near(alpha, expected[0]),
+        f"correct for six runs, but for the stored family you predict {loss:.7g}, "
+        f"expected {expected[1]:.7g}",
+    )
+    return alpha, loss, foretold, record["held_out"]["loss"]
+
+
+def _plan(case):
+    """(hours, money) of a run, a dict with the names of the task."""
+    work = 6 * case["weights"] * case["tokens"]
+    hours = work / (case["peak"] * case["share"] * case["gpus"]) / 3600
+    return hours, hours * case["gpus"] * case["price"]
+
+
+def _wrong_hours(hours, case):
+    """[(a wrong number of hours, its hint)]."""
+    mfu, gpus = case["share"], case["gpus"]
+    return [
+        (hours * 3600, "these are seconds; an hour has 3,600"),
+        (hours * 60, "these are minutes; return hours"),
+        (hours / 24, "these are days; return hours"),
+        (
+            hours / 3,
+            "you count 2 operations for each parameter and token, a forward pass; "
+            "training costs 6",
+        ),
+        (
+            hours / 6,
+            "you count 1 operation for each parameter and token; training costs 6",
+        ),
+        (
+            hours * mfu,
+            "you divide by the full peak; the machine reaches only a fraction of it "
+            "(share, the MFU), so the run takes longer",
+        ),
+        (
+            hours * mfu**2,
+            "share, the MFU, makes your run shorter; divide by it, do not multiply",
+        ),
+        (
+            hours * gpus,
+            "this is the time on one GPU; divide the work by the number of GPUs, here "
+            "eight",
+        ),
+        (
+            hours * gpus**2,
+            "more GPUs make your run longer; divide the operations among them",
+        ),
+        (
+            math.ceil(hours),
+            "these are whole hours, rounded up; return the time itself",
+        ),
+    ]
+
+
 @exercise
 def check_hours_and_money(answer):
     """answer(weights, tokens, gpus, peak, share, price) -> (hours, money); price for
     one GPU and hour.
     """
-    case = dict(weights=2e9, tokens=3e11, gpus=8, peak=4e14, share=0.3, price=2.0)
-    flops = 6 * case["weights"] * case["tokens"]
-    expected = flops / (case["peak"] * case["share"] * case["gpus"]) / 3600
-    result = answer(**case)
-    expect(
-        isinstance(result, (tuple, list)) and len(result) == 2,
-        "return two numbers: (hours, money)",
-    )
-    hours, money = map(_number, result)
-
-    def is_(times):
-        return _near(hours / expected, times, 1e-6)
-
-    expect(not is_(3600), "these are seconds; an hour has 3,600")
-    expect(not is_(60), "these are minutes; return hours")
-    expect(
-        not is_(1 / 3),
-        "you count 2 operations for each parameter and token, a forward pass; "
-        "training costs 6",
-    )
-    expect(
-        not is_(1 / 6),
-        "you count 1 operation for each parameter and token; training costs 6",
-    )
-    expect(
-        not is_(case["share"]),
-        "you divide by the full peak; the machine reaches only a fraction of it "
-        "(share, the MFU), so the run takes longer",
-    )
-    expect(
-        not is_(case["share"] ** 2),
-        "share, the MFU, makes your run shorter; divide by it, do not multiply",
-    )
-    expect(
-        not is_(8),
-        "this is the time on one GPU; divide the work by the number of GPUs, here "
-        "eight",
-    )
-    expect(
-        not is_(64),
-        "more GPUs make your run longer; divide the operations among them",
-    )
-    expect(
-        is_(1),
-        f"the run takes {hours:,.3g} hours, expected {expected:,.0f}; compute the "
-        "operations first, then the speed",
-    )
-    expect(
-        not _near(money, expected * case["price"], 1e-3),
-        "the hours are correct, but this is the money for one GPU, and you pay for "
-        "all eight",
-    )
-    expect(
-        not _near(money, expected * case["gpus"], 1e-3),
-        "the hours are correct, but the money lacks the price; multiply by it",
-    )
-    expect(
-        _near(money / (expected * 16), 1, 1e-6),
-        f"the hours are correct, but the money is {money:,.3g}, expected "
-        f"{expected * 16:,.0f}",
-    )
-    one = answer(**{**case, "gpus": 1})
-    expect(
-        _near(_number(one[1]) / money, 1, 1e-6),
-        "correct for 8 GPUs and not for 1; is a number written into your function?",
-    )
+    own = "use neither run_cost nor anything from cost"
+    expect(not uses(answer, cost.run_cost), f"your function calls run_cost; {own}")
+    names = ("run_cost", "training_flops", "flops", "parameters")
+    with forbid(*(f"ftlib.evaluation.cost.{name}" for name in names), instead=own):
+        _expect_plan(answer)
     return correct(
         "operations over speed; twice the GPUs take half the time and cost the same, "
         "if the MFU stays"
+    )
+
+
+def _expect_plan(answer):
+    case = dict(weights=2e9, tokens=3.1e11, gpus=8, peak=4e14, share=0.3, price=2.0)
+    expected, pay = _plan(case)
+    hours, money = two_numbers(answer(**case), "hours, money")
+    expect(
+        not (near(hours, pay) and near(money, expected)),
+        "both numbers are correct and the other way round; the hours come first",
+    )
+    expect_none_of(hours, expected, _wrong_hours(expected, case))
+    expect_unrounded(hours, expected, "the number of hours")
+    expect(
+        near(hours, expected),
+        f"the run takes {hours:,.7g} hours, expected {expected:,.7g}; compute the "
+        "operations first, then the speed",
+    )
+    so_far = "the hours are correct, but"
+    wrong = [
+        (
+            expected * case["price"],
+            f"{so_far} this is the money for one GPU, and you pay for all eight",
+        ),
+        (expected * 8, f"{so_far} the money lacks the price; multiply by it"),
+        (
+            math.ceil(expected) * 16,
+            f"{so_far} you pay for whole hours, and the task for the time itself",
+        ),
+        (
+            pay * case["share"],
+            f"{so_far} the money is multiplied by share; you pay for the whole hour, "
+            "whatever the GPU reaches in it",
+        ),
+        (pay / case["share"], f"{so_far} the money is divided by share once more"),
+    ]
+    expect_none_of(money, pay, wrong)
+    expect_unrounded(money, pay, f"{so_far} the money")
+    expect(
+        near(money, pay),
+        f"{so_far} the money is {money:,.7g}, expected {pay:,.7g}",
+    )
+    other = dict(weights=1.5e8, tokens=2e9, gpus=1, peak=9e13, share=0.45, price=0.7)
+    for name, value in other.items():
+        one = answer(**{**case, name: value})
+        _expect_same_plan(one, {**case, name: value}, f"with {name}={value:g}")
+    _expect_same_plan(answer(**other), other, "for a small run on one GPU")
+    _expect_same_plan(
+        answer(*other.values()), other, "for arguments without names, in their order,"
+    )
+
+
+def _expect_same_plan(result, case, prefix):
+    got, expected = two_numbers(result, "hours, money"), _plan(case)
+    expect(
+        all(map(near, got, expected)),
+        f"correct for the first run; {prefix} the result is ({got[0]:,.7g}, "
+        f"{got[1]:,.7g}), expected ({expected[0]:,.7g}, {expected[1]:,.7g}); is a "
+        "number written into your function?",
     )
 
 
@@ -405,7 +697,7 @@ def check_repaired_corpus(answer):
     fine = [
         "One lake, a night and a boat make a poster and no film.",
         "I laughed once.",
-        "Nobody bought a ticket for the second part.",
+        "  Nobody bought a ticket\nfor the  second part. ",
         "a man who will not leave his house learns to swim",
     ]
     exact = [_TESTS[0]]
@@ -420,21 +712,23 @@ def check_repaired_corpus(answer):
         "tickets, said a friend, and she was right."
     ]
     documents = [fine[0], *exact, fine[1], *altered, *inside, fine[2], *partly, fine[3]]
-    given = list(documents)
     kept = answer(documents, list(_TESTS), 8)
     expect(
-        isinstance(kept, list) and all(isinstance(text, str) for text in kept),
+        isinstance(kept, (list, tuple)) and all(isinstance(text, str) for text in kept),
         "return the list of the documents that you keep",
     )
-    expect(
-        documents == given,
-        "your function changes the list that it was given; build a new one",
-    )
+    kept = list(kept)
     expect(kept != documents, "every document is kept; the test texts are still inside")
     expect(
         not (set(kept) & set(exact)),
         "a document that equals a test text, letter by letter, is still there; "
         "remove it",
+    )
+    expect(
+        set(kept) <= set(documents)
+        or not {" ".join(text.split()) for text in kept}
+        <= {" ".join(text.split()) for text in documents},
+        "spaces and line ends of a kept document have changed; keep it as written",
     )
     expect(
         set(kept) <= set(documents),
@@ -463,6 +757,11 @@ def check_repaired_corpus(answer):
     )
     lost = [text for text in fine if text not in kept]
     expect(
+        lost != [fine[1]],
+        "a document of fewer than n words has no run of n words, and is removed; keep "
+        "it",
+    )
+    expect(
         len(lost) < len(fine),
         "no document is kept; remove a document for a common run of n words, not for "
         "a common word",
@@ -474,8 +773,8 @@ def check_repaired_corpus(answer):
     )
     expect(
         kept == fine,
-        "the list has other documents or another order; return each document once, "
-        "in the order in which it came",
+        "the list has other documents or another order; return what you keep in the "
+        "order in which it came",
     )
     wider = answer(documents, list(_TESTS), 40)
     expect(
@@ -483,7 +782,101 @@ def check_repaired_corpus(answer):
         "with n = 40 no quotation of half a text is that long, but the document is "
         "removed; is n used?",
     )
+    _expect_short_runs(answer)
+    _expect_random_corpora(answer)
     return correct(
         "copies, edited copies and quotations are removed, everything else is kept "
         "as written"
     )
+
+
+_FILM_TESTS = [
+    "A man sold the boat he had built.",
+    "We never saw the end of it!",
+    "电影 很好 看 吗",
+    "Not one of these ten words is new to us.",
+]
+# (document, whether it is kept, the hint), for runs of 4 words
+_FILM_DOCUMENTS = [
+    (
+        "I say: man sold the boat, again",
+        False,
+        "with n = 4 a document has exactly one run in common with a test, 'man sold "
+        "the boat', and is still there; one is enough, and it starts at any word",
+    ),
+    (
+        "He told us these ten words once",
+        True,
+        "with n = 4 a document is removed that shares three words with a test",
+    ),
+    (
+        "a woman sold the boat",
+        True,
+        "'a woman sold the boat' is removed, because 'man sold the boat' is found as "
+        "part of a word in it; compare words, not letters",
+    ),
+    (
+        "had built we never knew what",
+        True,
+        "a document is removed for the end of one test text with the beginning of "
+        "the next; make the runs of each test by itself",
+    ),
+    (
+        "boat the sold man",
+        True,
+        "a document is removed that has the words of a run in another order; a run "
+        "keeps its order",
+    ),
+    (
+        "not one of these ten",
+        False,
+        "a document that quotes the last of several tests is still there; compare "
+        "with each of them",
+    ),
+    (
+        "she asked 电影 很好 看 吗 and left",
+        False,
+        "a document that quotes a Chinese test is still there; letters beyond a to z "
+        "are letters, `\\w+` takes them",
+    ),
+    ("A new film.", True, "a document of fewer than n words is removed"),
+]
+
+
+def _expect_short_runs(answer):
+    documents = [text for text, _, _ in _FILM_DOCUMENTS]
+    kept = list(answer(documents, list(_FILM_TESTS), 4))
+    expect(
+        kept != documents,
+        "with n = 4 every document is kept; is n used as it is given?",
+    )
+    for text, stays, words in _FILM_DOCUMENTS:
+        expect((text in kept) == stays, words)
+    twice = [documents[2], "A new film.", documents[2]]
+    expect(
+        list(answer(twice, list(_FILM_TESTS), 4)) == twice,
+        "a document that stands twice in the corpus is kept once; this is no task for "
+        "removing duplicates: return the others as they are",
+    )
+    expect(
+        list(answer(documents, [], 4)) == documents
+        and list(answer([], ["a b c d"], 4)) == [],
+        "without test texts every document stays, and without documents the result is "
+        "an empty list",
+    )
+
+
+def _expect_random_corpora(answer):
+    """Documents of few different words, so that runs of 1 to 5 words are shared."""
+    draw = random.Random(1)
+    for n, words in ((1, "abcdefghij"), (2, "abcdef"), (3, "abcd"), (5, "ab")):
+        texts = [" ".join(draw.choices(words, k=draw.randint(n, 8))) for _ in range(24)]
+        documents, tests = texts[:20], texts[20:22]
+        banned = set().union(*(_runs(text, n) for text in tests))
+        wanted = [text for text in documents if banned.isdisjoint(_runs(text, n))]
+        kept = list(answer(documents, tests, n))
+        expect(
+            kept == wanted,
+            f"with n = {n} you keep {len(kept)} of 20 documents of letters, expected "
+            f"{len(wanted)}; is n used as it is given?",
+        )

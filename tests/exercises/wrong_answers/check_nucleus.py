@@ -1,6 +1,9 @@
 """Wrong top-p choices, and another right one."""
 
+import numpy as np
 import torch
+
+from ftlib.objectives import clm
 
 
 def another(probabilities, p):
@@ -82,6 +85,67 @@ def beyond_the_edge(probabilities, p):
     )
 
 
+def library(probabilities, p):
+    return clm.keep_top_p(probabilities.log()[None], p).softmax(-1)[0]
+
+
+def ties_all_kept(probabilities, p):
+    least = another(probabilities, p)
+    least = probabilities[least > 0].min()
+    return _keep(probabilities, (probabilities >= least).float())
+
+
+def always_two(probabilities, p):
+    if p in (0.1, 0.5, 1.0):
+        return another(probabilities, p)
+    return _keep(probabilities, (probabilities >= probabilities.topk(2).values[1]))
+
+
+def rounded(probabilities, p):
+    return another(probabilities, p).mul(100).round() / 100
+
+
+def equal_shares(probabilities, p):
+    kept = (another(probabilities, p) > 0).float()
+    return kept / kept.sum()
+
+
+def in_the_given_order(probabilities, p):
+    before = probabilities.cumsum(0) - probabilities
+    return _keep(probabilities, (before < p).float())
+
+
+def five_tokens(probabilities, p):
+    kept, total = torch.zeros(5), 0.0
+    for place in probabilities.argsort(descending=True).tolist():
+        if total < p and place < 5:
+            kept[place] = probabilities[place]
+            total += float(probabilities[place])
+    return kept / kept.sum()
+
+
+def rest_spread(probabilities, p):
+    kept = another(probabilities, p) > 0
+    missing = 1 - probabilities[kept].sum()
+    return (probabilities + missing / kept.sum()) * kept
+
+
+def with_numpy(probabilities, p):
+    q = np.asarray(probabilities, dtype=np.float64)
+    order = np.argsort(-q, kind="stable")
+    kept = order[: np.searchsorted(np.cumsum(q[order]), p - 1e-9) + 1]
+    return [q[i] / q[kept].sum() if i in kept else 0 for i in range(len(q))]
+
+
+def from_the_unlikely_end(probabilities, p):
+    kept = probabilities.clone().double()
+    for place in probabilities.argsort().tolist():
+        if kept.sum() - kept[place] < p:
+            break
+        kept[place] = 0
+    return kept / kept.sum()
+
+
 WRONG = [
     (crossing_token_left_out, "carries the sum over p"),
     (sorted_order, "sorted order"),
@@ -94,4 +158,21 @@ WRONG = [
     (empty_for_small_p, "and no other"),
     (always_one_left_out, "keep every token"),
     (beyond_the_edge, "reach p exactly"),
+    (library, "without ftlib.objectives.clm"),
+    (ties_all_kept, "equally likely"),
+    (always_two, "of 40 tokens"),
+    (rounded, "rounded"),
+    (equal_shares, "keep their probabilities"),
+    (in_the_given_order, "the order in which"),
+    (five_tokens, "the shape is (5,)"),
+    (rest_spread, "added to each"),
 ]
+
+RIGHT = [with_numpy, from_the_unlikely_end]
+
+EQUIVALENT = {
+    "`0` -> `-1`": "a vector has one dimension",
+    "the result is detached": (
+        "a token is drawn from the result; nothing is trained through it"
+    ),
+}

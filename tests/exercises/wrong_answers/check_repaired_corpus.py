@@ -2,6 +2,8 @@
 
 import re
 
+from ftlib.data import corpus
+
 
 def _words(text):
     return re.findall(r"\w+", text.lower())
@@ -80,6 +82,84 @@ def eight_written_in(documents, tests, n):
     return another(documents, tests, 8)
 
 
+def as_text(documents, tests, n):
+    needles = [run for text in tests for run in _runs(text, n)]
+    return [
+        text
+        for text in documents
+        if not any(needle in " ".join(_words(text)) for needle in needles)
+    ]
+
+
+def once_each(documents, tests, n):
+    return list(dict.fromkeys(another(documents, tests, n)))
+
+
+def one_long_test(documents, tests, n):
+    return another(documents, [" ".join(tests)], n)
+
+
+def any_order(documents, tests, n):
+    def bags(text):
+        return {tuple(sorted(run.split())) for run in _runs(text, n)}
+
+    banned = set().union(*map(bags, tests))
+    return [text for text in documents if not bags(text) & banned]
+
+
+def short_ones_dropped(documents, tests, n):
+    return [text for text in another(documents, tests, n) if len(_words(text)) >= n]
+
+
+def eight_or_more(documents, tests, n):
+    return another(documents, tests, max(n, 8))
+
+
+def first_test_alone(documents, tests, n):
+    return another(documents, tests[:2], n)
+
+
+def more_than_one_run(documents, tests, n):
+    banned = set().union(*(_runs(text, n) for text in tests))
+    return [text for text in documents if len(_runs(text, n) & banned) < 2]
+
+
+def ascii_letters(documents, tests, n):
+    def runs(text):
+        words = re.findall("[a-z0-9]+", text.lower())
+        return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+    banned = set().union(*map(runs, tests))
+    return [text for text in documents if not runs(text) & banned]
+
+
+def library(documents, tests, n):
+    return [
+        document
+        for document in documents
+        if all(corpus.ngrams(document, n).isdisjoint(_runs(text, n)) for text in tests)
+    ]
+
+
+def position_by_position(documents, tests, n):
+    def shares(one, two):
+        return any(
+            one[i : i + n] == two[j : j + n]
+            for i in range(len(one) - n + 1)
+            for j in range(len(two) - n + 1)
+        )
+
+    kept = []
+    for document in documents:
+        if not any(shares(_words(document), _words(test)) for test in tests):
+            kept += [document]
+    return kept
+
+
+def stripped(documents, tests, n):
+    return [" ".join(text.split()) for text in another(documents, tests, n)]
+
+
 WRONG = [
     (as_printed, "other case and punctuation"),
     (nothing, "every document is kept"),
@@ -89,7 +169,19 @@ WRONG = [
     (common_words, "no document is kept"),
     (five_words, "without a common run"),
     (lowered_result, "keep them as written"),
-    (removes_in_place, "build a new one"),
+    (removes_in_place, "changes documents, which it was given"),
     (as_a_set, "in the order"),
     (eight_written_in, "is n used"),
+    (as_text, "part of a word"),
+    (once_each, "twice"),
+    (one_long_test, "end of one test text"),
+    (any_order, "in another order"),
+    (short_ones_dropped, "fewer than"),
+    (eight_or_more, "with n = 4 every"),
+    (first_test_alone, "of several tests"),
+    (more_than_one_run, "exactly one"),
+    (ascii_letters, "a Chinese test"),
+    (stripped, "spaces and line ends"),
 ]
+
+RIGHT = [library, position_by_position]

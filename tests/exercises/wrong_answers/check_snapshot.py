@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 
 import safetensors.torch
 import torch
@@ -34,6 +35,7 @@ def _snapshot(
     model,
     optimizer,
     *,
+    weights=True,
     copies=True,
     moments=True,
     rates=True,
@@ -41,14 +43,15 @@ def _snapshot(
     fresh=True,
 ):
     kept = copy.deepcopy if copies else lambda value: value
-    weights, state, random_state = (
+    kept_weights, state, random_state = (
         kept(model.state_dict()),
         kept(optimizer.state_dict()),
         torch.get_rng_state(),
     )
 
     def back():
-        model.load_state_dict(weights)
+        if weights:
+            model.load_state_dict(kept_weights)
         if moments:
             given = copy.deepcopy(state) if fresh else state
             if not rates:
@@ -103,6 +106,106 @@ def a_file(model, optimizer):
     return io.BytesIO(safetensors.torch.save(model.state_dict()))
 
 
+def parameters_alone(model, optimizer):
+    weights = [p.detach().clone() for p in model.parameters()]
+    rest = _snapshot(model, optimizer, weights=False)
+
+    def back():
+        with torch.no_grad():
+            for p, kept in zip(model.parameters(), weights):
+                p.copy_(kept)
+        rest()
+
+    return back
+
+
+_KEPT = {}
+
+
+def one_global_place(model, optimizer):
+    _KEPT["back"] = _snapshot(model, optimizer)
+
+    def back():
+        _KEPT["back"]()
+
+    return back
+
+
+def first_group_alone(model, optimizer):
+    inner, rate = _snapshot(model, optimizer), optimizer.param_groups[0]["lr"]
+
+    def back():
+        inner()
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    return back
+
+
+def moments_from_later(model, optimizer):
+    if not optimizer.state:  # nothing to keep before the first step
+        return _snapshot(model, optimizer, moments=False)
+    return _snapshot(model, optimizer)
+
+
+def called_at_once(model, optimizer):
+    return _snapshot(model, optimizer)()
+
+
+def twice_at_most(model, optimizer):
+    states = [copy.deepcopy(optimizer.state_dict()) for _ in range(2)]
+    inner = _snapshot(model, optimizer, moments=False)
+
+    def back():
+        inner()
+        if states:
+            optimizer.load_state_dict(states.pop())
+
+    return back
+
+
+def weight_decay_lost(model, optimizer):
+    inner = _snapshot(model, optimizer)
+
+    def back():
+        inner()
+        for group in optimizer.param_groups:
+            group["weight_decay"] = 0.0
+
+    return back
+
+
+def through_a_file(model, optimizer):
+    kept = io.BytesIO()
+    parts = model.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+    torch.save(parts, kept)
+
+    def back():
+        kept.seek(0)
+        weights, state, generator = torch.load(kept, weights_only=True)
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(state)
+        torch.set_rng_state(generator)
+
+    return back
+
+
+class Snapshot:
+    def __init__(self, model, optimizer):
+        self.both = model, optimizer
+        self.kept = pickle.dumps([part.state_dict() for part in self.both])
+        self.generator = torch.get_rng_state()
+
+    def __call__(self):
+        for part, state in zip(self.both, pickle.loads(self.kept)):
+            part.load_state_dict(state)
+        torch.set_rng_state(self.generator)
+
+
+def an_object(model, optimizer):
+    return Snapshot(model, optimizer)
+
+
 WRONG = [
     (no_copy, "hands out the tensors themselves"),
     (weights_alone, "more than the weights"),
@@ -113,4 +216,12 @@ WRONG = [
     (a_dict, "is a dict"),
     (draws, "drew random numbers"),
     (a_file, "is a BytesIO"),
+    (parameters_alone, "buffers"),
+    (one_global_place, "does the second overwrite it"),
+    (first_group_alone, "of the other group"),
+    (moments_from_later, "from before the first step"),
+    (twice_at_most, "as often as"),
+    (weight_decay_lost, "4 steps later it differs"),
 ]
+
+RIGHT = [through_a_file, an_object]

@@ -51,6 +51,63 @@ def nobody_asked(sums, counts):
     return [loss * len(counts) / total for loss in sums]
 
 
+def sum_of_all_workers(sums, counts):
+    whole = sum(sums) / max(1, sum(counts))
+    return [whole for _ in sums]
+
+
+def three_workers(sums, counts):
+    return [loss * 3 / max(1, sum(counts)) for loss in sums]
+
+
+def at_least_two(sums, counts):
+    return [loss * len(counts) / max(2, sum(counts)) for loss in sums]
+
+
+def only_workers_with_targets(sums, counts):
+    active = sum(n > 0 for n in counts)
+    return [loss * active / max(1, sum(counts)) for loss in sums]
+
+
+def zero_without_graph(sums, counts):
+    total = max(1, sum(counts))
+    return [
+        loss * len(counts) / total if n else torch.tensor(0.0, dtype=torch.float64)
+        for loss, n in zip(sums, counts)
+    ]
+
+
+def a_small_number(sums, counts):
+    total = sum(counts) + 1e-3
+    return [loss * len(counts) / total for loss in sums]
+
+
+def largest_count(sums, counts):
+    return [loss / max(1, *counts) for loss in sums]
+
+
+def left_out(sums, counts):
+    total = max(1, sum(counts))
+    return [loss * len(counts) / total for loss, n in zip(sums, counts) if n]
+
+
+def square_root(sums, counts):
+    return [loss * len(counts) ** 0.5 / max(1, sum(counts)) for loss in sums]
+
+
+def stacked(sums, counts):
+    total = torch.tensor(counts).sum().clamp(min=1)
+    return torch.stack(list(sums)) * (len(counts) / total)
+
+
+def weighted_means(sums, counts):
+    total = sum(counts)
+    return tuple(
+        (loss / n) * (n / total) * len(counts) if n else loss * 1.0
+        for loss, n in zip(sums, counts)
+    )
+
+
 WRONG = [
     (printed, "mean of means"),
     (no_factor, "too small"),
@@ -61,4 +118,21 @@ WRONG = [
     (one_number, "for 3 workers"),
     (not_a_number, "do not divide by its own count"),
     (nobody_asked, "at least 1"),
+    (sum_of_all_workers, "only its own sum"),
+    (three_workers, "not always 3"),
+    (at_least_two, "one target in all"),
+    (only_workers_with_targets, "counts as a worker"),
+    (zero_without_graph, "no graph"),
+    (a_small_number, "0.9999333"),
+    (largest_count, "largest count"),
+    (left_out, "for 2 workers"),
+    (square_root, "0.5773503"),
 ]
+
+RIGHT = [stacked, weighted_means]
+
+EQUIVALENT = {
+    "`max(1, sum(counts))` -> `max(sum(counts), 1)`": (
+        "the larger of two numbers, whatever their order"
+    ),
+}
