@@ -172,13 +172,13 @@ def learning_faults(head, states, fresh, features, labels):
         )
         expect(
             own > others,
-            "the head learned other labels or images than those it was given; keep "
-            "image i and label i together",
+            "the head learned other labels than those it was given, or by another "
+            "loss than cross-entropy; keep image i and label i together",
         )
         expect(
             own > 0.9,
-            "the gradients are not those of cross-entropy on the head's logits; "
-            "use F.cross_entropy(net(x), labels), without a softmax before it",
+            "the gradients are not those of F.cross_entropy(net(x), labels) on these "
+            "images, with the body in eval mode and without a softmax before the loss",
         )
     start, end = (
         float(F.cross_entropy(F.linear(features, *state.values()), labels))
