@@ -406,7 +406,7 @@ def level_of_verdict(answer):
     """Raise the hint for another level than 95 %, or for an interval that touches 0."""
     # z = 1.8: a 90 % interval leaves 0 out; z = 2.2: a 98 % interval contains it
     for won, lost, expected in ((218, 182, "not shown"), (222, 178, "better")):
-        a, b = pairs_of(won, lost, 420)
+        a, b = pairs_of(won, lost, 600)
         for says, wanted, told in (
             (answer(a, b), expected, ""),
             (answer(b, a), {"better": "worse"}.get(expected, expected), "minus "),
@@ -416,7 +416,7 @@ def level_of_verdict(answer):
             low, high = intervals.bootstrap_interval(b - a)
             expect(
                 says == wanted,
-                f"with {won} texts won and {lost} lost of 420, the 95 % interval of "
+                f"with {won} texts won and {lost} lost of 600, the 95 % interval of "
                 f"{told}the difference is {low:.4f} to {high:.4f}, and the verdict is "
                 f"{says!r}; "
                 + (
