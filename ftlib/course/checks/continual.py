@@ -143,14 +143,14 @@ def rounding_and_rest(answer):
     rows a batch, a memory larger than a batch's old rows.
     """
 
-    def dealt(new, memory, fraction, seed=0):
+    def dealt(new, memory, fraction, seed=0, size=8):
         batches = [
             list(b)
             for b in answer(
                 [f"new {i}" for i in range(new)],
                 [f"old {i}" for i in range(memory)],
                 fraction,
-                8,
+                size,
                 seed,
             )
         ]
@@ -208,6 +208,12 @@ def rounding_and_rest(answer):
         "0.05 of 8 rounds to 0 old rows; yours have "
         f"{counts}, in batches of {[len(b) for b in batches]}",
     )
+    batches, counts, _ = dealt(11, 4, 0.4, size=5)
+    expect(
+        counts == [2] * 4 and [len(b) for b in batches] == [5, 5, 5, 4],
+        f"11 new rows in batches of 5 with a share of 0.4: yours hold {counts} old rows "
+        f"of {[len(b) for b in batches]}, expected 2 each of 5, 5, 5 and 4; use `size`",
+    )
     rows = dealt(3, 100, 0.5)[2]
     expect(
         sum(r.startswith("new") for r in rows) == 3 and len(rows) == 7,
@@ -220,7 +226,8 @@ def order_and_rows(answer):
     """Raise the hint for new rows that are not shuffled as a whole, that are taken for
     one where they are equal, or for a memory of which some rows are preferred.
     """
-    new, memory = list(range(60)), [("old", i) for i in range(50)]
+    new = [f"new {i}" for i in range(60)]
+    memory = [f"old {i}" for i in range(50)]
 
     def dealt(seed):
         return [list(b) for b in answer(list(new), list(memory), 0.25, 8, seed)]
@@ -228,7 +235,7 @@ def order_and_rows(answer):
     orders = []
     for seed in range(4):
         batches = dealt(seed)
-        fresh = [[r for r in b if isinstance(r, int)] for b in batches]
+        fresh = [[int(r[4:]) for r in b if r.startswith("new")] for b in batches]
         orders.append([r for rows in fresh for r in rows])
         runs = sum(max(rows) - min(rows) < len(rows) for rows in fresh if len(rows) > 3)
         expect(
@@ -242,7 +249,7 @@ def order_and_rows(answer):
             max(map(steps.count, steps)) < 30,
             "the new rows come in a regular order, not a shuffled one",
         )
-        often = Counter(r for b in batches for r in b if not isinstance(r, int))
+        often = Counter(r for b in batches for r in b if r.startswith("old"))
         expect(
             max(often.values()) == 1,
             "20 old rows are drawn from a memory of 50, and one comes "
@@ -253,8 +260,8 @@ def order_and_rows(answer):
         orders[0] != orders[1],
         "another seed gives the new rows in the same order; use the seed for them too",
     )
-    new = [("a text", 0)] * 5 + [("a text", 1)] * 4
-    rows = [r for b in dealt(0) for r in b if r[0] != "old"]
+    new = ["new text"] * 5 + ["new title"] * 4
+    rows = [r for b in dealt(0) for r in b if r.startswith("new")]
     expect(
         Counter(rows) == Counter(new),
         f"of 9 new rows, some of them equal, {len(rows)} came back; equal rows are "

@@ -186,6 +186,10 @@ def old_rows_anywhere(new, memory, share, size, seed):
     return tuple(tuple(rng.sample(batch, len(batch))) for batch in batches)
 
 
+def batches_of_eight(new, memory, share, size, seed):
+    return deal(new, memory, share, 8, seed)
+
+
 RIGHT = [memory_in_turn, old_rows_anywhere]
 
 WRONG = [
@@ -213,6 +217,7 @@ WRONG = [
     (half_goes_up, "rounds a half to the even"),
     (one_at_least, "rounds to 0 old rows"),
     (seven_of_the_memory, "use the whole memory"),
+    (batches_of_eight, "use `size`"),
 ]
 
 EQUIVALENT = {
