@@ -52,11 +52,11 @@ def by_hand(answer):
     function = getattr(answer, "__wrapped__", answer)
     code, scope = (getattr(function, f"__{n}__", None) for n in ("code", "globals"))
     for name in code.co_names if code else ():
-        found = scope.get(name)
-        home = getattr(found, "__module__", None) or getattr(found, "__name__", name)
+        value = scope.get(name)
+        home = getattr(value, "__module__", None) or getattr(value, "__name__", name)
         expect(
             not str(home).startswith(("sklearn", "ftlib.evaluation.metrics."))
-            and (home != metrics.__name__ or found is metrics),
+            and (home != metrics.__name__ or value is metrics),
             f"your function uses {name}; {instead}",
         )
 
@@ -603,11 +603,11 @@ def test_faults(value, questions, true, model):
     """Raise the hint for a test set of another size, or another number than its
     accuracy.
     """
-    share = len(set(questions)) / len(true)
+    fraction = len(set(questions)) / len(true)
     expect(
-        0.1 <= share <= 0.33,
+        0.1 <= fraction <= 0.33,
         f"{len(set(questions))} of {len(true)} different texts are in the test set, "
-        f"{share:.0%}; the task asks for about a fifth",
+        f"{fraction:.0%}; the task asks for about a fifth",
     )
     hits = sum(true[text] == label for text, label in zip(questions, model(questions)))
     accuracy = hits / len(questions)
@@ -698,10 +698,10 @@ def interval_faults(correct, n, low, high, tolerance=2e-3):
 def letters(train, firsts, labels):
     """A test set in which the training texts stand among the others."""
     texts = [f"{c}{i}" for i, c in enumerate(firsts)]
-    place = len(texts) // 2
+    middle = len(texts) // 2
     return {
-        "text": texts[:place] + train["text"] + texts[place:],
-        "label": labels[:place] + train["label"] + labels[place:],
+        "text": texts[:middle] + train["text"] + texts[middle:],
+        "label": labels[:middle] + train["label"] + labels[middle:],
     }
 
 

@@ -211,8 +211,9 @@ def rounding_and_rest(answer):
     batches, counts, _ = dealt(11, 4, 0.4, size=5)
     expect(
         counts == [2] * 4 and [len(b) for b in batches] == [5, 5, 5, 4],
-        f"11 new rows in batches of 5 with a share of 0.4: yours hold {counts} old rows "
-        f"of {[len(b) for b in batches]}, expected 2 each of 5, 5, 5 and 4; use `size`",
+        f"11 new rows in batches of 5 with a share of 0.4: yours hold {counts} old "
+        f"rows of {[len(b) for b in batches]}, expected 2 each of 5, 5, 5 and 4; use "
+        "`size`",
     )
     rows = dealt(3, 100, 0.5)[2]
     expect(

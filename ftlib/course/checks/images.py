@@ -278,24 +278,26 @@ def pooling_of_other_sizes(answer):
     gradients.
     """
     for shape in ((1, 5, 4, 6), (3, 1, 4, 6), (2, 4, 1, 1), (1, 1, 3, 2)):
-        maps = torch.randn(shape, generator=torch.Generator().manual_seed(3)) + 1
-        value = answer(maps)
+        feature_maps = (
+            torch.randn(shape, generator=torch.Generator().manual_seed(3)) + 1
+        )
+        value = answer(feature_maps)
         expect(
             value.shape == (shape[0], 2 * shape[1]),
             f"maps of shape {shape} give the shape {tuple(value.shape)}, expected "
             f"{(shape[0], 2 * shape[1])}; a dimension of length 1 is kept, so name "
             "the dims instead of squeeze()",
         )
-        expected = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+        expected = torch.cat([feature_maps.mean((2, 3)), feature_maps.amax((2, 3))], 1)
         expect(
             torch.allclose(value, expected, atol=1e-5),
             f"maps of shape {shape} give other values than mean((2, 3)) and "
             "amax((2, 3))",
         )
     turned = torch.randn(2, 7, 5, 3, generator=torch.Generator().manual_seed(4))
-    maps = turned.permute(0, 3, 2, 1).requires_grad_()  # not contiguous
-    value = answer(maps)
-    expected = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+    feature_maps = turned.permute(0, 3, 2, 1).requires_grad_()  # not contiguous
+    value = answer(feature_maps)
+    expected = torch.cat([feature_maps.mean((2, 3)), feature_maps.amax((2, 3))], 1)
     expect(
         torch.allclose(value, expected, atol=1e-5),
         "maps that are not contiguous in memory give other values; permute() has made "
@@ -308,7 +310,7 @@ def pooling_of_other_sizes(answer):
     )
     weight = torch.randn(2, 6, generator=torch.Generator().manual_seed(5))
     got, wanted = (
-        torch.autograd.grad((v * weight).sum(), maps, retain_graph=True)[0]
+        torch.autograd.grad((v * weight).sum(), feature_maps, retain_graph=True)[0]
         for v in (value, expected)
     )
     expect(

@@ -642,15 +642,15 @@ def _other_layers(answer):
             "layer does not give base(x) + alpha / rank * B A x",
         )
         slopes = torch.autograd.grad(got.square().sum(), (x, A, B), allow_unused=True)
-        right = torch.autograd.grad(wanted[fit[0]].square().sum(), (x, a, b))
+        exact = torch.autograd.grad(wanted[fit[0]].square().sum(), (x, a, b))
         expect(
-            slopes[0] is not None and _near(slopes[0], right[0], 1e-3),
+            slopes[0] is not None and _near(slopes[0], exact[0], 1e-3),
             "the layers before this one get a wrong gradient, or none; let it pass "
             "through the base and through the adapter: no detach() and no no_grad() "
             "around either, requires_grad_(False) is enough",
         )
         expect(
-            all(s is not None and _near(s, r, 1e-3) for s, r in zip(slopes, right)),
+            all(s is not None and _near(s, r, 1e-3) for s, r in zip(slopes, exact)),
             "the gradients of A and B are not those of alpha / rank * B A x",
         )
 
