@@ -454,6 +454,54 @@ def check_fisher_of_probe(answer):
     return correct("squared text by text, weighted by the model's own probabilities")
 
 
+def other_classes(answer):
+    """Raise the hint for class means that fit one number of classes, or labels in one
+    order.
+    """
+    g = torch.Generator().manual_seed(2)
+    labels, vectors = torch.arange(20) % 5, torch.randn(20, 4, generator=g)
+    got = torch.as_tensor(answer(vectors.clone(), labels, vectors[:3].clone()))
+    unit = F.normalize(vectors, dim=-1)
+    expect(
+        tuple(got.shape) == (6, 4),
+        f"with five old classes the shape is {tuple(got.shape)}, expected (6, 4); "
+        "take C from the labels",
+    )
+    sums = torch.stack([unit[labels == c].sum(0) for c in range(5)] + [unit[:3].sum(0)])
+    expected = F.normalize(sums, dim=-1)
+    blocks = [block.sum(0) for block in unit.split(4)]
+    expect(
+        not torch.allclose(
+            got[:5], F.normalize(torch.stack(blocks), dim=-1), atol=1e-4
+        ),
+        "the texts of a class are taken for neighbours, but labels come in any order; "
+        "take vectors[labels == c]",
+    )
+    expect(
+        torch.allclose(got, expected, atol=1e-4),
+        "with five old classes the means are wrong; is a number of classes written "
+        "into your function?",
+    )
+    for M, labels in ((1, [1, 0, 0, 1, 1, 2]), (4, [0]), (3, [1, 0])):
+        labels = torch.tensor(labels)
+        vectors = torch.randn(len(labels), 3, generator=g)
+        new, C = torch.randn(M, 3, generator=g), int(labels.max()) + 1
+        got = torch.as_tensor(answer(vectors, labels, new)).float()
+        groups = [vectors[labels == c] for c in range(C)] + [new]
+        expected = torch.stack([F.normalize(group, dim=-1).sum(0) for group in groups])
+        expect(
+            got.shape == (C + 1, 3),
+            f"with old texts of the classes {labels.tolist()} the shape is "
+            f"{tuple(got.shape)}, expected {(C + 1, 3)}",
+        )
+        expect(
+            torch.allclose(got, F.normalize(expected, dim=-1), atol=1e-4),
+            f"with {M} new text{'s' * (M > 1)} and old ones of the classes "
+            f"{labels.tolist()} the means are wrong; labels come in any order, and one "
+            "text is enough for a class",
+        )
+
+
 @exercise
 def check_class_means(answer):
     """answer(vectors (N, D), labels (N,), new (M, D)) -> (C + 1, D): unit means of the
@@ -526,47 +574,7 @@ def check_class_means(answer):
         "the new class is not the unit mean of its ten unit vectors; "
         "treat it like the old ones",
     )
-    labels, vectors = torch.arange(20) % 5, torch.randn(20, 4, generator=g)
-    got = torch.as_tensor(answer(vectors.clone(), labels, vectors[:3].clone()))
-    unit = F.normalize(vectors, dim=-1)
-    expect(
-        tuple(got.shape) == (6, 4),
-        f"with five old classes the shape is {tuple(got.shape)}, expected (6, 4); "
-        "take C from the labels",
-    )
-    sums = torch.stack([unit[labels == c].sum(0) for c in range(5)] + [unit[:3].sum(0)])
-    expected = F.normalize(sums, dim=-1)
-    blocks = [block.sum(0) for block in unit.split(4)]
-    expect(
-        not torch.allclose(
-            got[:5], F.normalize(torch.stack(blocks), dim=-1), atol=1e-4
-        ),
-        "the texts of a class are taken for neighbours, but labels come in any order; "
-        "take vectors[labels == c]",
-    )
-    expect(
-        same(expected),
-        "with five old classes the means are wrong; is a number of classes written "
-        "into your function?",
-    )
-    for M, labels in ((1, [1, 0, 0, 1, 1, 2]), (4, [0]), (3, [1, 0])):
-        labels = torch.tensor(labels)
-        vectors = torch.randn(len(labels), 3, generator=g)
-        new, C = torch.randn(M, 3, generator=g), int(labels.max()) + 1
-        got = torch.as_tensor(answer(vectors, labels, new)).float()
-        groups = [vectors[labels == c] for c in range(C)] + [new]
-        expected = torch.stack([F.normalize(group, dim=-1).sum(0) for group in groups])
-        expect(
-            got.shape == (C + 1, 3),
-            f"with old texts of the classes {labels.tolist()} the shape is "
-            f"{tuple(got.shape)}, expected {(C + 1, 3)}",
-        )
-        expect(
-            torch.allclose(got, F.normalize(expected, dim=-1), atol=1e-4),
-            f"with {M} new text{'s' * (M > 1)} and old ones of the classes "
-            f"{labels.tolist()} the means are wrong; labels come in any order, and one "
-            "text is enough for a class",
-        )
+    other_classes(answer)
     return correct("one new row, and no old row changed")
 
 

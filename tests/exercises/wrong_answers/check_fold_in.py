@@ -97,10 +97,6 @@ def squeezed(weight, A, B, alpha):
     return (weight.to(dtype) + alpha / len(A) * product).to(weight.dtype)
 
 
-def by_the_root(weight, A, B, alpha):
-    return weight + alpha / len(A) ** 0.5 * B @ A
-
-
 def rounded(weight, A, B, alpha):
     return (weight + alpha / len(A) * B @ A).round(decimals=4)
 
