@@ -35,6 +35,15 @@ def is_rounded(value, expected):
     )
 
 
+def rounded_tensor(value, expected):
+    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
+    value, expected = value.detach().double(), expected.detach().double()
+    return not torch.allclose(value, expected, atol=1e-6) and any(
+        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
+        for k in range(1, 6)
+    )
+
+
 def by_hand(answer):
     """The answer without the libraries that the task rules out."""
     instead = "count TP, FP and FN yourself"
@@ -280,6 +289,10 @@ def check_masked_mean(answer):
     expect(
         not same(hidden[:, 0]),
         "this is the first token; return the mean over the real tokens",
+    )
+    expect(
+        not rounded_tensor(got, expected),
+        "the means are rounded; return them as they are",
     )
     expect(
         same(expected),

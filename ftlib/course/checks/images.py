@@ -25,6 +25,15 @@ def is_rounded(value, expected):
     return any(abs(value - round(float(expected), k)) < 1e-7 for k in range(1, 7))
 
 
+def rounded_tensor(value, expected):
+    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
+    value, expected = value.detach().double(), expected.detach().double()
+    return not torch.allclose(value, expected, atol=1e-6) and any(
+        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
+        for k in range(1, 6)
+    )
+
+
 class Plain(nn.Module):
     """A network as articles write it: `body` (with batch-norm and dropout) and `head`,
     train() and eval() as torch has them.
@@ -367,6 +376,10 @@ def check_mean_and_max(answer):
         ),
         "the maximum of a map that is negative everywhere came back as 0; do not "
         "start from 0",
+    )
+    expect(
+        not rounded_tensor(value, torch.cat([mean, top], 1)),
+        "the means and maxima are rounded; return them as they are",
     )
     expect(
         torch.allclose(value, torch.cat([mean, top], 1), atol=1e-5),

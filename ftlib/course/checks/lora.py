@@ -48,6 +48,15 @@ def sizes_of_pair(answer, a_is_random):
         )
 
 
+def _rounded(value, expected):
+    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
+    value, expected = value.detach().double(), expected.detach().double()
+    return not torch.allclose(value, expected, atol=1e-6) and any(
+        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
+        for k in range(1, 6)
+    )
+
+
 def _rank_of(matrix):
     """The rank of a matrix of float32 numbers, whose rounding is no rank of its own."""
     return int(torch.linalg.matrix_rank(matrix.double(), rtol=2e-6))
@@ -241,6 +250,10 @@ def check_fold_in(answer):
         "the product is subtracted, which would unmerge an adapter; add it",
     )
     expected = W + 12 / 3 * B @ A
+    expect(
+        not _rounded(got, expected),
+        "the weights are rounded to a few digits; return the sum in the weight's dtype",
+    )
     expect(
         _near(got, expected),
         "the weights differ from W + alpha / rank * B A by "
@@ -531,6 +544,10 @@ def check_products_of(answer):
         "the base's weight",
     )
     value = got["encoder.layer.1.attention.self.value"]
+    expect(
+        not _rounded(got[layer], 4 * product),
+        "the products are rounded to a few digits; return them as they are",
+    )
     expect(
         tuple(value.shape) == (10, 6),
         f"a value layer of 6 inputs and 10 outputs gets {tuple(value.shape)}; its "

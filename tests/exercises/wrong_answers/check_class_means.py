@@ -118,6 +118,10 @@ def as_lists(vectors, labels, new):
     return means(vectors, labels, new).tolist()
 
 
+def rounded(vectors, labels, new):
+    return means(vectors, labels, new).round(decimals=3)
+
+
 RIGHT = [with_numpy, as_lists]
 
 WRONG = [
@@ -135,6 +139,7 @@ WRONG = [
     (squeezed, "one text is enough"),
     (sum_is_one, "have lengths [0.4"),
     (along_the_texts, "over the texts"),
+    (rounded, "are rounded"),
 ]
 
 EQUIVALENT = {

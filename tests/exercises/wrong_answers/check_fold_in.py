@@ -136,7 +136,7 @@ WRONG = [
     (always_float32, "keep float64"),
     (float16_alone, "a bfloat16 weight"),
     (squeezed, "for a weight (4, 4), rank 1"),
-    (rounded, "by 5e-05"),
+    (rounded, "rounded to a few digits"),
 ]
 
 EQUIVALENT = {

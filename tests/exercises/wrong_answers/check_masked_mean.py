@@ -97,6 +97,10 @@ def filled(hidden, attention_mask):
     return zeroed.sum(1) / torch.clamp(attention_mask.sum(-1, keepdim=True), 1)
 
 
+def rounded(hidden, attention_mask):
+    return another(hidden, attention_mask).round(decimals=4)
+
+
 RIGHT = [as_a_product, filled]
 
 WRONG = [
@@ -115,6 +119,7 @@ WRONG = [
     (detached, "cut off from `hidden`"),
     (count_plus_a_bit, "divide by the mask's sum"),
     (half_detached, "a part of it cut off"),
+    (rounded, "are rounded"),
 ]
 
 EQUIVALENT = {

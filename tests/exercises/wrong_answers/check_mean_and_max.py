@@ -81,6 +81,10 @@ def side_by_side(maps):
     return torch.hstack([maps.sum((2, 3)) / (maps.shape[2] * maps.shape[3]), top])
 
 
+def rounded(maps):
+    return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1).round(decimals=3)
+
+
 RIGHT = [one_by_one, side_by_side]
 
 WRONG = [
@@ -97,4 +101,5 @@ WRONG = [
     (all_detached, "leave out detach()"),
     (viewed, "view size is not compatible"),
     (columns_flattened, "not contiguous in memory"),
+    (rounded, "are rounded"),
 ]

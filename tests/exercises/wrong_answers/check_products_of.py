@@ -125,6 +125,11 @@ def with_numpy(tensors, config):
     return found
 
 
+def rounded(tensors, config):
+    found = another(tensors, config)
+    return {layer: product.round(decimals=3) for layer, product in found.items()}
+
+
 RIGHT = [sorted_pairs, with_numpy]
 
 WRONG = [
@@ -143,6 +148,7 @@ WRONG = [
     (attention_alone, "may be on any layer"),
     (from_the_encoder, "substring not found"),
     (two_by_two, "mat1 and mat2 shapes"),
+    (rounded, "rounded to a few digits"),
 ]
 
 EQUIVALENT = {
