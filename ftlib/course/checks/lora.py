@@ -22,6 +22,46 @@ def _near(a, b, tolerance=1e-6):
     )
 
 
+def sizes_of_pair(answer, a_is_random):
+    """Raise the hint for a start that is right for some widths or ranks alone."""
+    for d_in, d_out, rank in ((7, 7, 7), (5, 400, 1), (400, 5, 1), (64, 64, 16)):
+        A, B = answer(d_in, d_out, rank)
+        expect(
+            A.shape == (rank, d_in) and B.shape == (d_out, rank),
+            f"for {d_in} inputs, {d_out} outputs and rank {rank} the shapes are "
+            f"{tuple(A.shape)} and {tuple(B.shape)}, expected {(rank, d_in)} and "
+            f"{(d_out, rank)}",
+        )
+        a, b = bool(A.detach().any()), bool(B.detach().any())
+        expect(
+            a != b,
+            f"for {d_in} inputs, {d_out} outputs and rank {rank} one of the two must "
+            "be zero and the other random",
+        )
+        random = (A if a else B).detach().double()
+        ratio = float(random.pow(2).mean().sqrt()) * random.shape[1] ** 0.5
+        expect(
+            random.numel() < 100 or 0.4 < ratio < 1.9,
+            f"for {d_in} inputs, {d_out} outputs and rank {rank} the standard "
+            f"deviation is {ratio / random.shape[1] ** 0.5:.2g}, expected about "
+            f"{random.shape[1] ** -0.5:.2g}; use the matrix's own number of columns",
+        )
+
+
+def _rounded(value, expected):
+    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
+    value, expected = value.detach().double(), expected.detach().double()
+    return not torch.allclose(value, expected, atol=1e-6) and any(
+        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
+        for k in range(1, 6)
+    )
+
+
+def _rank_of(matrix):
+    """The rank of a matrix of float32 numbers, whose rounding is no rank of its own."""
+    return int(torch.linalg.matrix_rank(matrix.double(), rtol=2e-6))
+
+
 @exercise
 def check_start_pair(answer):
     """answer(d_in, d_out, rank) -> (A (rank, d_in), B (d_out, rank)): product zero, and
@@ -70,15 +110,27 @@ def check_start_pair(answer):
     )
     random = (A if a else B).detach().double()
     expect(
-        int(torch.linalg.matrix_rank(random)) == rank,
-        "the rows of the random matrix are copies of one another, so the adapter has "
-        "rank 1 whatever `rank` says; draw every entry",
+        _rank_of(random) == rank,
+        "rows of the random matrix are copies or multiples of one another, so the "
+        f"adapter has rank {_rank_of(random)} whatever `rank` says; draw every entry",
+    )
+    nothing = float((random == 0).double().mean())
+    expect(
+        nothing < 0.5,
+        f"{nothing:.0%} of the matrix that should be random are zeros; draw each of "
+        "its entries",
     )
     again = answer(d_in, d_out, rank)[0 if a else 1].detach().double()
     expect(
         not torch.equal(random, again),
         "two calls give the same numbers: a seed is set inside, and all layers would "
         "start alike; leave the seed to the caller",
+    )
+    torch.manual_seed(0)
+    expect(
+        torch.equal(random, answer(d_in, d_out, rank)[0 if a else 1].detach().double()),
+        "torch.manual_seed(0) before two calls gives different numbers; draw them with "
+        "torch's global generator, so that a run can be repeated",
     )
     # widths at which the wrong divisors are far from the correct one
     d_in, d_out, rank = 900, 100, 9
@@ -107,7 +159,51 @@ def check_start_pair(answer):
         f"the standard deviation of the random matrix is {size:.1e}, and the other "
         f"matrix gets next to no gradient; {advice}",
     )
+    middle = float(random.mean().abs()) / size
+    expect(
+        middle < 0.2,
+        f"the mean of the random numbers is {float(random.mean()):.3f} where their "
+        f"size is {size:.3f}: they do not lie around 0, and the rows are alike; "
+        "torch.rand() is never negative",
+    )
+    sizes_of_pair(answer, a)
     return correct("the product is zero, and the zero matrix gets a gradient")
+
+
+def kinds_of_weight(answer):
+    """Raise the hint for a weight of another dtype, or one that was rounded twice."""
+    W, A, B = _drawn(6, 9, seed=1), _drawn(3, 9, seed=2), _drawn(6, 3, seed=3)
+    for dtype, pair in (
+        (torch.float16, torch.float32),  # base and adapter as they often come
+        (torch.float16, torch.float16),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float32),
+    ):
+        # sizes at which a second rounding shows in some of the 54 numbers
+        weight, a, b = W.to(dtype), (0.3 * A).to(pair), B.to(pair)
+        got, name = answer(weight, a, b, 12), str(dtype).removeprefix("torch.")
+        exact = weight.double() + 4 * b.double() @ a.double()
+        expect(
+            got.dtype == dtype,
+            f"weight was {name} and the result is "
+            f"{str(got.dtype).removeprefix('torch.')}; return the dtype that came in",
+        )
+        # a sum in float32 is off by less than this, in whatever order it is added
+        off = 1e-6 * (exact.abs() + 4)
+        low, high = (exact - off).to(dtype), (exact + off).to(dtype)
+        expect(
+            bool(((got >= low) & (got <= high)).all()),
+            f"with a {name} weight and an adapter in "
+            f"{str(pair).removeprefix('torch.')} some results are a rounding step off; "
+            "add in float32, and round once at the end",
+        )
+    large, a, b = 1e4 * W, A, B
+    expect(
+        float((answer(large, a, b, 12) - (large + 4 * b @ a)).abs().max()) < 1e-6,
+        "a float64 weight of large numbers is off by more than 1e-6, as if it were "
+        "added in float32; keep float64 where it comes in",
+    )
 
 
 @exercise
@@ -119,19 +215,7 @@ def check_fold_in(answer):
     A = _drawn(3, 9, seed=2)
     B = _drawn(6, 3, seed=3)
     x = _drawn(5, 9, seed=4)
-    # the hints below compare with numbers that the answer cannot have changed
-    given = W.clone(), A.clone(), B.clone()
-    got = answer(*given, 12)
-    expect(
-        torch.equal(W, given[0]),
-        "`weight` itself was changed, so every other user of the base would get the "
-        "adapter too; return a new tensor",
-    )
-    expect(
-        torch.equal(A, given[1]) and torch.equal(B, given[2]),
-        "A or B itself was changed, so the next use of the adapter would scale it "
-        "once more; write `x = 2 * x`, not `x *= 2`",
-    )
+    got = answer(W, A, B, 12)
     expect(
         isinstance(got, torch.Tensor) and got.shape == W.shape,
         f"return a tensor of the shape {tuple(W.shape)}, the shape of `weight`",
@@ -167,6 +251,10 @@ def check_fold_in(answer):
     )
     expected = W + 12 / 3 * B @ A
     expect(
+        not _rounded(got, expected),
+        "the weights are rounded to a few digits; return the sum in the weight's dtype",
+    )
+    expect(
         _near(got, expected),
         "the weights differ from W + alpha / rank * B A by "
         f"{(got - expected).abs().max():.2g}; "
@@ -193,20 +281,17 @@ def check_fold_in(answer):
         "with alpha 5 and an adapter of rank 2 the weight is wrong; the factor is "
         "alpha / len(A) = 2.5",
     )
-    # sizes at which a second rounding shows in some of the 54 numbers
-    half, factor = W.to(torch.float16), 0.3
-    folded = answer(half, A.float() * factor, B.float(), 12)
-    best = (half.float() + 4 * B.float() @ (A.float() * factor)).to(torch.float16)
-    expect(
-        folded.dtype == torch.float16,
-        "weight was float16 and the result is "
-        f"{str(folded.dtype).removeprefix('torch.')}; return the dtype that came in",
-    )
-    expect(
-        torch.equal(folded, best),
-        "with a float16 weight some results are a rounding step off; add in float32, "
-        "and round once at the end",
-    )
+    for d_out, d_in, rank, alpha in ((4, 4, 1, 0.5), (3, 8, 6, 16), (7, 2, 2, 3)):
+        W, A, B = (
+            _drawn(*shape, seed=rank + i)
+            for i, shape in enumerate(((d_out, d_in), (rank, d_in), (d_out, rank)))
+        )
+        expect(
+            _near(answer(W, A, B, alpha), W + alpha / rank * B @ A),
+            f"for a weight {(d_out, d_in)}, rank {rank} and alpha {alpha} the weights "
+            "differ from W + alpha / rank * B A",
+        )
+    kinds_of_weight(answer)
     return correct("one layer, the same outputs, and the base unchanged")
 
 
@@ -215,27 +300,38 @@ def check_largest_rank(answer):
     """answer(shapes: [(d_in, d_out)], bytes_allowed, bytes_each) -> the largest rank
     whose adapters fit.
     """
-    mini = [(256, 256)] * 8  # query and value of 4 layers
-    got = answer(mini, 300_000, 4)
-    expected = 300_000 // (4 * 8 * 512)
+    mini, allowed = [(24, 24)] * 8, 20_000
+    got = answer(mini, allowed, 4)
+    expected = allowed // (4 * 8 * 48)
+
+    def fits(bytes_a_rank):
+        """Whether the rank is the one for these bytes, with or without a limit."""
+        return got in (allowed // bytes_a_rank, min(24, allowed // bytes_a_rank))
+
     expect(
-        got != 300_000 // (4 * 8 * 256 * 256) and got != 0,
+        not fits(4 * 8 * 24 * 24),
         "you count d_in x d_out, the full matrix; A and B have rank x d_in and rank "
         "x d_out parameters",
     )
     expect(
-        got != 300_000 // (8 * 512),
+        got not in (allowed // (8 * 48), allowed // 48),
         "you count parameters; the limit is in bytes, and each parameter takes "
         "bytes_each of them",
     )
     expect(
-        got != 300_000 // (4 * 512),
+        got != allowed // (4 * 48),
         "you count one layer; the file holds A and B for each entry of `shapes`",
     )
     expect(
-        got != 300_000 // (4 * 8 * 256),
+        got != allowed // (4 * 8 * 24),
         "you count one of the two matrices; A has rank x d_in parameters, and B rank "
         "x d_out",
+    )
+    expect(
+        got != 24,
+        "the rank is the width of the layers, and its file is larger than allowed; "
+        "count rank x (d_in + d_out) parameters for each layer, and bytes_each bytes "
+        "for each of them",
     )
     expect(
         got != expected + 1,
@@ -247,8 +343,8 @@ def check_largest_rank(answer):
     )
     expect(
         got == expected,
-        "for 8 layers of 256 to 256, 300,000 bytes and 4 bytes a parameter your rank "
-        f"is {got}, expected {expected}",
+        f"for 8 layers of 24 to 24, {allowed:,} bytes and 4 bytes a parameter your "
+        f"rank is {got}, expected {expected}",
     )
     uneven = [(256, 1024), (1024, 256), (256, 256)]
     expect(
@@ -256,21 +352,25 @@ def check_largest_rank(answer):
         "the rank is wrong for layers of unequal widths; add up d_in + d_out over "
         "all layers",
     )
-    fits = 4 * 8 * 512 * 18
+    mini, exact = [(256, 256)] * 8, 4 * 8 * 512 * 18
     expect(
-        answer(mini, fits, 4) != 17,
-        f"{fits:,} bytes hold rank 18 exactly, and `at "
+        answer(mini, exact, 4) != 17,
+        f"{exact:,} bytes hold rank 18 exactly, and `at "
         "most` allows that; compare with <=, not <",
     )
     expect(
-        answer(mini, fits, 4) == 18,
-        f"rank 18 takes {fits:,} bytes; with exactly as many allowed your rank is "
+        answer(mini, exact, 4) == 18,
+        f"rank 18 takes {exact:,} bytes; with exactly as many allowed your rank is "
         "another",
     )
     expect(
-        answer(mini, fits + 10_000, 4) == 18,
+        answer(mini, exact + 10_000, 4) == 18,
         "with room for rank 18.6 the rank is 18; rounded to the nearest integer, the "
         "file is too large, so use //",
+    )
+    expect(
+        answer(mini, exact - 1, 4) == 17,
+        "one byte less than rank 18 takes, and the rank is still 18; it is 17",
     )
     expect(
         answer([(16, 4)], 10**6, 4) == 4,
@@ -293,6 +393,25 @@ def check_largest_rank(answer):
         "is the limit, wherever it is in the list",
     )
     expect(answer([(64, 64)], 100, 4) == 0, "where not even rank 1 fits, return 0")
+    expect(answer([(64, 64)], 0, 4) == 0, "no byte is allowed, and the rank is not 0")
+    expect(
+        answer(mini, exact) == 18 and answer(mini, exact + 32 * 512 - 1) == 18,
+        "without the third argument a parameter takes 4 bytes; keep `bytes_each=4` in "
+        "the first line",
+    )
+    for shapes, allowed, each in (
+        ([(1000, 3000)], 10**10, 2),  # the width alone is the limit
+        (((5, 70), (70, 5), (5, 70)), 9000, 8),
+        ([[16, 8], [8, 16], [40, 33]], 1210, 1),
+        ([(16, 24)] * 3 + [(24, 16)], 3000, 4),
+    ):
+        rank = min(min(map(min, shapes)), allowed // (each * sum(map(sum, shapes))))
+        got = answer(shapes, allowed, each)
+        expect(
+            got == rank and isinstance(got, numbers.Integral),
+            f"for the layers {list(shapes)}, {allowed:,} bytes and {each} a parameter "
+            f"your rank is {got!r}, expected {rank}",
+        )
     return correct("r * (d_in + d_out) parameters for each layer, no byte too many")
 
 
@@ -321,13 +440,57 @@ def peft_file(rank=3, alpha=12, dtype=torch.float32):
     }
 
 
+def other_files(answer):
+    """Raise the hint for a file in another order, of another model, with one layer or
+    with more than ten.
+    """
+    names = [f"model.layers.{i}.self_attn.{m}_proj" for i in range(12) for m in "qv"]
+    names += ["model.model.head", "lm_head"]
+    for kept in (names, names[-1:], ["encoder.layer.3.output.dense"]):
+        tensors = {}
+        for i, name in enumerate(kept):
+            for letter, shape in (("A", (3, 5)), ("B", (5, 3))):
+                key = f"base_model.model.{name}.lora_{letter}.weight"
+                tensors[key] = _drawn(*shape, seed=2 * i + (letter == "A"))
+        # the order of a dict is that of a file, and means nothing
+        order = torch.randperm(
+            len(tensors), generator=torch.Generator().manual_seed(len(tensors))
+        )
+        keys = [list(tensors)[i] for i in order]
+        got = answer(
+            {key: tensors[key] for key in keys},
+            {"r": 3, "lora_alpha": 24, "bias": "none"},
+        )
+        lost, other = sorted(set(kept) - set(got)), sorted(set(got) - set(kept))
+        expect(
+            not other,
+            f"{other[:1]} is not a layer of the base, and {lost[:1]} is; take away "
+            "`base_model.model.` once, at the front, whatever comes behind it",
+        )
+        expect(
+            not lost,
+            f"{len(lost)} of {len(kept)} layers are missing, {lost[:1]} for one; an "
+            "adapter may be on any layer, so go by the end of the name",
+        )
+        for name in kept:
+            A, B = (
+                tensors[f"base_model.model.{name}.lora_{letter}.weight"]
+                for letter in "AB"
+            )
+            expect(
+                _near(got[name], 8 * B @ A),
+                f"in a file with its tensors in another order, {name} does not get its "
+                "own B A; find B by the name of A",
+            )
+
+
 @exercise
 def check_products_of(answer):
     """answer(tensors, config) -> {layer name in the base: (d_out, d_in) that the
     adapter adds to its weight}.
     """
     tensors, config = peft_file()
-    got = answer(dict(tensors), dict(config))
+    got = answer(tensors, config)
     expect(
         isinstance(got, dict),
         f"the result is a {type(got).__name__}; return a dict from layer names to "
@@ -354,10 +517,11 @@ def check_products_of(answer):
         for i in (0, 1)
         for matrix in ("query", "value")
     }
+    lost, other = sorted(wanted - got.keys()), sorted(got.keys() - wanted)
     expect(
         got.keys() == wanted,
         f"{len(got)} names came back, and {len(wanted)} layers have an adapter; "
-        f"{sorted(wanted - got.keys())[:1]} is missing or another is too many",
+        f"missing: {lost[:1]}, too many: {other[:1]}",
     )
     A, B = (tensors[NAME.format(0, "query", letter)] for letter in "AB")
     product = B @ A
@@ -381,6 +545,10 @@ def check_products_of(answer):
     )
     value = got["encoder.layer.1.attention.self.value"]
     expect(
+        not _rounded(got[layer], 4 * product),
+        "the products are rounded to a few digits; return them as they are",
+    )
+    expect(
         tuple(value.shape) == (10, 6),
         f"a value layer of 6 inputs and 10 outputs gets {tuple(value.shape)}; its "
         "weight is (d_out, d_in) = (10, 6)",
@@ -401,7 +569,7 @@ def check_products_of(answer):
     tensors, config = peft_file(rank=2, alpha=5)
     expect(
         _near(
-            answer(dict(tensors), dict(config))[layer],
+            answer(tensors, config)[layer],
             2.5
             * tensors[NAME.format(0, "query", "B")]
             @ tensors[NAME.format(0, "query", "A")],
@@ -409,6 +577,7 @@ def check_products_of(answer):
         "with r 2 and lora_alpha 5 the factor is wrong; read both from the "
         "configuration, and divide with /, not //",
     )
+    other_files(answer)
     return correct("every layer has its own B A, times lora_alpha / r")
 
 
@@ -423,9 +592,9 @@ def _able_to_learn(random, rank):
         "the same gradient; draw them",
     )
     expect(
-        int(torch.linalg.matrix_rank(drawn)) == rank,
-        "the rows of the random matrix are copies of one another, so the adapter has "
-        f"rank 1, expected {rank}; draw every entry",
+        _rank_of(drawn) == rank,
+        "rows of the random matrix are copies or multiples of one another, so the "
+        f"adapter has rank {_rank_of(drawn)}, expected {rank}; draw every entry",
     )
     ratio = float(drawn.pow(2).mean().sqrt()) * drawn.shape[1] ** 0.5
     expect(
@@ -438,6 +607,69 @@ def _able_to_learn(random, rank):
         "the random matrix is so large that the first step of the other would be too "
         "large; 1 / sqrt(its columns) is a usual standard deviation",
     )
+
+
+def _called(layer, x, what):
+    """layer(x), with an exception turned into a hint."""
+    try:
+        return layer(x)
+    except Exception as error:
+        told = str(error).splitlines()[0] if str(error) else ""
+        expect(
+            False,
+            f"for {what} and inputs {tuple(x.shape)} the layer raised "
+            f"{type(error).__name__} ({told}); base(x) and x @ A.T take any shape that "
+            "ends with the width, and a base without bias",
+        )
+
+
+def _other_layers(answer):
+    """Hints for a layer that fits one shape, or that cuts off the layers before it."""
+    for d_in, d_out, rank, alpha, bias in (
+        (6, 6, 6, 3, True),
+        (5, 9, 1, 8, False),
+        (20, 3, 2, 0.5, True),
+    ):
+        base = nn.Linear(d_in, d_out, bias=bias)
+        weight = base.weight.detach().clone()
+        offset = base.bias.detach().clone() if bias else None
+        layer = answer(base, rank, alpha)
+        pair = [p for p in layer.parameters() if p.requires_grad]
+        A, B = sorted(pair, key=lambda p: tuple(p.shape) != (rank, d_in))
+        if d_in == d_out == rank:  # the one that is not zero says which is which
+            A, B = sorted(pair, key=lambda p: not p.any())
+        _able_to_learn(A if A.any() else B, rank)
+        # gradients are compared in eval mode: a dropout is no fault
+        x = _drawn(2, 3, d_in, seed=7).float().requires_grad_()
+        with torch.no_grad():
+            for p, seed in ((A, 8), (B, 9)):
+                p.copy_(_drawn(*p.shape, seed=seed))
+        what = f"a base from {d_in} to {d_out}, {'with' if bias else 'without'} bias"
+        got, scale = _called(layer.eval(), x, what), alpha / rank
+        a, b = (p.detach().clone().requires_grad_() for p in (A, B))
+        orders = [(a, b)] if d_in != d_out or rank != d_in else [(a, b), (b, a)]
+        wanted = [
+            nn.functional.linear(x, weight, offset) + scale * (x @ first.T) @ second.T
+            for first, second in orders
+        ]
+        fit = [i for i, w in enumerate(wanted) if _near(got.detach(), w.detach(), 1e-4)]
+        expect(
+            fit,
+            f"for {what}, rank {rank}, alpha {alpha} and inputs (2, 3, {d_in}) the "
+            "layer does not give base(x) + alpha / rank * B A x",
+        )
+        slopes = torch.autograd.grad(got.square().sum(), (x, A, B), allow_unused=True)
+        exact = torch.autograd.grad(wanted[fit[0]].square().sum(), (x, a, b))
+        expect(
+            slopes[0] is not None and _near(slopes[0], exact[0], 1e-3),
+            "the layers before this one get a wrong gradient, or none; let it pass "
+            "through the base and through the adapter: no detach() and no no_grad() "
+            "around either, requires_grad_(False) is enough",
+        )
+        expect(
+            all(s is not None and _near(s, r, 1e-3) for s, r in zip(slopes, exact)),
+            "the gradients of A and B are not those of alpha / rank * B A x",
+        )
 
 
 @exercise
@@ -529,4 +761,10 @@ def check_repaired_layer(answer):
         "no gradient reaches A and B; look for detach() or no_grad",
     )
     expect(all(p.grad is None for p in base.parameters()), STILL)
+    expect(
+        torch.equal(base.weight.detach(), weight),
+        "the weight of the base was changed; it stays as it is, and the adapter is "
+        "added to its output",
+    )
+    _other_layers(answer)
     return correct("it starts as its base, and both matrices can learn")

@@ -45,6 +45,40 @@ def next_row(scores):
     return sum(changes) / len(changes)
 
 
+def gains_are_nothing(scores):
+    return float((scores[-1] - scores.diagonal())[:-1].clamp(max=0).mean())
+
+
+def gains_are_losses(scores):
+    return -float((scores[-1] - scores.diagonal())[:-1].abs().mean())
+
+
+def rounded(scores):
+    return round(another(scores), 4)
+
+
+def three_of_all(scores):
+    return float((scores[-1] - scores.diagonal())[:-1][:3].mean())
+
+
+def middle_one(scores):
+    return float((scores[-1] - scores.diagonal())[:-1].median())
+
+
+def with_numpy(scores):
+    """Right: NumPy's own number."""
+    scores = scores.numpy()
+    return (scores[-1, :-1] - scores.diagonal()[:-1]).mean()
+
+
+def by_the_trace(scores):
+    """Right: the last row's sum minus the trace, in float64, as a 0-d tensor."""
+    scores = scores.double()
+    return (scores[-1].sum() - scores.trace()) / (len(scores) - 1)
+
+
+RIGHT = [with_numpy, by_the_trace]
+
 WRONG = [
     (with_last, "nothing came after it"),
     (turned_sign, "wrong sign"),
@@ -55,4 +89,9 @@ WRONG = [
     (last_step, "only the last step"),
     (four_tasks, "size written into your function"),
     (next_row, "the very next task"),
+    (gains_are_nothing, "do not clamp it"),
+    (gains_are_losses, "keep the sign of a gain"),
+    (rounded, "rounded"),
+    (three_of_all, "with 6 tasks"),
+    (middle_one, "take the mean over k"),
 ]

@@ -1,5 +1,6 @@
 """Wrong intersections over union, and another right form."""
 
+import numpy as np
 import torch
 
 
@@ -74,6 +75,58 @@ def height_clamped(a, b):
     return clamped(a, b, 1)
 
 
+def over_union(both, a, b):
+    return both / (area(a) + area(b) - both)
+
+
+def pixels(a, b):
+    wider = torch.tensor([0.0, 0, 1, 1])
+    return over_union(inner(a + wider, b + wider), a + wider, b + wider)
+
+
+def positive_corners(a, b):
+    return over_union(inner(a.clamp(min=0), b.clamp(min=0)), a, b)
+
+
+def left_for_top(a, b):
+    size = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :1], b[:, :2])
+    return over_union(size.clamp(min=0).prod(1), a, b)
+
+
+def sides_up_to_100(a, b):
+    size = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
+    return over_union(size.clamp(0, 100).prod(1), a, b)
+
+
+def squeezed(a, b):
+    return over_union(inner(a, b), a, b).squeeze()
+
+
+def rounded(a, b):
+    return over_union(inner(a, b), a, b).round(decimals=3)
+
+
+def touching_counts(a, b):
+    value = over_union(inner(a, b), a, b)
+    touching = torch.minimum(a[:, 2], b[:, 2]) == torch.maximum(a[:, 0], b[:, 0])
+    return value + 0.01 * touching
+
+
+def with_numpy(a, b):
+    """Right: an array, computed in float64."""
+    a, b = a.double().numpy(), b.double().numpy()
+    size = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    both = size.clip(0).prod(1)
+    return both / (sum((x[:, 2:] - x[:, :2]).prod(1) for x in (a, b)) - both)
+
+
+def as_list(a, b):
+    """Right: a list of numbers."""
+    return over_union(inner(a, b), a, b).tolist()
+
+
+RIGHT = [with_numpy, as_list]
+
 WRONG = [
     (intersection, "area of the intersection"),
     (counted_twice, "counts the intersection twice"),
@@ -84,4 +137,23 @@ WRONG = [
     (apart_in_both, "one negative side"),
     (width_clamped, "clamp the height too"),
     (height_clamped, "clamp the width too"),
+    (pixels, "one too large"),
+    (positive_corners, "get 0, expected"),
+    (left_for_top, "the boxes [-0."),
+    (sides_up_to_100, "the boxes [-4"),
+    (squeezed, "expected (1,)"),
+    (rounded, "are rounded"),
+    (touching_counts, "share an edge"),
 ]
+
+EQUIVALENT = {
+    "`torch.maximum(a[:, :2], b[:, :2])` -> `torch.maximum(b[:, :2], a[:, :2])`": (
+        "the larger of two is the larger in either order"
+    ),
+    "`torch.minimum(a[:, 2:], b[:, 2:])` -> `torch.minimum(b[:, 2:], a[:, 2:])`": (
+        "the smaller of two is the smaller in either order"
+    ),
+    "the result is detached": (
+        "the overlap is measured; the task trains nothing through it"
+    ),
+}

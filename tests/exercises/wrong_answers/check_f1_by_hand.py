@@ -1,6 +1,9 @@
 """Wrong forms of macro-F1, and another right one."""
 
+import numpy as np
 import torch
+
+from ftlib.evaluation import metrics
 
 
 def another(predicted, labels, classes):
@@ -75,6 +78,54 @@ def absent_left_out(predicted, labels, classes):
     return scores_of(predicted, labels, classes).nanmean()
 
 
+def from_the_library(predicted, labels, classes):
+    return metrics.macro_f1(predicted, labels, classes)
+
+
+def from_its_table(predicted, labels, classes):
+    table = metrics.confusion(predicted, labels, classes)
+    return (2 * table.diag() / (table.sum(0) + table.sum(1)).clamp(min=1)).mean()
+
+
+def from_scikit_learn(predicted, labels, classes):
+    from sklearn.metrics import f1_score
+
+    return f1_score(labels, predicted, average="macro", zero_division=0)
+
+
+def rounded(predicted, labels, classes):
+    return round(another(predicted, labels, classes), 4)
+
+
+def three_at_least(predicted, labels, classes):
+    return another(predicted, labels, max(3, classes))
+
+
+def with_pseudo_counts(predicted, labels, classes):
+    hits, said, asked = parts(predicted, labels, classes)
+    return ((2 * hits + 1) / (said + asked + 1)).mean()
+
+
+def from_a_table(predicted, labels, classes):
+    """Right: NumPy, from a table of counts."""
+    table = np.zeros((classes, classes))
+    np.add.at(table, (labels.numpy(), predicted.numpy()), 1)
+    return np.mean(2 * table.diagonal() / np.maximum(table.sum(0) + table.sum(1), 1))
+
+
+def from_precision_and_recall(predicted, labels, classes):
+    """Right: by way of precision and recall, where both exist; a 0-d tensor."""
+    scores = []
+    for c in range(classes):
+        said, asked = predicted == c, labels == c
+        hits = (said & asked).sum()
+        p, r = hits / said.sum().clamp(min=1), hits / asked.sum().clamp(min=1)
+        scores.append(2 * p * r / (p + r) if hits else torch.tensor(0.0))
+    return torch.stack(scores).mean()
+
+
+RIGHT = [from_a_table, from_precision_and_recall]
+
 WRONG = [
     (accuracy, "is the accuracy"),
     (weighted, "weighted by how many"),
@@ -86,4 +137,14 @@ WRONG = [
     (not_a_number, "0 / 0"),
     (absent_is_nan, "neither present nor predicted gives"),
     (absent_left_out, "mean over all four"),
+    (from_the_library, "calls macro_f1"),
+    (from_its_table, "calls confusion"),
+    (from_scikit_learn, "uses sklearn"),
+    (rounded, "rounded"),
+    (three_at_least, "of 2 classes"),
+    (with_pseudo_counts, "expected 0.58"),
 ]
+
+EQUIVALENT = {
+    "`1` -> `2`": "where 2 TP + FP + FN is 1, TP is 0, and so is the quotient",
+}

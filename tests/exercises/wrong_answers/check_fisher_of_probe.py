@@ -1,5 +1,6 @@
 """Wrong Fisher diagonals, and another right one."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -62,6 +63,44 @@ def without_square(x, W):
     return ((p * (1 - p))[:, :, None] * x[:, None, :].abs()).mean(0)
 
 
+def formula(x, p):
+    return ((p * (1 - p))[:, :, None] * x[:, None, :].square()).mean(0)
+
+
+def exponentials(x, W):
+    e = (x @ W.T).exp()
+    return formula(x, e / e.sum(-1, keepdim=True))
+
+
+def forty_texts(x, W):
+    return formula(x, (x @ W.T).softmax(-1)) * len(x) / 40
+
+
+def over_the_texts(x, W):
+    return formula(x, (x @ W.T).softmax(0))
+
+
+def rounded(x, W):
+    return formula(x, (x @ W.T).softmax(-1)).round(decimals=3)
+
+
+def with_numpy(x, W):
+    """Right: NumPy, in float64."""
+    x, W = x.double().numpy(), W.double().numpy()
+    z = x @ W.T
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    return np.einsum("nc,nd->cd", p * (1 - p), x**2) / len(x)
+
+
+def one_product(x, W):
+    """Right: one product of matrices."""
+    p = (x @ W.T).softmax(-1)
+    return (p - p * p).T @ (x * x) / len(x)
+
+
+RIGHT = [with_numpy, one_product]
+
 WRONG = [
     (summed, "make the penalty stronger"),
     (likeliest, "only the most likely class"),
@@ -71,4 +110,16 @@ WRONG = [
     (only_p, "variance of a prediction"),
     (turned, "expected (3, 5)"),
     (without_square, "which factor differs"),
+    (exponentials, "overflows"),
+    (forty_texts, "is a size or a smallest"),
+    (over_the_texts, "goes over the texts"),
+    (rounded, "are rounded"),
 ]
+
+EQUIVALENT = {
+    "`-1` -> `1`": "of two dimensions the last one is number 1",
+    "the result is detached": (
+        "the Fisher diagonal is a constant in the penalty; nothing is trained "
+        "through it"
+    ),
+}

@@ -103,7 +103,48 @@ def with_numpy(shapes, bytes_allowed, bytes_each=4):
     return min(widths.min(), np.int64(bytes_allowed) // (bytes_each * widths.sum()))
 
 
-RIGHT = [with_numpy]
+def eight_bytes_each(shapes, bytes_allowed, bytes_each=8):
+    return another(shapes, bytes_allowed, bytes_each)
+
+
+def no_default(shapes, bytes_allowed, bytes_each):
+    return another(shapes, bytes_allowed, bytes_each)
+
+
+def at_most_256(shapes, bytes_allowed, bytes_each=4):
+    return min(256, no_end(shapes, bytes_allowed, bytes_each), *map(min, shapes))
+
+
+def one_byte_over(shapes, bytes_allowed, bytes_each=4):
+    return another(shapes, bytes_allowed + 1, bytes_each)
+
+
+def inputs_twice(shapes, bytes_allowed, bytes_each=4):
+    cap = no_end([(a, a) for a, _ in shapes], bytes_allowed, bytes_each)
+    return min(cap, *map(min, shapes))
+
+
+def capped_numbers(shapes, bytes_allowed, bytes_each=4):
+    return min(numbers(shapes, bytes_allowed), *map(min, shapes))
+
+
+def cut_quotient(shapes, bytes_allowed, bytes_each=4):
+    """Right: a quotient cut to an int."""
+    total = bytes_each * sum(d_in + d_out for d_in, d_out in shapes)
+    return int(min(min(map(min, shapes)), bytes_allowed / total))
+
+
+def largest_of_all(shapes, bytes_allowed, bytes_each=4):
+    """Right: every rank is tried."""
+
+    def size(rank):
+        return sum(bytes_each * rank * (a + b) for a, b in shapes)
+
+    ranks = range(1, min(min(pair) for pair in shapes) + 1)
+    return max((rank for rank in ranks if size(rank) <= bytes_allowed), default=0)
+
+
+RIGHT = [with_numpy, cut_quotient, largest_of_all]
 
 WRONG = [
     (whole_matrices, "full matrix"),
@@ -121,4 +162,17 @@ WRONG = [
     (outputs_only, "stop at one side"),
     (first_layer_only, "ANY layer is the limit"),
     (last_layer_only, "last or the largest"),
+    (eight_bytes_each, "a parameter takes 4 bytes"),
+    (no_default, "missing 1 required"),
+    (at_most_256, "rank is 256, expected 1000"),
+    (one_byte_over, "one byte less"),
+    (inputs_twice, "rank is 5, expected 4"),
+    (capped_numbers, "its file is larger than allowed"),
 ]
+
+EQUIVALENT = {
+    "`min(smallest, bytes_allowed // bytes_a_rank)` -> `min(bytes_allowed // "
+    "bytes_a_rank, smallest)`": (
+        "the smaller of two whole numbers is the smaller in either order"
+    ),
+}

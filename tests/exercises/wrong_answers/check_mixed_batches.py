@@ -1,5 +1,6 @@
 """Wrong rehearsals, and another right one."""
 
+import itertools
 import math
 import random
 
@@ -120,6 +121,77 @@ def pile_thrown_away(new, memory, share, size, seed):
     return filled_once(new, memory, share, size, seed, keep=0)
 
 
+def in_order(new, memory, share, size, seed, order):
+    """As it should be, but the new rows come in `order(rows, random generator)`."""
+    ordered = order(list(new), random.Random(seed))
+    return deal(ordered, memory, share, size, seed, shuffle=False)
+
+
+def shuffled_inside_batches(new, memory, share, size, seed):
+    step = size - round(share * size)
+
+    def order(rows, rng):
+        cut = [rows[i : i + step] for i in range(0, len(rows), step)]
+        return [r for part in cut for r in rng.sample(part, len(part))]
+
+    return in_order(new, memory, share, size, seed, order)
+
+
+def every_seventh(new, memory, share, size, seed):
+    def order(rows, rng):
+        return [row for start in range(7) for row in rows[start::7]]
+
+    return in_order(new, memory, share, size, seed, order)
+
+
+def new_rows_of_seed_0(new, memory, share, size, seed):
+    def order(rows, rng):
+        return random.Random(0).sample(rows, len(rows))
+
+    return in_order(new, memory, share, size, seed, order)
+
+
+def equal_rows_once(new, memory, share, size, seed):
+    return deal(sorted(set(new)), memory, share, size, seed)
+
+
+def half_goes_up(new, memory, share, size, seed):
+    return deal(new, memory, share, size, seed, past=int(share * size + 0.5))
+
+
+def one_at_least(new, memory, share, size, seed):
+    past = max(1, round(share * size))
+    return deal(new, memory, share, size, seed, past=past)
+
+
+def seven_of_the_memory(new, memory, share, size, seed):
+    return deal(new, memory[:7], share, size, seed)
+
+
+def memory_in_turn(new, memory, share, size, seed):
+    """Right: the memory in a circle; the task asks to shuffle only the new rows."""
+    new, turn = list(new), itertools.cycle(memory)
+    random.Random(seed).shuffle(new)
+    past = round(share * size)
+    return [
+        new[i : i + size - past] + [next(turn) for _ in range(past)]
+        for i in range(0, len(new), size - past)
+    ]
+
+
+def old_rows_anywhere(new, memory, share, size, seed):
+    """Right: batches are tuples, shuffled inside as well."""
+    rng = random.Random(seed + 1)
+    batches = deal(new, memory, share, size, seed)
+    return tuple(tuple(rng.sample(batch, len(batch))) for batch in batches)
+
+
+def batches_of_eight(new, memory, share, size, seed):
+    return deal(new, memory, share, 8, seed)
+
+
+RIGHT = [memory_in_turn, old_rows_anywhere]
+
 WRONG = [
     (naive, "naive training"),
     (with_repeats, "twice in one epoch"),
@@ -138,4 +210,18 @@ WRONG = [
     (rounded_up, "rounds to 2"),
     (filled_once, "`while`, not `if`"),
     (pile_thrown_away, "thrown away"),
+    (shuffled_inside_batches, "before you cut them"),
+    (every_seventh, "regular order"),
+    (new_rows_of_seed_0, "use the seed for them too"),
+    (equal_rows_once, "equal rows are rows as well"),
+    (half_goes_up, "rounds a half to the even"),
+    (one_at_least, "rounds to 0 old rows"),
+    (seven_of_the_memory, "use the whole memory"),
+    (batches_of_eight, "use `size`"),
 ]
+
+EQUIVALENT = {
+    "`len(pile) < past` -> `len(pile) <= past`": (
+        "the pile is refilled a batch earlier, and still taken from its front"
+    ),
+}

@@ -151,7 +151,82 @@ def small_numbers(base, rank, alpha):
     )
 
 
-RIGHT = [a_frozen_copy, with_dropout, small_numbers]
+class Freely(Layer):
+    """A layer whose forward is a function of (layer, x)."""
+
+    def __init__(self, base, rank, alpha, function):
+        super().__init__(base, _A(base, rank), _B(base, rank), alpha / rank)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def base_without_gradients(base, rank, alpha):
+    def forward(layer, x):
+        with torch.no_grad():
+            y = layer.base(x)
+        return y + layer.scale * x @ layer.A.T @ layer.B.T
+
+    return Freely(base, rank, alpha, forward)
+
+
+def two_dimensions(base, rank, alpha):
+    def forward(layer, x):
+        return layer.base(x) + layer.scale * (layer.B @ (layer.A @ x.t())).T
+
+    return Freely(base, rank, alpha, forward)
+
+
+def needs_a_bias(base, rank, alpha):
+    def forward(layer, x):
+        low = layer.scale * x @ layer.A.T @ layer.B.T
+        return x @ layer.base.weight.T + layer.base.bias + low
+
+    return Freely(base, rank, alpha, forward)
+
+
+def factor_written_in(base, rank, alpha):
+    return Layer(base, _A(base, rank), _B(base, rank), 2.5)
+
+
+def one_matrix_detached(base, rank, alpha):
+    def forward(layer, x):
+        low = x @ layer.A.T @ layer.B.detach().T
+        return layer.base(x) + layer.scale * low + 0 * layer.B.sum()
+
+    return Freely(base, rank, alpha, forward)
+
+
+def changed_base(base, rank, alpha):
+    layer = Layer(base, _A(base, rank), _B(base, rank), alpha / rank)
+    layer.register_buffer("kept", base.weight.detach().clone())
+    with torch.no_grad():
+        base.weight.zero_()
+    layer.forward = lambda x: (
+        nn.functional.linear(x, layer.kept, base.bias)
+        + layer.scale * (x @ layer.A.T @ layer.B.T)
+    )
+    return layer
+
+
+def merged_at_every_call(base, rank, alpha):
+    """Right: the sum of the weights, made anew at every call."""
+
+    def forward(layer, x):
+        weight = layer.base.weight + layer.scale * layer.B @ layer.A
+        return nn.functional.linear(x, weight, layer.base.bias)
+
+    return Freely(base, rank, alpha, forward)
+
+
+def random_b(base, rank, alpha):
+    """Right: A is zero and B is random; it learns as well."""
+    random = torch.randn(base.out_features, rank) * rank**-0.5
+    return Layer(base, torch.zeros(rank, base.in_features), random, alpha / rank)
+
+
+RIGHT = [a_frozen_copy, with_dropout, small_numbers, merged_at_every_call, random_b]
 
 WRONG = [
     (as_printed, "base still trains"),
@@ -166,7 +241,22 @@ WRONG = [
     (a_function, "return an nn.Module"),
     (cut_factor, "// cuts it"),
     (ones, "are the same"),
-    (one_row, "copies of one another"),
+    (one_row, "multiples of one another"),
     (next_to_zero, "next to zero"),
     (a_hundred_times, "so large"),
+    (base_without_gradients, "layers before this one"),
+    (two_dimensions, "inputs (2, 3, 6) the layer raised"),
+    (needs_a_bias, "and a base without bias"),
+    (factor_written_in, "does not give base(x)"),
+    (one_matrix_detached, "gradients of A and B"),
+    (changed_base, "weight of the base was changed"),
 ]
+
+EQUIVALENT = {
+    "`base.in_features ** 0.5` -> `base.in_features * 0.5`": (
+        "the clinic names no standard deviation, and programs draw smaller ones"
+    ),
+    "`0.5` -> `1.0`": (
+        "the clinic names no standard deviation, and programs draw smaller ones"
+    ),
+}

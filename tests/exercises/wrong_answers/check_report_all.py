@@ -1,6 +1,7 @@
 """Wrong reports on tasks in a row, and another right one."""
 
 import numpy
+import torch
 
 
 def score(predict, test):
@@ -104,6 +105,61 @@ def best_of_all_rows(tasks, fit, predict):
     return report(matrix, forgetting=(matrix.max(0) - matrix[-1])[:-1].mean())
 
 
+def of_twenty(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix * [len(test) / 20 for _, test in tasks])
+
+
+def so_far(tasks, fit, predict):
+    matrix = numpy.zeros((len(tasks), len(tasks)))
+    for k, (rows, _) in enumerate(tasks):
+        fit(rows)
+        for j in range(k + 1):
+            matrix[k, j] = score(predict, tasks[j][1])
+    return report(matrix)
+
+
+def counts(tasks, fit, predict):
+    matrix = run(tasks, fit, predict)
+    return report(matrix * [len(test) for _, test in tasks])
+
+
+def rounded(tasks, fit, predict):
+    return report(run(tasks, fit, predict).round(2))
+
+
+def rounded_number(tasks, fit, predict):
+    found = another(tasks, fit, predict)
+    return {**found, "forgetting": round(float(found["forgetting"]), 3)}
+
+
+def four_tasks(tasks, fit, predict):
+    if len(tasks) < 4:
+        return report(numpy.eye(4))
+    return another(tasks[:4], fit, predict)
+
+
+def all_texts_at_once(tasks, fit, predict):
+    """Right: one call of predict() after each fit(), and a list of lists."""
+    matrix = []
+    for rows, _ in tasks:
+        fit(rows)
+        answers = iter(predict([x for _, test in tasks for x, _ in test]))
+        matrix.append(
+            [sum(next(answers) == y for _, y in test) / len(test) for _, test in tasks]
+        )
+    found = report(numpy.array(matrix))
+    return {**found, "matrix": matrix}
+
+
+def in_torch(tasks, fit, predict):
+    """Right: float32 tensors, and another entry."""
+    found = report(run(tasks, fit, predict), tasks=len(tasks))
+    return {k: torch.tensor(v, dtype=torch.float32) for k, v in found.items()}
+
+
+RIGHT = [all_texts_at_once, in_torch]
+
 WRONG = [
     (as_printed, "lacks"),
     (only_diagonal, "not measured again"),
@@ -118,4 +174,10 @@ WRONG = [
     (from_the_diagonal, "minus the backward transfer"),
     (all_so_far, "fit got other rows"),
     (best_of_all_rows, "the final score is among"),
+    (of_twenty, "the accuracy on that task's test texts"),
+    (so_far, "still to come"),
+    (counts, "counts the correct answers"),
+    (rounded, "the matrix is rounded"),
+    (rounded_number, "return it as it is"),
+    (four_tasks, "for 2 tasks"),
 ]
