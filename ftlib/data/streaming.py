@@ -251,7 +251,8 @@ class Shards:
             if not isinstance(row.get(self.field), str):
                 raise ValueError(
                     f"the data set has no text in {self.field!r}, it has "
-                    f"{', '.join(row)}; name another field"
+                    f"{', '.join(row)}; name another field, or leave out rows with "
+                    f"{row.get(self.field)!r:.40}"
                 )
             yield row[self.field]
 
@@ -322,8 +323,8 @@ class TextStream:
                 f"{world_size}; all but the rank are 1 or more, and it is below the "
                 "processes"
             )
-        if position and (began := len(position["lanes"])) != lanes:
-            raise ValueError(f"{lanes} lanes cannot go on with the position of {began}")
+        if position and (before := len(position["lanes"])) != lanes:
+            raise ValueError(f"{lanes} lanes cannot go on where {before} stood")
         if lanes % world_size or len(source) < lanes:
             raise ValueError(
                 f"{lanes} lanes need {lanes} parts of text, there are "
@@ -385,11 +386,8 @@ class TextStream:
             text = 0
 
     def _pack(self, texts):
-        ids = [
-            i
-            for row in self.encode([text for text in texts if self.keep(text)])
-            for i in row
-        ]
+        kept = [t for t in texts if self.keep(t) and not _BLANK.fullmatch(t)]
+        ids = [i for row in self.encode(kept) for i in row]
         count = len(ids) // self.length
         return torch.tensor(ids[: count * self.length], dtype=torch.long).view(
             count, self.length

@@ -211,10 +211,10 @@ def _names(labels):
         named = by_position(labels)
         numbers = list(range(len(named)))
     names = [_name(label) for label in named]
-    for place, name in enumerate(names):
-        if not name or _is_missing(named[place]) or name in names[:place]:
+    for i, name in enumerate(names):
+        if not name or _is_missing(named[i]) or name in names[:i]:
             raise ValueError(
-                f"labels has {named[place]!r} in place {place}, empty or there before; "
+                f"labels has {named[i]!r} at position {i}, empty or there before; "
                 "give each name once, as it is written in the cells"
             )
     if not names:
@@ -386,13 +386,14 @@ def _check_ids_of(name, rows, vocab_size):
 
 
 def _check_labels_of(parts, classes):
-    found = {"train": set(), "test": set()}
+    classes_of = {"train": set(), "test": set()}
     for name, columns in parts.items():
         try:
-            found[name] = set(class_ids(columns.get("label", []), classes)) - {-100}
+            ids = class_ids(columns.get("label", []), classes)
         except ValueError as error:
             raise ValueError(f"{name} {error}") from None
-    known, tested = found["train"], found["test"]
+        classes_of[name] = {i for i in ids if i != -100}
+    known, tested = classes_of["train"], classes_of["test"]
     if len(known) == 1 or tested - known:
         raise ValueError(
             f"train has labels {sorted(known)}, test {sorted(tested)}; "

@@ -273,6 +273,33 @@ def test_a_data_set_streams_as_files_do(folder, lanes, parts):
         next(streaming.Shards(source.dataset, 2, "label").read(0))
 
 
+class Rows(list):
+    """What `Shards` reads of a data set."""
+
+    num_shards = 1
+
+    def shard(self, num_shards, index):
+        return self
+
+
+def test_an_empty_row_of_a_data_set_is_no_document(counted):
+    texts = ["film 1", "", "film 2", "\u200b\ufeff", " ", "film 3"] * 9
+    source = streaming.Shards(Rows({"text": text} for text in texts), 1)
+    assert list(source.read(0)) == texts  # so that a resumed run counts them too
+
+    def asked_for(texts):
+        assert all(text.startswith("film") for text in texts)
+        return encode(texts)
+
+    rows, _ = streaming.TextStream(source, asked_for, 4, lanes=1).take(27)
+    assert sorted({i for row in rows.tolist() for i in row}) == [1, 2, 11, 12, 13]
+    with pytest.raises(
+        ValueError, match="no text in 'text', it has text; .* with None"
+    ):
+        list(streaming.Shards(Rows([{"text": "a"}, {"text": None}]), 1).read(0))
+    counted("fault")
+
+
 # ---- what cannot be read ----
 
 
@@ -396,7 +423,7 @@ def test_one_path_is_no_list_of_paths(tmp_path, kind, counted):
 )
 def test_a_stream_that_gives_no_rows_is_refused(files, more, counted):
     settings = dict(length=8, lanes=4) | more
-    with pytest.raises(ValueError, match="lanes is|4 lanes cannot go on with the pos"):
+    with pytest.raises(ValueError, match="lanes is|4 lanes cannot go on where 3"):
         streaming.TextStream(
             streaming.Files(files, 500), encode, settings.pop("length"), **settings
         )
