@@ -29,7 +29,13 @@ def bucket(text):
 
     So a text keeps its side on every machine, however its file is sorted, extended or
     shortened. A copy in capitals is another text here: let `check_trainable` compare.
+    Raises TypeError for what is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"a text is needed, this is {repr(text)[:40]} ({type(text).__name__}); ask "
+            "for one string at a time"
+        )
     return int(hashlib.sha256(text.encode("utf-8")).hexdigest()[:8], 16) % 100
 
 

@@ -346,6 +346,12 @@ def test_an_empty_row_of_a_data_set_is_no_document(counted):
         ("x.txt", b"%PDF-1.7\n", "begins with b'%PDF'"),
         ("x.txt", b"PK\x03\x04\x14", "begins with b'PK"),
         ("x.TXT.GZ", b"1", "compressed .*unpack it first"),
+        *((f"x{kind}", b"a\n", "compressed") for kind in streaming.COMPRESSED),
+        *((f"x{kind}", b"a\n", "is a table") for kind in streaming.TABLES),
+        ("x.txt", b"\xfd7zXZ\x00", "begins with b'.xfd7zXZ'"),
+        ("x.txt", b"\x28\xb5\x2f\xfd", "it is compressed or no text; unpack or conv"),
+        ("x.txt", b"7z\xbc\xaf\x27", "begins with b'7z"),
+        ("x.txt", b"ARROW1\x00", "begins with b'ARROW1'"),
         ("x.txt", "a film\n".encode("utf-16"), "line at byte 0 is not UTF-8"),
         ("x.txt", "a film\n".encode("utf-16-le"), "byte 0 has a NUL character; conv"),
         (
@@ -375,7 +381,9 @@ def test_lines_of_json_are_read_under_all_their_names(tmp_path, name, counted):
     counted("fault", name != "x.jsonl")
 
 
-BLANK = ["\u200b", "\u2060 \u00ad", "\u200e\t\u200d", "\u3164", "\ufe0f"]
+BLANK = ["\u200b", "\u2060 \u00ad", "\u200e\t\u200d", "\u3164", "\ufe0f", "\u034f"]
+BLANK += ["\u061c", "\u115f\u1160", "\u180b\u180f", "\u202a\u202e", "\u206f", "\u2800"]
+BLANK += ["\uffa0", "\ufeff\ufe00"]
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x.json"])

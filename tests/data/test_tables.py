@@ -42,6 +42,13 @@ def test_bucket_is_the_same_everywhere(text, number):
     assert tables.bucket(text) == number
 
 
+@pytest.mark.parametrize("text", [None, float("nan"), b"a", ["a"], 7], ids=repr)
+def test_what_is_no_text_has_no_bucket(text, counted):
+    with pytest.raises(TypeError, match="a text is needed, this is .*one string at a"):
+        tables.bucket(text)
+    counted("fault")
+
+
 def test_subset_is_balanced_nested_and_repeatable(loaded):
     columns = loaded["imdb"]["train"]
     large = tables.subset(columns, 1000)
@@ -230,6 +237,7 @@ BAD = {  # name: (bytes, keywords, line, column, words of the message)
         "an old Excel file (.xls), not a table; save as CSV UTF-8",
     ),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3", {}, 1, "1", "a PDF"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n", {}, 1, "1", "an HDF5 file"),
     "SQLite": (b"SQLite format 3\x00", {}, 1, "1", "an SQLite database"),
     "NUL": (b"text,label\nfine,1\ndu\x00ll,0\n", {}, 3, "3", "NUL character; save"),
     "empty file": (b"", {}, 1, "'text'", "0 such columns"),
@@ -746,3 +754,53 @@ def test_a_subset_of_rows_without_a_label_is_refused(missing, counted):
     with pytest.raises(ValueError, match="row 1 has no label .*; remove the row"):
         tables.subset({"text": ["a", "b", "c"], "label": [0, missing, 1]}, 2)
     counted("fault")
+
+
+INVISIBLE = (
+    "\x00\x08\x0e\x1b\x7f\x84\x86\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180e"
+    "\u180f\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\u206f\u2800\u3164\ufe00"
+    "\ufe0f\ufeff\uffa0\ufff9\ufffb\U0001d173\U0001d17a\U000e0001\U000e0100"
+)
+WHITE = " \t\n\r\x0b\x0c\x1c\x85\xa0\u2003\u2028\u3000"
+VISIBLE = (
+    ".a1-_~\xa1\xac\xae\u0301\u0600\u200a\u2010\u2027\u3001\u4e00\uac00\uff01\ufffc"
+)
+
+
+def test_what_is_seen_of_a_text(counted):
+    """Each character alone: is it a text, and does it make another text of one?"""
+    for char in INVISIBLE + WHITE:
+        assert tables._BLANK.fullmatch(char * 2), hex(ord(char))
+        train = {"text": ["a", f" {char}"], "label": [0, 1]}
+        with pytest.raises(ValueError, match="train row 1 has the empty text"):
+            tables.check_trainable(train)
+        counted("fault")
+    for char in INVISIBLE:
+        assert tables._same(f"é{char}f") == "éf", hex(ord(char))
+    for char in WHITE:
+        assert tables._same(f"é{char}f") == "é f", hex(ord(char))
+    for char in set(VISIBLE) - {"\u200a"}:
+        assert not tables._BLANK.fullmatch(char), hex(ord(char))
+        assert tables._same(f"é{char}f") not in ("éf", "é f"), hex(ord(char))
+
+
+def test_nothing_of_numpy_and_pandas_is_a_label():
+    pandas = pytest.importorskip("pandas")
+    for nothing in (None, float("nan"), numpy.nan, numpy.float64("nan"), pandas.NA):
+        assert tables._is_missing(nothing)
+        with pytest.raises(ValueError, match="row 1 has no label"):
+            tables.subset({"text": ["a", "b"], "label": [0, nothing]}, 1)
+    assert tables._is_missing(pandas.NaT)
+    assert not any(tables._is_missing(v) for v in (0, "", "nan", 0.0, False, [], "NA"))
+
+
+def test_labels_at_both_ends_of_the_range():
+    assert tables.class_ids([0, 1, 2, -100], 3) == [0, 1, 2, -100]
+    assert tables.class_ids([0, 10**6]) == [0, 10**6]
+    for wrong in (3, -1, -99, -101, 10**30):
+        with pytest.raises(
+            ValueError, match=f"row 1 has label {wrong}, .* from 0 to 2"
+        ):
+            tables.class_ids([0, wrong], 3)
+    with pytest.raises(ValueError, match="a class id is a whole number from 0; number"):
+        tables.class_ids([-1])

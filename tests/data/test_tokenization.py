@@ -467,6 +467,10 @@ def test_truncation_knows_the_special_tokens(around, keep, counted):
         left, n = row[front : len(row) - back], min(size, len(whole)) - front - back
         first = {"head": n, "tail": 0, "both": (n + 1) // 2}[keep]
         assert left == plain[:first] + plain[len(plain) - (n - first) :]
+    (empty,) = tokenization.encode(bpe, [""], front + back + 1, keep)
+    assert empty == whole[:front] + whole[len(whole) - back :] * (back > 0)
+    with pytest.raises(ValueError, match=f"already take {front + back}; allow"):
+        tokenization.encode(bpe, [""], front + back, keep)
     with pytest.raises(ValueError, match=f"already take {front + back}; allow"):
         tokenization.encode(bpe, [text], front + back, keep)
     # what stood there before: the last token of a row was taken for [SEP]
@@ -595,6 +599,50 @@ def test_words_begin_where_the_vocabulary_says(name, counted):
     )
     assert name == "wordpiece" or naive[ids].all()
     counted("fault", name != "wordpiece")
+
+
+@pytest.mark.parametrize(
+    "text, begins",
+    [
+        (" a", True),
+        ("\n", True),
+        ("\u00a0a", True),
+        ("\u3000", True),
+        ("a", False),
+        ("é", False),
+        ("。", False),
+        ("で", False),
+        ("한", False),
+        ("一", True),
+        ("\u9fff", True),
+        ("\u3400a", True),
+        ("\u4dbf", True),
+        ("\uf900", True),
+        ("\U00020000", True),
+        ("😀", False),
+    ],
+)
+def test_which_characters_begin_a_word(text, begins):
+    raw = text.encode("utf-8")
+    assert tokenization._begins_word(raw) == begins
+    # the bytes that go on with a character begin nothing
+    assert not any(tokenization._begins_word(raw[i:]) for i in range(1, len(raw))) or (
+        text[0].isspace() or text.endswith("a")
+    )
+
+
+def test_the_bytes_of_a_token_are_the_librarys():
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    assert tokenization._BYTE_OF.keys() == set(alphabet)
+    assert sorted(tokenization._BYTE_OF.values()) == list(range(256))
+    byte_level = tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=False
+    )
+    for text in ("a é\n好\x00\x7f\xa0\xad😀", "".join(map(chr, range(400)))):
+        ((visible, _),) = byte_level.pre_tokenize_str(text)
+        assert tokenization._raw(visible, "Ġ") == text.encode("utf-8")
+    assert tokenization._raw("▁好", "▁") == " 好".encode()
+    assert tokenization._raw("<0xE5>", "▁") == b"\xe5"
 
 
 def test_special_tokens_begin_a_word():
