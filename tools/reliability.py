@@ -261,9 +261,9 @@ PARTS = {
         Line(
             24,
             "Data that cannot train is refused before step 1: fewer rows than a batch, "
-            "one class, a label that is no class id, a row without a text, test rows in "
-            "train (in other capitals or another form of Unicode too), ids beyond the "
-            "vocabulary.",
+            "one class, a label that is no class id, a row without a text, test rows "
+            "in train (in other capitals or another form of Unicode too), ids beyond "
+            "the vocabulary.",
             "tables::test_data_that_cannot_train_is_refused "
             "tables::test_a_row_without_a_class_is_named "
             "tables::test_a_row_without_a_text_is_named "
