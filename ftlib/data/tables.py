@@ -132,7 +132,7 @@ def subset(columns, n, seed=0):
     """
     columns = _columns(columns)
     rows = len(next(iter(columns.values()), []))
-    if not 0 <= n <= rows:
+    if not 0 <= n <= rows or n != int(n):
         raise ValueError(
             f"{n} rows asked for, the data has {rows}; ask for 0 to {rows}"
         )
@@ -148,7 +148,7 @@ def subset(columns, n, seed=0):
     ):
         groups.setdefault(labels[row], []).append(row)
     turns = zip_longest(*(groups[label] for label in sorted(groups)))
-    order = [row for turn in turns for row in turn if row is not None][:n]
+    order = [row for turn in turns for row in turn if row is not None][: int(n)]
     return {key: [values[row] for row in order] for key, values in columns.items()}
 
 
@@ -345,7 +345,7 @@ def check_trainable(train, test=None, batch_size=1, vocab_size=None, classes=Non
     `near_duplicates` of corpus.py.
     """
     parts = {"train": _columns(train, "train")}
-    if test is not None and len(test):
+    if test is not None and list(test):  # a frame has columns even without rows
         parts["test"] = _columns(test, "test")
     for name, columns in parts.items():
         least = max(1, batch_size) if name == "train" else 1
@@ -382,6 +382,11 @@ def _check_ids_of(name, rows, vocab_size):
             raise ValueError(
                 f"{name} row {row} has {repr(ids)[:40]} for token ids; encode its "
                 "text, or remove the row"
+            )
+        if not hasattr(ids[0], "__index__"):
+            raise ValueError(
+                f"{name} row {row} begins with {repr(ids[0])[:40]}, no token id, which "
+                "is a whole number; encode its text"
             )
         for i in ids if vocab_size else ():
             if not 0 <= i < vocab_size:

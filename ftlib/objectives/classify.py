@@ -274,6 +274,11 @@ def _checked_rows(rows, labels, classes):
                 f"row {row} has no token, so there is nothing to attend to; remove the "
                 "row"
             )
+        if not hasattr(ids[0], "__index__"):
+            raise TypeError(
+                f"row {row} begins with {repr(ids[0])[:40]}, no token id, which is a "
+                "whole number; encode the texts first"
+            )
     if labels is None:
         return rows, None
     labels = class_ids(labels, classes)

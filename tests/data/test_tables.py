@@ -75,8 +75,10 @@ def test_subset_of_uneven_or_absent_classes():
         tables.subset({"text": list("abcde"), "label": [0, 0, 0, 0, 1]}, 4)["label"]
     ) == [0, 0, 0, 1]
     assert len(tables.subset({"text": list("abcde")}, 3)["text"]) == 3
-    with pytest.raises(ValueError, match="6 rows asked for, the data has 5"):
-        tables.subset({"text": list("abcde")}, 6)
+    for n in (6, -1, 0.5):
+        with pytest.raises(ValueError, match=f"{n} rows asked for, the data has 5"):
+            tables.subset({"text": list("abcde")}, n)
+    assert tables.subset({"text": ["a"]}, 1.0) == {"text": ["a"]}
 
 
 # ---- what is read and what is refused ----
@@ -602,6 +604,19 @@ def test_sound_data_passes(loaded):
         ),
         ({"input_ids": [[2], []]}, None, {}, "train row 1 has [] for token ids"),
         ({"input_ids": ["a b", "c"]}, None, {}, "train row 0 has 'a b' for token ids"),
+        ({"input_ids": [[2], None]}, None, {}, "train row 1 has None for token ids"),
+        (
+            {"input_ids": [[2], [1.5]]},
+            None,
+            {},
+            "train row 1 begins with 1.5, no token",
+        ),
+        (
+            {"input_ids": [["a"], [2]]},
+            None,
+            {},
+            "train row 0 begins with 'a', no token",
+        ),
         (
             {"input_ids": [[2, 3], [4, 5]], "text": ["a", "b"]},
             {"input_ids": [[4, 5]]},
@@ -664,6 +679,12 @@ def test_what_pandas_has_for_nothing_is_named():
     with pytest.raises(ValueError, match=r"train row 1 has (nan|<NA>) \("):
         tables.check_trainable({"text": text, "label": [0, 1, 0]})
     tables.check_trainable(train.assign(label=[0, 1, 0]))
+    sound = train.assign(label=[0, 1, 0])
+    tables.check_trainable(sound, sound.assign(text=["d", "e", "f"]), classes=2)
+    with pytest.raises(ValueError, match="test has 0 rows"):
+        tables.check_trainable(sound, sound[:0])
+    with pytest.raises(ValueError, match="3 test rows are in train too"):
+        tables.check_trainable(sound, sound)
     assert tables.subset(train.assign(label=[0, 1, 0]), 2)["label"] == [0, 1]
 
 
