@@ -39,6 +39,11 @@ def rows_of(tokenizer, texts, tokens, head=None):
     Reviews give their verdict at the end, so that the two ends tell more than the front
     alone (Sun et al. 2019).
     """
+    if head is not None and not 0 < head < tokens:
+        raise ValueError(
+            f"head is {head} of {tokens} tokens; take 1 to {tokens - 1}, which leaves "
+            "something for the other end, or None for the front alone"
+        )
     if head is None:
         return tokenization.encode(tokenizer, texts, tokens)
     rows = tokenization.encode(tokenizer, texts)
@@ -46,6 +51,33 @@ def rows_of(tokenizer, texts, tokens, head=None):
         row if len(row) <= tokens else [*row[:head], *row[head - tokens :]]
         for row in rows
     ]
+
+
+def check_run(epochs, size, lr):
+    """Raise ValueError for numbers with which no run could learn."""
+    if min(epochs, size) < 1:
+        raise ValueError(
+            f"epochs is {epochs} and size {size}; train for 1 or more, with steps of 1 "
+            "row or more"
+        )
+    if not 0 < lr < 1:
+        raise ValueError(
+            f"lr is {lr:g}; take a learning rate above 0 and below 1, such as 3e-4"
+        )
+
+
+def check_lengths(rows, config):
+    """Raise ValueError for a row that the encoder has no positions for."""
+    # ftlib and transformers name it differently; some encoders have no limit
+    most = getattr(config, "max_tokens", None) or getattr(
+        config, "max_position_embeddings", None
+    )
+    longest = max(map(len, rows), default=0)
+    if most and longest > most:
+        raise ValueError(
+            f"the longest text has {longest} tokens, the encoder has positions for "
+            f"{most}; ask for tokens={most} or fewer"
+        )
 
 
 def finetune(
@@ -74,28 +106,33 @@ def finetune(
         of them into.
     """
     ctx = ctx or distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
+    config = encoder.config
+    check_run(epochs, size, lr)
+    rows = rows_of(tokenizer, texts, tokens, head)
+    check_lengths(rows, config)
+    tables.check_trainable(
+        {"input_ids": rows, "label": labels},
+        vocab_size=config.vocab_size,
+        classes=classes,
+    )
     torch.manual_seed(seed)
     net = distributed.wrap(classify.Classifier(encoder, classes), ctx)
-    rows = rows_of(tokenizer, texts, tokens, head)
-    tables.check_trainable(
-        {"input_ids": rows, "label": labels}, vocab_size=encoder.config.vocab_size
-    )
     per_epoch = -(-len(rows) // size)
     # ten labels for three epochs would be three steps
     epochs = max(epochs, -(-min_steps // per_epoch))
-    order = (
+    lengths = [len(row) for row in rows]
+    order = [
         batch
         for epoch in range(epochs)
-        for batch in classify.length_grouped([len(r) for r in rows], size, seed, epoch)
-    )
+        for batch in classify.length_grouped(lengths, size, seed, epoch)
+    ]
     total = per_epoch * epochs
     warmup = min(max(1, total // 10), total - 1)  # none in a run of one step
 
     def mine():
-        for batch in order:
-            (micro_batch,) = classify.batches_of(
-                rows, labels, order=[batch[ctx.rank :: ctx.world_size] or batch[:1]]
-            )
+        shares = [batch[ctx.rank :: ctx.world_size] or batch[:1] for batch in order]
+        read = classify.batches_of(rows, labels, order=shares, classes=classes)
+        for batch, micro_batch in zip(order, read, strict=True):
             # no row is left for this process: it reads one, asks nothing, and joins the
             # exchange
             if ctx.rank >= len(batch):
@@ -121,6 +158,11 @@ def score(net, tokenizer, texts, labels, tokens=128, ctx=None, head=None):
     texts.
     """
     rows = rows_of(tokenizer, texts, tokens, head)
+    labels = classify.class_ids(labels)
+    if len(rows) != len(labels):
+        raise ValueError(
+            f"there are {len(rows)} texts and {len(labels)} labels; each text needs one"
+        )
     logits = classify.predict(
         net, classify.batches_of(rows), ctx.dtype if ctx else None
     )
@@ -144,6 +186,7 @@ def main():
     a.add_argument("--lr", type=float, default=3e-4)
     a.add_argument("--scratch", action="store_true")
     a = a.parse_args()
+    check_run(a.epochs, a.size, a.lr)
     ctx = distributed.setup(a.seed)
     distributed.print0(ctx, f"{reproducibility.machine()}; {distributed.describe(ctx)}")
     splits = sources.load(a.data)

@@ -11,7 +11,15 @@ import pytest
 from syntax import WithoutDocstrings
 
 FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
-TWINS = {"by_position", "freeze", "in_eval_mode", "pad", "trainable"}
+TWINS = {
+    "by_position",
+    "check_texts",
+    "class_ids",
+    "freeze",
+    "in_eval_mode",
+    "pad",
+    "trainable",
+}
 # one verb for different things: a file's own `load` is its namesake's no twin
 NAMESAKES = {"load", "predict", "save"}
 ROOMS = "data models objectives training evaluation deploy".split()

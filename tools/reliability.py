@@ -249,7 +249,7 @@ PARTS = {
             23,
             "A bad CSV file (18 kinds and more) gives an error with file, line, column "
             'and remedy, an odd but good one loads exactly; "NA", "null" and '
-            '"None" stay text.',
+            '"None" stay text, and one of zero-width characters alone is empty.',
             "tables::test_tables_that_are_refused "
             "tables::test_tables_that_load_exactly "
             "tables::test_there_are_enough_tables "
@@ -261,8 +261,13 @@ PARTS = {
         Line(
             24,
             "Data that cannot train is refused before step 1: fewer rows than a batch, "
-            "one class, test rows in train, ids beyond the vocabulary.",
+            "one class, a label that is no class id, a row without a text, test rows "
+            "in train (in other capitals or another form of Unicode too), ids beyond "
+            "the vocabulary.",
             "tables::test_data_that_cannot_train_is_refused "
+            "tables::test_a_row_without_a_class_is_named "
+            "tables::test_a_row_without_a_text_is_named "
+            "tables::test_a_copy_of_a_test_row_is_found "
             "tables::test_sound_data_passes "
             "recipe_finetune::test_the_recipe_refuses_what_cannot_train_before_step_1",
             "without the check the recipe trains, or dies inside",

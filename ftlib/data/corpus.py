@@ -39,6 +39,7 @@ import html
 import re
 import unicodedata
 import zlib
+from collections.abc import Mapping
 
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]*>")
 _WORD = re.compile(r"\w+")
@@ -68,6 +69,49 @@ def clean(text):
     )
 
 
+def check_texts(texts, least=0):
+    """The texts one after the other, each of them checked: an iterator of strings.
+
+    texts: a list, a generator, a NumPy array, a pandas column ... of strings. Raises
+        TypeError for one string (it would be read letter by letter) and for a dict or a
+        table (they would give the names of their columns); while it is read, TypeError
+        for a text that is no string (None, NaN, bytes), ValueError for one that has no
+        UTF-8, or for fewer than `least` texts.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(
+            f"a list of texts is needed, this is one string, {texts[:40]!r}; write "
+            "[text]"
+        )
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise TypeError(
+            f"a list of texts is needed, this is a {type(texts).__name__} with the "
+            f"columns {list(texts)[:4]}; give one of them, such as columns['text']"
+        )
+    return _each_text(texts, least)
+
+
+def _each_text(texts, least):
+    count = 0
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text {row} is {repr(text)[:40]} ({type(text).__name__}), not a "
+                "string; remove the row or make it a string"
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {row} has half a character at {error.start} (a lone surrogate, "
+                f"{text[error.start]!r}); remove it, or read the file as UTF-8 again"
+            ) from None
+        count = row + 1
+        yield text
+    if count < least:
+        raise ValueError(f"there are {count} texts, {least} at least are needed")
+
+
 def ngrams(text, n=5):
     """The set of runs of n words, lower-cased and without punctuation; a text of fewer
     words is one run of them all.
@@ -86,9 +130,9 @@ def exact_pairs(texts, threshold=0.5, n=5):
     list of texts for each n-gram.
 
     Exact, and it keeps every n-gram in memory: for samples, and to test
-    `near_duplicates` with.
+    `near_duplicates` with. Raises what `check_texts` raises.
     """
-    sets = [ngrams(text, n) for text in texts]
+    sets = [ngrams(text, n) for text in check_texts(texts)]
     rows_with = collections.defaultdict(list)
     shared = collections.Counter()
     for row, grams in enumerate(sets):
@@ -122,11 +166,12 @@ def near_duplicates(texts, threshold=0.5, n=5, hashes=128, seed=1):
 
     Signatures are cut into bands, and texts that agree in one whole band become
     candidates (locality-sensitive hashing); the Jaccard of each candidate is then
-    computed exactly, so that no pair below the threshold is returned.
+    computed exactly, so that no pair below the threshold is returned. Raises what
+    `check_texts` raises.
     """
     from datasketch import MinHashLSH
 
-    texts = list(texts)  # they are looked up by position
+    texts = list(check_texts(texts))  # they are looked up by position
     index, candidates = MinHashLSH(threshold=threshold, num_perm=hashes), []
     for row, text in enumerate(texts):
         made = signature(text, n, hashes, seed)
@@ -162,16 +207,17 @@ def contamination(corpus, tests, n=8):
     corpus: any iterable of texts, read once; only the tests' n-grams are kept. GPT-3's
         authors took n from 8 to 13
     (Brown et al. 2020): shorter runs are common phrases, longer ones miss a copy with a
-    word changed here and there. Raises ValueError without tests.
+    word changed here and there. Raises ValueError without tests, and what `check_texts`
+    raises.
     """
-    test_grams = [ngrams(text, n) for text in tests]
+    test_grams = [ngrams(text, n) for text in check_texts(tests)]
     if not test_grams:
         raise ValueError(
             "0 test texts, contamination needs at least 1; give the texts "
             "that you will measure on"
         )
     wanted, seen = set().union(*test_grams), set()
-    for text in corpus:
+    for text in check_texts(corpus):
         seen |= ngrams(text, n) & wanted
     return [len(grams & seen) / len(grams) for grams in test_grams]
 
@@ -181,11 +227,12 @@ def decontaminate(corpus, tests, n=8):
     the tests themselves stay as they are.
 
     Test texts of fewer than n words are looked for whole, at any place in a document.
+    Raises what `check_texts` raises.
     """
-    banned = set().union(*(ngrams(text, n) for text in tests)) if tests else set()
+    banned = set().union(*(ngrams(text, n) for text in check_texts(tests)))
     short = {gram for gram in banned if gram.count(" ") < n - 1}
     kept = []
-    for text in corpus:
+    for text in check_texts(corpus):
         words = f" {' '.join(_WORD.findall(text.lower()))} "
         if not (
             ngrams(text, n) & banned or any(f" {gram} " in words for gram in short)

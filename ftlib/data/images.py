@@ -42,19 +42,32 @@ FONTS = (
 
 
 def prepare(images, size):
-    """Grey (B, h, w) or colour (B, 3, h, w), values 0 to 1 -> (B, 3, size, size) as the
-    published model was trained to read.
+    """Grey (B, h, w) or (B, 1, h, w), or colour (B, 3, h, w), values 0 to 1 ->
+    (B, 3, size, size) as the published model was trained to read.
 
     Raises ValueError for values of 0 to 255, which would reach the network 255 times
-    too large.
+    too large, for NaN, for none, and for other shapes. A single image needs [None], or
+    its three colours would be taken for three grey images.
     """
-    if images.max() > 1.001 or images.min() < -0.001:
+    images = torch.as_tensor(images)
+    colours = images.shape[1] if images.ndim == 4 else 1
+    if images.ndim not in (3, 4) or colours not in (1, 3) or 0 in images.shape:
+        raise ValueError(
+            f"images have the shape {tuple(images.shape)}; give one or more, (B, h, w) "
+            "or (B, 3, h, w), with the colours before the sides (permute them)"
+        )
+    images = images if images.is_floating_point() else images.float()
+    # NaN compares false
+    if not (images.max() <= 1.001 and images.min() >= -0.001):
         raise ValueError(
             f"values reach from {images.min():.3g} to {images.max():.3g}, "
             "0 to 1 is needed; "
             "divide by 255 (digits: by 16)"
         )
-    images = images[:, None].expand(-1, 3, -1, -1) if images.ndim == 3 else images
+    if size < 1:
+        raise ValueError(f"size is {size}; an image has a side of 1 pixel or more")
+    images = images[:, None] if images.ndim == 3 else images
+    images = images.expand(-1, 3, -1, -1)  # three times the same grey
     if images.shape[2:] != (size, size):
         images = F.interpolate(
             images, (size, size), mode="bilinear", align_corners=False
@@ -81,7 +94,14 @@ def augment(
     a mask does in mlm.py.
     padding: what comes in from outside, "border" (the edge goes on: photographs) or
         "zeros" (black: digits that touch the edge).
+    Raises ValueError for images of another shape, or another number of rows.
     """
+    index = torch.as_tensor(index)
+    if images.ndim != 4 or 0 in images.shape or index.shape != images.shape[:1]:
+        raise ValueError(
+            f"images have the shape {tuple(images.shape)}, index {tuple(index.shape)}; "
+            "give (B, C, h, w), at least one, and the row number of each, (B,)"
+        )
     draws = []
     for i in index.tolist():
         generator = torch.Generator().manual_seed(
@@ -106,8 +126,14 @@ def glyphs(count, size=32, seed=0, characters=LETTERS, fonts=FONTS):
     on black, 0 to 1, and labels (count,).
 
     Label k is characters[k]; every character comes equally often. The fonts are those
-    inside matplotlib.
+    inside matplotlib. Raises ValueError for a count or size below 1, no characters, or
+    one font's name in place of a list.
     """
+    if min(count, size, len(characters)) < 1 or isinstance(fonts, str) or not fonts:
+        raise ValueError(
+            f"count is {count}, size {size}, characters {characters!r:.40}, fonts "
+            f"{fonts!r:.40}; give 1 or more of each, and fonts as a list"
+        )
     from pathlib import Path
 
     import matplotlib

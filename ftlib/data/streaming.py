@@ -42,6 +42,7 @@ or a reader of compressed files. Needs: torch; `datasets` for `Shards`.
 import bisect
 import itertools
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -49,26 +50,83 @@ import torch.distributed as dist
 
 LONGEST = 1 << 24  # bytes of one document: 16 MB, several thousand pages
 
+# names of files with a JSON object a line, and of files that are no lines of text
+LINES_OF_JSON = (".jsonl", ".json", ".ndjson")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".arrow", ".feather")
+
+# how compressed files, archives, Parquet, Arrow and PDF begin, whatever their name
+_BINARY = re.compile(
+    rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|PK\x03\x04|7z\xbc\xaf|PAR1|ARROW1|%PDF"
+)
+# white space and what has no width (zero-width characters, byte-order marks, soft
+# hyphens, fillers): a line of nothing else is empty
+_BLANK = re.compile(
+    r"[\s\xad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]*"
+)
+
+
+def _check_file(path, field):
+    """Raise ValueError for a file that is no text with a document a line, as far as its
+    name and its first 64 KB tell.
+    """
+    kind = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the list of the files in it")
+    if kind in COMPRESSED:
+        raise ValueError(
+            f"{path} is compressed and cannot be read from the middle; unpack it first"
+        )
+    if kind in TABLES:
+        raise ValueError(
+            f"{path} is a table, whose lines hold more than texts; read its text "
+            'column (tables.read_csv) and write {"text": ...} lines as .jsonl'
+        )
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    if start := _BINARY.match(head):
+        raise ValueError(
+            f"{path} begins with {start[0]!r}, so it is compressed or no text; unpack "
+            "or convert it first"
+        )
+    if b"\r" in head[:-1] and b"\n" not in head:
+        raise ValueError(
+            f"{path} has lines that end in a carriage return alone (old Mac), so it "
+            "would be one document; write \\n at the end of each"
+        )
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[0]
+    key = json.dumps(field, ensure_ascii=False).encode()
+    if kind not in LINES_OF_JSON and re.match(
+        rb"\{.*" + re.escape(key) + rb"\s*:", first
+    ):
+        raise ValueError(
+            f"{path} has a JSON object with {field!r} a line, and its name says plain "
+            "text; name it .jsonl"
+        )
+
 
 class Files:
-    """Text files, a document a line; of a .jsonl file the `field` of each line. Parts
-    are about `size` bytes of one file.
+    """Text files, a document a line; of a .jsonl, .json or .ndjson file the `field` of
+    each line. Parts are about `size` bytes of one file.
 
-    paths: list; raises ValueError for none, an empty or a compressed one,
-        FileNotFoundError for one that is not there.
+    paths: list; raises ValueError for none, an empty or a compressed one, a table and
+        JSON Lines under the name of a text, TypeError for one path in place of a list,
+        FileNotFoundError for one that is not there. A line of white space and
+        zero-width characters alone is no document.
     """
 
     def __init__(self, paths, size=1 << 20, field="text"):
-        self.paths, self.size, self.field = [Path(path) for path in paths], size, field
-        if packed := [
-            path
-            for path in self.paths
-            if path.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip")
-        ]:
-            raise ValueError(
-                f"{packed[0]} is compressed and cannot be read from the "
-                "middle; unpack it first"
+        if isinstance(paths, (str, bytes, Path)):
+            raise TypeError(
+                f"a list of paths is needed, this is one, {str(paths)!r}; write "
+                f"Files([{str(paths)!r}])"
             )
+        if size < 1:
+            raise ValueError(f"size is {size}; a part has 1 byte or more")
+        self.paths, self.size, self.field = [Path(path) for path in paths], size, field
+        for path in self.paths:
+            _check_file(path, field)
         self.sizes = [path.stat().st_size for path in self.paths]
         if not all(self.sizes) or not self.paths:
             empty = [
@@ -132,19 +190,34 @@ class Files:
         try:
             # -sig: some editors write a mark in front
             text = line.decode("utf-8-sig" if at == 0 else "utf-8").strip()
-            if path.suffix == ".jsonl" and text:
-                text = json.loads(text)[self.field].strip()
-            return text
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path}: the line at byte {at} is not UTF-8 "
                 f"({error.reason}); convert the file first"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if "\0" in text:  # UTF-16 without a mark looks like this
             raise ValueError(
-                f"{path}: the line at byte {at} has no text "
-                f"{self.field!r} ({error!r}); mend it"
-            ) from error
+                f"{path}: the line at byte {at} has a NUL character; convert the file "
+                "to UTF-8 first"
+            )
+        if path.suffix.lower() in LINES_OF_JSON and text:
+            text = self._field(path, at, text)
+        return "" if _BLANK.fullmatch(text) else text
+
+    def _field(self, path, at, text):
+        """The text in a line of JSON."""
+        try:
+            value = json.loads(text)[self.field]
+            if isinstance(value, str):
+                value.encode("utf-8")  # JSON can spell half a character
+                return value.strip()
+            why = f"it is {repr(value)[:40]}"
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            why = repr(error)[:120]
+        raise ValueError(
+            f"{path}: the line at byte {at} has no text {self.field!r} ({why}); write "
+            "one JSON object with a string a line"
+        )
 
 
 class Shards:
@@ -178,7 +251,8 @@ class Shards:
             if not isinstance(row.get(self.field), str):
                 raise ValueError(
                     f"the data set has no text in {self.field!r}, it has "
-                    f"{', '.join(row)}; name another field"
+                    f"{', '.join(row)}; name another field, or leave out rows with "
+                    f"{row.get(self.field)!r:.40}"
                 )
             yield row[self.field]
 
@@ -243,6 +317,14 @@ class TextStream:
         keep=None,
         window=1 << 18,
     ):
+        if min(lanes, length, window) < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"lanes is {lanes}, length {length}, window {window}, rank {rank} of "
+                f"{world_size}; all but the rank are 1 or more, and it is below the "
+                "processes"
+            )
+        if position and (before := len(position["lanes"])) != lanes:
+            raise ValueError(f"{lanes} lanes cannot go on where {before} stood")
         if lanes % world_size or len(source) < lanes:
             raise ValueError(
                 f"{lanes} lanes need {lanes} parts of text, there are "
@@ -304,11 +386,8 @@ class TextStream:
             text = 0
 
     def _pack(self, texts):
-        ids = [
-            i
-            for row in self.encode([text for text in texts if self.keep(text)])
-            for i in row
-        ]
+        kept = [t for t in texts if self.keep(t) and not _BLANK.fullmatch(t)]
+        ids = [i for row in self.encode(kept) for i in row]
         count = len(ids) // self.length
         return torch.tensor(ids[: count * self.length], dtype=torch.long).view(
             count, self.length
@@ -339,7 +418,7 @@ class TextStream:
         """The next rows of this process: (ids (rows, T), index (rows,)), the index
         being unlike any other row's of the run.
         """
-        if rows % len(self.mine):
+        if rows < 1 or rows % len(self.mine):
             raise ValueError(
                 f"{rows} rows cannot be taken equally from "
                 f"{len(self.mine)} lanes; take a multiple of them"

@@ -25,7 +25,10 @@ Shapes: N rows, T tokens in a row, B rows in a batch.
 """
 
 import json
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -41,6 +44,49 @@ from tokenizers import (
 
 # the order fixes their ids: 0, 1, 2, 3, 4
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def check_texts(texts, least=0):
+    """The texts one after the other, each of them checked: an iterator of strings.
+
+    texts: a list, a generator, a NumPy array, a pandas column ... of strings. Raises
+        TypeError for one string (it would be read letter by letter) and for a dict or a
+        table (they would give the names of their columns); while it is read, TypeError
+        for a text that is no string (None, NaN, bytes), ValueError for one that has no
+        UTF-8, or for fewer than `least` texts.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(
+            f"a list of texts is needed, this is one string, {texts[:40]!r}; write "
+            "[text]"
+        )
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise TypeError(
+            f"a list of texts is needed, this is a {type(texts).__name__} with the "
+            f"columns {list(texts)[:4]}; give one of them, such as columns['text']"
+        )
+    return _each_text(texts, least)
+
+
+def _each_text(texts, least):
+    count = 0
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text {row} is {repr(text)[:40]} ({type(text).__name__}), not a "
+                "string; remove the row or make it a string"
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {row} has half a character at {error.start} (a lone surrogate, "
+                f"{text[error.start]!r}); remove it, or read the file as UTF-8 again"
+            ) from None
+        count = row + 1
+        yield text
+    if count < least:
+        raise ValueError(f"there are {count} texts, {least} at least are needed")
 
 
 def _frame(tokenizer):
@@ -103,7 +149,8 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
     Returns a `tokenizers.Tokenizer` with at most `vocab_size` pieces, the first five
     being `SPECIAL`. If the texts have more characters than fit, as Chinese has, the
     commonest are kept and a word with any other becomes [UNK]. Raises ValueError if
-    `vocab_size` leaves no room for one character beside the special tokens.
+    `vocab_size` leaves no room for one character beside the special tokens, or if there
+    is no character in the texts, and what `check_texts` raises.
     """
     # a character takes two places, once as `e` and once as `##e`
     if vocab_size < len(SPECIAL) + 2:
@@ -131,8 +178,12 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
     # differs from process to process, and breaks ties by number. A resumed run would
     # read its embeddings with other ids. So the letters are found first, from the
     # distinct words, and numbered in their own order.
-    texts = list(texts)
+    texts = list(check_texts(texts, least=1))
     letters = learn({word for text in texts for word in text.split()}, 1, SPECIAL)
+    if len(letters) == len(SPECIAL):
+        raise ValueError(
+            f"the {len(texts)} texts have no character to learn; give texts with words"
+        )
     limits = {}
     # the library would keep every character and return more tokens than it was told
     # for
@@ -152,7 +203,7 @@ def train_bpe(texts, vocab_size, min_frequency=2):
     text is ever unknown.
 
     Returns a `tokenizers.Tokenizer`. Raises ValueError if `vocab_size` does not hold
-    the 256 bytes.
+    the 256 bytes or if there is no text, and what `check_texts` raises.
     """
     if vocab_size < 256 + len(SPECIAL):
         raise ValueError(
@@ -169,7 +220,7 @@ def train_bpe(texts, vocab_size, min_frequency=2):
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(check_texts(texts, least=1), trainer)
     return _frame(tokenizer)
 
 
@@ -212,46 +263,58 @@ def load(folder):
     return tokenizer
 
 
-def truncate(row, max_tokens, keep="head"):
+def truncate(row, max_tokens, keep="head", frame=(1, 1)):
     """At most `max_tokens` ids of a row [CLS] ... [SEP]: its beginning, its end
     ("tail"), or half of each ("both").
 
-    [CLS] and [SEP] always stay. Sun et al. (2019) compare the three ways for reviews.
-    Raises ValueError.
+    frame: how many special tokens stand before and behind the text, which always stay;
+        (0, 0) for rows without any, whose last id is a token like the others.
+    Sun et al. (2019) compare the three ways for reviews. Raises ValueError.
     """
     if keep not in ("head", "tail", "both"):
         raise ValueError(f'keep is {keep!r}; it must be "head", "tail" or "both"')
-    if max_tokens < 3:
+    front, back = frame
+    if max_tokens <= front + back:
         raise ValueError(
-            f"max_tokens is {max_tokens}, but [CLS] and [SEP] already "
-            "take 2; allow at least 3"
+            f"max_tokens is {max_tokens}, but the special tokens already take "
+            f"{front + back}; allow at least {front + back + 1}"
         )
     if len(row) <= max_tokens:
         return list(row)
-    text, capacity = row[1:-1], max_tokens - 2
-    front = {"head": capacity, "tail": 0, "both": (capacity + 1) // 2}[keep]
-    # len(text) - ..., because text[-0:] would be the whole text
-    return [row[0], *text[:front], *text[len(text) - (capacity - front) :], row[-1]]
+    end, capacity = len(row) - back, max_tokens - front - back
+    first = {"head": capacity, "tail": 0, "both": (capacity + 1) // 2}[keep]
+    # end - ..., because row[-0:] would be the whole row
+    return [*row[: front + first], *row[end - (capacity - first) : end], *row[end:]]
+
+
+def _frame_of(encoding):
+    """(before, behind): how many special tokens frame the text of an encoding. BERT has
+    (1, 1), T5 (0, 1), GPT-2 (0, 0).
+    """
+    # tells what the tokenizer added; a [MASK] that the reader wrote is 0 here
+    mask = encoding.special_tokens_mask
+    if 0 not in mask:
+        return len(mask), 0
+    return mask.index(0), mask[::-1].index(0)
 
 
 def encode(tokenizer, texts, max_tokens=None, keep="head"):
-    """Token ids of each text, framed by [CLS] and [SEP] and cut to `max_tokens` ids
-    (None: not cut).
+    """Token ids of each text, framed by the tokenizer's special tokens ([CLS] and [SEP]
+    in those of this file) and cut to `max_tokens` ids (None: not cut).
 
     Returns a list of N lists of ints. `keep` says which part of a long text stays, see
-    `truncate`.
+    `truncate`; the special tokens always stay. Raises what `check_texts` raises, and
+    ValueError for a tokenizer that pads or cuts by itself.
     """
-    if isinstance(texts, str):
-        raise TypeError(
-            "encode takes a list of texts and got one string; write "
-            "encode(tokenizer, [text])"
+    if tokenizer.padding or tokenizer.truncation:
+        raise ValueError(
+            "the tokenizer pads or cuts texts by itself; call its no_padding() and "
+            "no_truncation() first, as tokenization.load does"
         )
-    rows = [e.ids for e in tokenizer.encode_batch_fast(list(texts))]
-    return (
-        rows
-        if max_tokens is None
-        else [truncate(row, max_tokens, keep) for row in rows]
-    )
+    encodings = tokenizer.encode_batch_fast(list(check_texts(texts)))
+    if max_tokens is None:
+        return [e.ids for e in encodings]
+    return [truncate(e.ids, max_tokens, keep, _frame_of(e)) for e in encodings]
 
 
 def decode(tokenizer, ids):
@@ -259,12 +322,84 @@ def decode(tokenizer, ids):
     return tokenizer.decode([int(i) for i in ids], skip_special_tokens=True)
 
 
-def starts_word(tokenizer):
-    """Bool tensor (V,): which pieces begin a word (everything that does not start with
-    `##`). For whole-word masks.
+def _byte_of():
+    """{character: byte} of byte-level vocabularies (GPT-2): printable bytes stand for
+    themselves, the others for the characters from 256 on, so that a space is Ġ.
     """
-    tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
-    return torch.tensor([not token.startswith("##") for token in tokens])
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + i): byte for i, byte in enumerate(hidden)
+    }
+
+
+_BYTE_OF = _byte_of()
+
+
+def _raw(token, mark):
+    """The bytes that a token of a byte-level (Ġ) or SentencePiece (▁) vocabulary stands
+    for.
+    """
+    if mark == "Ġ":
+        return bytes(_BYTE_OF.get(char, ord("?")) for char in token)
+    if byte := re.fullmatch("<0x([0-9A-Fa-f]{2})>", token):
+        return bytes.fromhex(byte[1])
+    return token.replace("▁", " ").encode("utf-8")
+
+
+def _begins_word(raw):
+    """Whether bytes begin with white space or with an ideograph, which is a word of its
+    own here as in BERT's rules.
+    """
+    # the first byte of an ideograph alone; a byte from 0x80 to 0xbf goes on with one
+    if 0xE4 <= raw[0] <= 0xE9:
+        return True
+    first = "" if 0x80 <= raw[0] < 0xC0 else raw[:4].decode("utf-8", "ignore")[:1]
+    return first.isspace() or unicodedata.name(first or "a", "").startswith("CJK ")
+
+
+def _word_mark(tokenizer):
+    """What the tokenizer makes of a space: Ġ, ▁ or None."""
+    text = "a b"
+    if tokenizer.normalizer:
+        text = tokenizer.normalizer.normalize_str(text)
+    if tokenizer.pre_tokenizer:
+        words = tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        text = "".join(word for word, _ in words)
+    return next((mark for mark in "Ġ▁" if mark in text), None)
+
+
+def starts_word(tokenizer):
+    """Bool tensor (V,): which tokens begin a word. For whole-word masks.
+
+    WordPiece: those without ##. Byte-level BPE: those that begin with a space (Ġ),
+    SentencePiece: with ▁; in both also those that begin with a Chinese character, which
+    is a word of its own. What stands between two spaces is one word there, punctuation
+    included, as in fairseq's whole-word masks. Special tokens begin a word. Raises
+    ValueError for a vocabulary that does not mark where words begin.
+    """
+    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
+    word_level = type(tokenizer.model).__name__ == "WordLevel"
+    mark = None if prefix or word_level else _word_mark(tokenizer)
+    if not (prefix or word_level or mark):
+        raise ValueError(
+            f"the tokens of this {type(tokenizer.model).__name__} tokenizer do not "
+            "tell where a word begins (by ##, Ġ or ▁); mask tokens instead, with "
+            "starts_word=None"
+        )
+
+    def begins(token):
+        if word_level or not token:
+            return True
+        if prefix:
+            return not token.startswith(prefix)
+        return _begins_word(_raw(token, mark))
+
+    added, vocab = tokenizer.get_added_tokens_decoder(), tokenizer.get_vocab()
+    starts = [True] * (max(vocab.values()) + 1)  # ids may have holes
+    for token, i in vocab.items():
+        starts[i] = i in added or begins(token)
+    return torch.tensor(starts)
 
 
 def pack(rows, length):

@@ -30,6 +30,7 @@ Shapes: B batch, T tokens, D width, C classes, N texts.
 """
 
 import functools
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import torch
@@ -111,12 +112,39 @@ def inputs_of(batch):
     }
 
 
+def check_labels(labels, classes):
+    """The labels (B,) as a LongTensor, each from 0 to classes - 1, or -100.
+
+    Raises ValueError for others: on a GPU, torch would stop the whole process.
+    """
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise ValueError(
+            f"labels are {labels.dtype} {tuple(labels.shape)}, class ids are whole "
+            "numbers (B,); give one a row, and call .long()"
+        )
+    if classes < 2:
+        raise ValueError(
+            f"the head has {classes} class, so the loss is 0 whatever it says; take 2 "
+            "or more"
+        )
+    labels = labels.long()
+    wrong = (labels != -100) & ((labels < 0) | (labels >= classes))
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"row {row} of the batch has label {int(labels[row])}, the head has the "
+            f"classes 0 to {classes - 1}; number them from 0, or make a larger head"
+        )
+    return labels
+
+
 def classification_loss(model, batch):
     """The SUM of the cross-entropies, in nats, over the labels (B,) that are
-    not -100.
+    not -100. Raises ValueError for a label that is no class of the head.
     """
     logits = model(**inputs_of(batch)).logits  # (B, C)
-    return F.cross_entropy(logits.float(), batch["labels"], reduction="sum")
+    labels = check_labels(batch["labels"], logits.shape[-1])
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
 
 
 def freeze(module, frozen=True):
@@ -136,8 +164,45 @@ def trainable(model):
 def by_position(values):
     """A list of the values in their order, whatever holds them: a pandas column would
     be looked up by its index, and the numbers of a tensor are no keys of a dict.
+
+    Raises TypeError for a string (its letters are no values), a dict or a table (they
+    would give the names of their columns) and a set, which has no order.
     """
+    kinds = (str, bytes, Mapping, Set)
+    if isinstance(values, kinds) or hasattr(values, "columns"):
+        raise TypeError(
+            f"a list of values is needed, this is a {type(values).__name__}, "
+            f"{repr(values)[:40]!r}; give one column, as a list or an array"
+        )
     return values.tolist() if hasattr(values, "tolist") else list(values)
+
+
+def class_ids(labels, classes=None):
+    """A list of ints: the labels, each a class id from 0 to classes - 1, or -100 for a
+    row that is no target.
+
+    labels: N numbers, in a list, a tensor, a NumPy array or a pandas column. What is a
+        whole number is converted: 1.0, which pandas makes of 1 beside a missing value,
+        and True. classes: None sets no upper limit.
+    Raises ValueError with row, value and remedy for anything else: another number, a
+    fraction, text ("1" too, which may be a name), None, NaN.
+    """
+    ids, most = [], "" if classes is None else f" to {classes - 1}"
+    for row, label in enumerate(by_position(labels)):
+        try:
+            number = int(label)
+            exact = bool(label == number)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number, exact = 0, False
+        limit = number + 1 if classes is None else classes
+        if not exact or not (number == -100 or 0 <= number < limit):
+            raise ValueError(
+                f"row {row} has label {repr(label)[:40]}, a class id is a whole number "
+                f"from 0{most}; number the classes from 0 (take 1 from labels that "
+                "begin at 1) and remove rows without a label"
+            )
+        ids.append(number)
+    return ids
 
 
 def length_grouped(lengths, size, seed=0, epoch=0, window=50):
@@ -147,10 +212,20 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     lengths: N ints. The rows are shuffled, sorted by length inside windows of `window`
         batches, cut into batches of `size`, and the batches are shuffled. Sorting
         everything instead would show the same neighbours in every epoch. Returns a list
-        of lists of row numbers; each row occurs exactly once.
+        of lists of row numbers; each row occurs exactly once. Raises ValueError for a
+        size or window below 1, TypeError for rows in place of their lengths.
     """
+    if min(size, window) < 1:
+        raise ValueError(
+            f"size is {size} and window {window}; a batch and a window hold 1 or more"
+        )
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     lengths = by_position(lengths)
+    if lengths and hasattr(lengths[0], "__len__"):
+        raise TypeError(
+            f"length 0 is {repr(lengths[0])[:40]}, not a number of tokens; give "
+            "[len(row) for row in rows]"
+        )
     rows = torch.randperm(len(lengths), generator=generator).tolist()
     # wide enough for like lengths, narrow enough that neighbours change from epoch to
     # epoch
@@ -183,20 +258,64 @@ def pad(rows, pad_id=0):
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def batches_of(rows, labels=None, size=32, order=None, pad_id=0):
-    """Yield padded batches {"input_ids", "attention_mask"[, "labels"], "index"}; each
-    padded to its own longest row.
-
-    rows: N lists of token ids. order: lists of row numbers (from length_grouped), or
-        None for batches from the shortest rows to the longest, which is the cheapest
-        order where order does not matter (evaluation).
-    """
+def _checked_rows(rows, labels, classes):
+    """(rows, labels) as lists that belong together and can be read."""
     rows = by_position(rows)
-    labels = None if labels is None else by_position(labels)
+    if not rows:
+        raise ValueError("there are 0 rows; a batch needs at least one")
+    for row, ids in enumerate(rows):
+        if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
+            raise TypeError(
+                f"row {row} is {repr(ids)[:40]}, not a list of token ids; encode the "
+                "texts first"
+            )
+        if not len(ids):
+            raise ValueError(
+                f"row {row} has no token, so there is nothing to attend to; remove the "
+                "row"
+            )
+        if not hasattr(ids[0], "__index__"):
+            raise TypeError(
+                f"row {row} begins with {repr(ids[0])[:40]}, no token id, which is a "
+                "whole number; encode the texts first"
+            )
+    if labels is None:
+        return rows, None
+    labels = class_ids(labels, classes)
+    if len(rows) != len(labels):
+        raise ValueError(
+            f"there are {len(rows)} rows and {len(labels)} labels; each row needs one"
+        )
+    return rows, labels
+
+
+def batches_of(rows, labels=None, size=32, order=None, pad_id=0, classes=None):
+    """Padded batches {"input_ids", "attention_mask"[, "labels"], "index"}, one after
+    the other; each padded to its own longest row.
+
+    rows: N lists of token ids. labels: N class ids, see `class_ids`; below `classes`,
+        if that is given. order: lists of row numbers (from length_grouped), or None for
+        batches from the shortest rows to the longest, which is the cheapest order where
+        order does not matter (evaluation).
+    Raises at once, before the first batch: ValueError or TypeError with row, value and
+    remedy for rows or labels that cannot be read or do not belong together.
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}; a batch holds 1 row or more")
+    rows, labels = _checked_rows(rows, labels, classes)
     if order is None:
         by_length = sorted(range(len(rows)), key=lambda r: len(rows[r]))
         order = [by_length[i : i + size] for i in range(0, len(rows), size)]
+    return _batches(rows, labels, order, pad_id)
+
+
+def _batches(rows, labels, order, pad_id):
     for picked in order:
+        if not all(0 <= r < len(rows) for r in picked):
+            raise ValueError(
+                f"the order has row {max(picked, key=abs)}, the rows are 0 to "
+                f"{len(rows) - 1}; make it from the lengths of these rows"
+            )
         # to the longest of this batch, not of the corpus: padding costs time
         batch = pad([rows[r] for r in picked], pad_id)
         batch["index"] = torch.tensor(picked)
@@ -228,6 +347,8 @@ def _collect(model, batches, of, dtype):
     """Run `of(batch)` -> (B, ...) without gradients in eval mode, and put the rows back
     in the order of `index`.
     """
+    if isinstance(batches, Mapping):
+        raise TypeError("a list of batches is needed, this is one; write [batch]")
     device = next(model.parameters()).device
     rows, index = [], []
     with (
@@ -244,6 +365,10 @@ def _collect(model, batches, of, dtype):
                     "index", torch.arange(len(rows[-1])) + sum(map(len, rows[:-1]))
                 )
             )
+    if not rows:
+        raise ValueError(
+            "there are 0 batches; an iterator gives its batches once, so make it anew"
+        )
     rows, index = torch.cat(rows), torch.cat(index)
     return rows[index.argsort()]
 

@@ -68,7 +68,7 @@ def mask_tokens(
     mask is a function of (seed, epoch, index) in whatever batch, worker or process it
     turns up. special_ids: never a target, never drawn.
     starts_word: bool (V,) from tokenization.starts_word masks whole words (all tokens
-        of a word or none).
+        of a word or none): what follows a token that starts a word shares its draw.
 
     Returns (masked ids, labels), both (B, T); labels are -100 at the other positions.
     Why not always [MASK]: the model will later read texts without one, so it must

@@ -112,3 +112,44 @@ def test_the_reviews_hold_near_duplicates():
     assert 1 <= len(pairs) < 20 and all(
         0.5 <= score < 1.01 and texts[i] != texts[j] for i, j, score in pairs
     )
+
+
+# ---- what is no list of texts ----
+
+DOORS = {
+    "exact_pairs": corpus.exact_pairs,
+    "near_duplicates": corpus.near_duplicates,
+    "contamination": lambda texts: corpus.contamination(["a text"], texts),
+    "contamination of": lambda texts: corpus.contamination(texts, ["a text"]),
+    "decontaminate": lambda texts: corpus.decontaminate(["a text"], texts),
+    "decontaminate what": lambda texts: corpus.decontaminate(texts, ["a text"]),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    "texts, words",
+    [
+        ("a good film", "this is one string, 'a good film'"),
+        (b"a good film", "this is one string"),
+        ({"text": ["a"], "label": [0]}, "a dict with the columns"),
+        (["a film", None], "text 1 is None"),
+        (["a film", float("nan")], r"text 1 is nan \(float\)"),
+        (["a film", b"b"], r"text 1 is b'b' \(bytes\)"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(door, texts, words, counted):
+    with pytest.raises(TypeError, match=words):
+        DOORS[door](texts)
+    counted("fault")
+
+
+def test_a_data_frame_is_refused_and_its_column_read():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"text": ["a b", "c d", "a b"]}, index=[7, 5, 2])
+    for door in DOORS.values():
+        with pytest.raises(TypeError, match=r"a DataFrame with the columns \['text'\]"):
+            door(table)
+    assert corpus.exact_pairs(table["text"]) == [(0, 2, 1.0)]
+    assert corpus.near_duplicates(iter(table["text"])) == [(0, 2, 1.0)]
+    assert corpus.decontaminate(iter(["a b", "e"]), iter(["a b"])) == ["e"]

@@ -66,3 +66,72 @@ def test_no_font_draws_an_empty_box():
     for font in FONTS:
         pair, _ = glyphs(52, size=24, seed=0, fonts=(font,))
         assert len({image.numpy().tobytes() for image in pair}) == 52, font
+
+
+@pytest.mark.parametrize(
+    "images, words",
+    [
+        (torch.rand(8, 8), r"images have the shape \(8, 8\); give one or more"),
+        (torch.rand(0, 8, 8), r"the shape \(0, 8, 8\)"),
+        (torch.rand(2, 3, 0, 8), r"the shape \(2, 3, 0, 8\)"),
+        (torch.rand(2, 8, 8, 3), r"the shape \(2, 8, 8, 3\).*permute them"),
+        (torch.rand(2, 4, 8, 8), r"the shape \(2, 4, 8, 8\)"),
+        (torch.full((2, 8, 8), float("nan")), "values reach from nan to nan"),
+        (torch.rand(2, 8, 8) - 1, "values reach from -"),
+        (torch.full((1, 8, 8), 255, dtype=torch.uint8), "divide by 255"),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(images, words, counted):
+    with pytest.raises(ValueError, match=words):
+        prepare(images, 8)
+    counted("fault")
+
+
+def test_grey_images_of_any_kind_are_prepared_alike():
+    grey = (torch.rand(3, 8, 8) > 0.5).float()
+    wanted = prepare(grey, 16)
+    for images in (
+        grey[:, None],
+        grey[:, None].expand(-1, 3, -1, -1),
+        grey.numpy(),
+        grey.to(torch.uint8),
+        grey.bool(),
+    ):
+        assert torch.equal(prepare(images, 16), wanted)
+    with pytest.raises(ValueError, match="size is 0"):
+        prepare(grey, 0)
+
+
+@pytest.mark.parametrize(
+    "shape, rows",
+    [((4, 16, 16), 4), ((4, 1, 16, 16), 3), ((0, 1, 16, 16), 0), ((1, 1, 16, 16), 4)],
+)
+def test_images_and_row_numbers_belong_together(shape, rows, counted):
+    with pytest.raises(
+        ValueError, match="give .B, C, h, w., at least one, and the row"
+    ):
+        augment(torch.rand(shape), torch.arange(rows), 0, 0)
+    counted("fault")
+
+
+def test_row_numbers_may_be_a_list():
+    x = torch.rand(2, 1, 8, 8)
+    a, b = (augment(x, index, 0, 0) for index in ([3, 5], torch.tensor([3, 5])))
+    assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        dict(count=0),
+        dict(count=-1),
+        dict(size=0),
+        dict(characters=""),
+        dict(fonts=()),
+        dict(fonts="DejaVuSans"),
+    ],
+)
+def test_glyphs_of_nothing_are_refused(more, counted):
+    with pytest.raises(ValueError, match="give 1 or more of each, and fonts as a list"):
+        glyphs(**(dict(count=2) | more))
+    counted("fault")

@@ -2,9 +2,13 @@
 after any resume, located errors.
 """
 
+import bz2
 import collections
+import gzip
 import itertools
 import json
+import os
+import pathlib
 import random
 
 import pytest
@@ -269,6 +273,33 @@ def test_a_data_set_streams_as_files_do(folder, lanes, parts):
         next(streaming.Shards(source.dataset, 2, "label").read(0))
 
 
+class Rows(list):
+    """What `Shards` reads of a data set."""
+
+    num_shards = 1
+
+    def shard(self, num_shards, index):
+        return self
+
+
+def test_an_empty_row_of_a_data_set_is_no_document(counted):
+    texts = ["film 1", "", "film 2", "\u200b\ufeff", " ", "film 3"] * 9
+    source = streaming.Shards(Rows({"text": text} for text in texts), 1)
+    assert list(source.read(0)) == texts  # so that a resumed run counts them too
+
+    def asked_for(texts):
+        assert all(text.startswith("film") for text in texts)
+        return encode(texts)
+
+    rows, _ = streaming.TextStream(source, asked_for, 4, lanes=1).take(27)
+    assert sorted({i for row in rows.tolist() for i in row}) == [1, 2, 11, 12, 13]
+    with pytest.raises(
+        ValueError, match="no text in 'text', it has text; .* with None"
+    ):
+        list(streaming.Shards(Rows([{"text": "a"}, {"text": None}]), 1).read(0))
+    counted("fault")
+
+
 # ---- what cannot be read ----
 
 
@@ -291,7 +322,43 @@ def test_a_data_set_streams_as_files_do(folder, lanes, parts):
             r"line at byte 0 has no text 'text' \(KeyError",
         ),
         ("x.jsonl", b"[1]\n", "line at byte 0 has no text"),
-        ("x.jsonl", b'{"text": 3}\n', "line at byte 0 has no text"),
+        ("x.jsonl", b'{"text": 3}\n', r"line at byte 0 has no text 'text' \(it is 3\)"),
+        ("x.jsonl", b'{"text": null}\n', r"\(it is None\); write one JSON object"),
+        ("x.jsonl", b'{"text": ["a"]}\n', r"\(it is \['a'\]\)"),
+        ("x.jsonl", b'{"text": "\\ud800"}\n', "byte 0 has no text .*surrogates"),
+        ("x.json", b'{"body": "a"}\n', r"line at byte 0 has no text 'text' \(KeyError"),
+        ("x.json", b'[\n{"text": "a"}\n]\n', "byte 0 has no text .*write one JSON obj"),
+        ("x.json", b'[{"text": "a"}, {"text": "b"}]\n', "line at byte 0 has no text"),
+        ("x.json", b'{\n "text": "a"\n}\n', "line at byte 0 has no text"),
+        ("x.txt", b'{"text": "a"}\n{"text": "b"}\n', "JSON object with 'text' .*jsonl"),
+        ("x", b'\xef\xbb\xbf\n{"n": 1, "text" : "a"}\n', "plain text; name it .jsonl"),
+        ("x.csv", b"text,label\nfine,1\n", "is a table, .*read its text column"),
+        ("x.CSV", b"text,label\nfine,1\n", "is a table"),
+        ("x.tsv", b"text\tlabel\nfine\t1\n", "is a table"),
+        ("x.parquet", b"PAR1", "is a table"),
+        (
+            "x.txt",
+            gzip.compress(b"a film\n", mtime=0),
+            "begins with .*so it is compressed or no",
+        ),
+        ("x.txt", bz2.compress(b"a film\n"), "begins with b'BZh'"),
+        ("x.jsonl", b"PAR1\x15\x04", "begins with b'PAR1'"),
+        ("x.txt", b"%PDF-1.7\n", "begins with b'%PDF'"),
+        ("x.txt", b"PK\x03\x04\x14", "begins with b'PK"),
+        ("x.TXT.GZ", b"1", "compressed .*unpack it first"),
+        *((f"x{kind}", b"a\n", "compressed") for kind in streaming.COMPRESSED),
+        *((f"x{kind}", b"a\n", "is a table") for kind in streaming.TABLES),
+        ("x.txt", b"\xfd7zXZ\x00", "begins with b'.xfd7zXZ'"),
+        ("x.txt", b"\x28\xb5\x2f\xfd", "it is compressed or no text; unpack or conv"),
+        ("x.txt", b"7z\xbc\xaf\x27", "begins with b'7z"),
+        ("x.txt", b"ARROW1\x00", "begins with b'ARROW1'"),
+        ("x.txt", "a film\n".encode("utf-16"), "line at byte 0 is not UTF-8"),
+        ("x.txt", "a film\n".encode("utf-16-le"), "byte 0 has a NUL character; conv"),
+        (
+            "x.txt",
+            b"one\rtwo\rthree\r",
+            r"carriage return alone .old Mac.*write \\n at",
+        ),
         ("x.txt", b"", "x.txt is empty; give files with a document a line"),
         ("x.txt.gz", b"1", "compressed .*unpack it first"),
     ],
@@ -301,6 +368,75 @@ def test_bad_files_are_named_with_the_place(tmp_path, name, data, words, counted
     with pytest.raises(ValueError, match=words):
         source = streaming.Files([tmp_path / name], 10)
         [*itertools.chain(*(source.read(part) for part in range(len(source))))]
+    counted("fault")
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.ndjson", "x.JSON"])
+def test_lines_of_json_are_read_under_all_their_names(tmp_path, name, counted):
+    lines = [json.dumps({"n": i, "text": f" film {i} "}) for i in range(9)]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    source = streaming.Files([tmp_path / name], 40)
+    found = [text for part in range(len(source)) for text in source.read(part)]
+    assert found == [f"film {i}" for i in range(9)]
+    counted("fault", name != "x.jsonl")
+
+
+BLANK = ["\u200b", "\u2060 \u00ad", "\u200e\t\u200d", "\u3164", "\ufe0f", "\u034f"]
+BLANK += ["\u061c", "\u115f\u1160", "\u180b\u180f", "\u202a\u202e", "\u206f", "\u2800"]
+BLANK += ["\uffa0", "\ufeff\ufe00"]
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.json"])
+def test_a_line_of_zero_width_characters_is_no_document(tmp_path, name, counted):
+    texts = ["\ufeff", *BLANK, "a\u200bb", *BLANK, "c"]
+    lines = texts if name == "x.txt" else [json.dumps({"text": t}) for t in texts]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "bom").write_bytes(b"\xef\xbb\xbf\nfirst\n")
+    assert list(streaming.Files([tmp_path / name]).read(0)) == ["a\u200bb", "c"]
+    assert list(streaming.Files([tmp_path / "bom"]).read(0)) == ["first"]
+    counted("fault", len(BLANK))
+
+
+def test_a_text_that_speaks_of_json_is_a_text(tmp_path):
+    for text in ('{"body": "a"}', 'He wrote {"text": "a"} once', "{text: a}", "{}"):
+        (tmp_path / "x.txt").write_text(text + "\n", encoding="utf-8")
+        assert list(streaming.Files([tmp_path / "x.txt"]).read(0)) == [text]
+
+
+@pytest.mark.parametrize("kind", [str, bytes, pathlib.Path])
+def test_one_path_is_no_list_of_paths(tmp_path, kind, counted):
+    path = tmp_path / "x.txt"
+    path.write_text("a film\n", encoding="utf-8")
+    one = os.fsencode(path) if kind is bytes else kind(path)
+    with pytest.raises(TypeError, match="a list of paths is needed, this is one, "):
+        streaming.Files(one)
+    with pytest.raises(ValueError, match="is a folder; give the list of the files"):
+        streaming.Files([tmp_path])
+    with pytest.raises(ValueError, match="size is 0; a part has 1 byte or more"):
+        streaming.Files([path], 0)
+    assert list(streaming.Files(p for p in [path]).read(0)) == ["a film"]
+    counted("fault", 3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        dict(lanes=0),
+        dict(length=0),
+        dict(window=0),
+        dict(rank=2, world_size=2),
+        dict(rank=-1),
+        dict(position={"taken": 4, "lanes": [[0, 0, 0]] * 3}),
+    ],
+)
+def test_a_stream_that_gives_no_rows_is_refused(files, more, counted):
+    settings = dict(length=8, lanes=4) | more
+    with pytest.raises(ValueError, match="lanes is|4 lanes cannot go on where 3"):
+        streaming.TextStream(
+            streaming.Files(files, 500), encode, settings.pop("length"), **settings
+        )
+    with pytest.raises(ValueError, match="0 rows cannot be taken equally"):
+        streaming.TextStream(streaming.Files(files, 500), encode, 8, lanes=4).take(0)
     counted("fault")
 
 

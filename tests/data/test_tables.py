@@ -2,13 +2,18 @@
 data cannot train. RELIABILITY 23 and 24.
 """
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 import random
 import re
 import time
 
+import numpy
 import pytest
+import torch
 
 from ftlib.course import sources
 from ftlib.data import tables
@@ -37,6 +42,13 @@ def test_bucket_is_the_same_everywhere(text, number):
     assert tables.bucket(text) == number
 
 
+@pytest.mark.parametrize("text", [None, float("nan"), b"a", ["a"], 7], ids=repr)
+def test_what_is_no_text_has_no_bucket(text, counted):
+    with pytest.raises(TypeError, match="a text is needed, this is .*one string at a"):
+        tables.bucket(text)
+    counted("fault")
+
+
 def test_subset_is_balanced_nested_and_repeatable(loaded):
     columns = loaded["imdb"]["train"]
     large = tables.subset(columns, 1000)
@@ -63,8 +75,10 @@ def test_subset_of_uneven_or_absent_classes():
         tables.subset({"text": list("abcde"), "label": [0, 0, 0, 0, 1]}, 4)["label"]
     ) == [0, 0, 0, 1]
     assert len(tables.subset({"text": list("abcde")}, 3)["text"]) == 3
-    with pytest.raises(ValueError, match="6 rows asked for, the data has 5"):
-        tables.subset({"text": list("abcde")}, 6)
+    for n in (6, -1, 0.5):
+        with pytest.raises(ValueError, match=f"{n} rows asked for, the data has 5"):
+            tables.subset({"text": list("abcde")}, n)
+    assert tables.subset({"text": ["a"]}, 1.0) == {"text": ["a"]}
 
 
 # ---- what is read and what is refused ----
@@ -120,6 +134,48 @@ GOOD = {  # name: (bytes, keywords, texts, labels)
         ["fine", "dull"],
         [1, 0],
     ),
+    "labels that are numbers": (
+        b"text,label\nfine,7\ndull,3\n",
+        {"labels": [3, 7]},
+        ["fine", "dull"],
+        [1, 0],
+    ),
+    "labels of NumPy": (
+        b"text,label\nfine,7\ndull,3\n",
+        {"labels": numpy.array([3, 7])},
+        ["fine", "dull"],
+        [1, 0],
+    ),
+    "a dict of numbers": (
+        b"text,label\nfine,7\ndull,-1\n",
+        {"labels": {-1: 0, 7: 1}},
+        ["fine", "dull"],
+        [1, 0],
+    ),
+    "truth values": (
+        b"text,label\nfine,True\ndull,False\n",
+        {"labels": [False, True]},
+        ["fine", "dull"],
+        [1, 0],
+    ),
+    "names with spaces around them": (
+        b"text,label\nfine, good\ndull,bad \n",
+        {"labels": ["bad ", "\tgood"]},
+        ["fine", "dull"],
+        [1, 0],
+    ),
+    "names in another form of Unicode": (
+        "text,label\nfine,cafe\u0301\n".encode(),
+        {"labels": ["bar", "caf\xe9"]},
+        ["fine"],
+        [1],
+    ),
+    "zero-width characters beside letters": (
+        "text,label\na\u200bb,1\n".encode(),
+        {},
+        ["a\u200bb"],
+        [1],
+    ),
     "label named NA": (
         b"text,label\nfine,NA\n",
         {"labels": ["NA", "yes"]},
@@ -155,7 +211,36 @@ BAD = {  # name: (bytes, keywords, line, column, words of the message)
         "0xe9",
     ),
     "utf-16": ("text,label\nfine,1\n".encode("utf-16"), {}, 1, "1", "not UTF-8"),
-    "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00", {}, 1, "6", "NUL"),
+    "a spreadsheet": (
+        b"PK\x03\x04\x14\x00\x06\x00",
+        {},
+        1,
+        "1",
+        "a zip archive, as .xlsx and .ods are, not a table; unpack it, or save",
+    ),
+    "gzip": (
+        gzip.compress(b"text,label\nfine,1\n", mtime=0),
+        {},
+        1,
+        "1",
+        "the file is compressed (gzip), not a table; unpack it first, with gunzip",
+    ),
+    "bzip2": (bz2.compress(b"text,label\n"), {}, 1, "1", "compressed (bzip2)"),
+    "xz": (lzma.compress(b"text,label\n"), {}, 1, "1", "compressed (xz)"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", {}, 1, "1", "compressed (zstd)"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\x00", {}, 1, "1", "a 7z archive"),
+    "parquet": (b"PAR1\x15\x04PAR1", {}, 1, "1", "a Parquet file"),
+    "arrow": (b"ARROW1\x00\x00", {}, 1, "1", "an Arrow file"),
+    "old Excel": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        {},
+        1,
+        "1",
+        "an old Excel file (.xls), not a table; save as CSV UTF-8",
+    ),
+    "PDF": (b"%PDF-1.7\n%\xe2\xe3", {}, 1, "1", "a PDF"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n", {}, 1, "1", "an HDF5 file"),
+    "SQLite": (b"SQLite format 3\x00", {}, 1, "1", "an SQLite database"),
     "NUL": (b"text,label\nfine,1\ndu\x00ll,0\n", {}, 3, "3", "NUL character; save"),
     "empty file": (b"", {}, 1, "'text'", "0 such columns"),
     "only line ends": (b"\n\n\n", {}, 1, "'text'", "0 such columns"),
@@ -274,6 +359,27 @@ BAD = {  # name: (bytes, keywords, line, column, words of the message)
         "'text'",
         "the text is empty; remove the row",
     ),
+    "zero-width text": (
+        "text,label\nfine,1\n\u200b\ufeff \u2060\u00ad,0\n".encode(),
+        {},
+        3,
+        "'text'",
+        "the text is empty; remove the row",
+    ),
+    "a Hangul filler and a variation selector": (
+        "text,label\n\u3164\ufe0f,0\n".encode(),
+        {},
+        2,
+        "'text'",
+        "the text is empty",
+    ),
+    "unknown label beside numbers": (
+        b"text,label\nfine,3\nso so,5\n",
+        {"labels": [3, 7]},
+        3,
+        "'label'",
+        "'5' is not one of the labels ['3', '7']; correct",
+    ),
     "fault after a cell of three lines": (
         b'text,label\n"a\nb\nc",x\n',
         {},
@@ -311,6 +417,29 @@ def test_tables_that_are_refused(tmp_path, name):
     assert (
         "; " in message and "\n" not in message and len(message) < len(str(path)) + 300
     )
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ([], "labels is empty"),
+        ("bad", "a list of values is needed, this is a str"),
+        ({"bad", "good"}, "this is a set"),
+        (["bad", " bad"], "labels has ' bad' at position 1, empty or there before"),
+        ([3, "3"], "labels has '3' at position 1"),
+        (["bad", " "], "labels has ' ' at position 1"),
+        (["bad", None], "labels has None at position 1"),
+        ([float("nan")], "labels has nan at position 0"),
+        ({"bad": 0, "good": "1"}, "row 1 has label '1', a class id is a whole number"),
+        ({"bad": 0, "good": -1}, "row 1 has label -1"),
+        ({"bad": 0, "good": 0.5}, "row 1 has label 0.5"),
+    ],
+)
+def test_names_that_can_never_match_are_refused(tmp_path, labels, words, counted):
+    (tmp_path / "mine.csv").write_text("text,label\nfine,bad\n", encoding="utf-8")
+    with pytest.raises((ValueError, TypeError), match=re.escape(words)):
+        tables.read_csv(tmp_path / "mine.csv", labels=labels)
+    counted("fault")
 
 
 def test_there_are_enough_tables():
@@ -453,8 +582,246 @@ def test_sound_data_passes(loaded):
             {},
             "unequal length {'text': 2, 'label': 1}",
         ),
+        (TRAIN, {"text": [], "label": []}, {}, "test has 0 rows"),
+        (
+            {"text": ["a", "b"], "label": [1, 2]},
+            None,
+            {},
+            "train has labels 1 to 2 and no 0, where class ids begin; take 1 from",
+        ),
+        (
+            {"text": ["a", "b"], "label": [1, 2]},
+            None,
+            {"classes": 2},
+            "train row 1 has label 2, a class id is a whole number from 0 to 1",
+        ),
+        (TRAIN, {"text": ["e"], "label": [-1]}, {}, "test row 0 has label -1"),
+        (
+            TRAIN,
+            {"label": [0]},
+            {},
+            "train has ['text', 'label', 'input_ids'] and test ['label'], so whether",
+        ),
+        ({"input_ids": [[2], []]}, None, {}, "train row 1 has [] for token ids"),
+        ({"input_ids": ["a b", "c"]}, None, {}, "train row 0 has 'a b' for token ids"),
+        ({"input_ids": [[2], None]}, None, {}, "train row 1 has None for token ids"),
+        (
+            {"input_ids": [[2], [1.5]]},
+            None,
+            {},
+            "train row 1 begins with 1.5, no token",
+        ),
+        (
+            {"input_ids": [["a"], [2]]},
+            None,
+            {},
+            "train row 0 begins with 'a', no token",
+        ),
+        (
+            {"input_ids": [[2, 3], [4, 5]], "text": ["a", "b"]},
+            {"input_ids": [[4, 5]]},
+            {},
+            "1 test rows are in train too",
+        ),
     ],
 )
 def test_data_that_cannot_train_is_refused(train, test, keywords, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         tables.check_trainable(train, test, **keywords)
+
+
+NO_TEXT = [
+    None,
+    float("nan"),
+    b"bytes",
+    7,
+    ["a", "list"],
+    "",
+    " \n",
+    "\u200b",
+    "\ufeff\u2060 \u00ad",
+    "\u3164",
+]
+
+
+@pytest.mark.parametrize("text", NO_TEXT, ids=repr)
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_row_without_a_text_is_named(name, text, counted):
+    parts = {"train": {"text": ["a", "b", "c"], "label": [0, 1, 0]}}
+    parts["test"] = {"text": ["d", "e", "f"], "label": [0, 1, 0]}
+    parts[name]["text"][2] = text
+    with pytest.raises(ValueError, match=f"^{name} row 2 has .*; remove the row"):
+        tables.check_trainable(**parts)
+    counted("fault")
+
+
+NO_LABEL = [-1, 2, 0.5, "1", "good", None, float("nan"), float("inf"), [1], b"1"]
+
+
+@pytest.mark.parametrize("label", NO_LABEL, ids=repr)
+def test_a_row_without_a_class_is_named(label, counted):
+    train = {"text": ["a", "b", "c"], "label": [0, 1, label]}
+    words = re.escape(f"train row 2 has label {label!r}, a class id is a whole number ")
+    with pytest.raises(ValueError, match=f"^{words}from 0 to 1; number the classes"):
+        tables.check_trainable(train, classes=2)
+    counted("fault")
+
+
+def test_what_pandas_has_for_nothing_is_named():
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series([0, 1, None], dtype="Int64", index=[2, 0, 1])
+    train = pandas.DataFrame({"text": ["a", "b", "c"]}, index=[2, 0, 1])
+    with pytest.raises(ValueError, match="train row 2 has label <NA>"):
+        tables.check_trainable(train.assign(label=labels))
+    with pytest.raises(ValueError, match="row 2 has no label"):
+        tables.subset(train.assign(label=labels), 2)
+    text = train["text"].where(train["text"] != "b")
+    with pytest.raises(ValueError, match=r"train row 1 has (nan|<NA>) \("):
+        tables.check_trainable({"text": text, "label": [0, 1, 0]})
+    tables.check_trainable(train.assign(label=[0, 1, 0]))
+    sound = train.assign(label=[0, 1, 0])
+    tables.check_trainable(sound, sound.assign(text=["d", "e", "f"]), classes=2)
+    with pytest.raises(ValueError, match="test has 0 rows"):
+        tables.check_trainable(sound, sound[:0])
+    with pytest.raises(ValueError, match="3 test rows are in train too"):
+        tables.check_trainable(sound, sound)
+    assert tables.subset(train.assign(label=[0, 1, 0]), 2)["label"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 1],
+        [0.0, 1.0, 1.0],
+        [False, True, True],
+        numpy.array([0, 1, 1], dtype="uint8"),
+        [numpy.int64(0), numpy.float32(1), numpy.bool_(True)],
+        torch.tensor([0, 1, 1]),
+        torch.tensor([0.0, 1.0, 1.0]),
+        [torch.tensor(0), torch.tensor(1), torch.tensor(True)],
+    ],
+    ids=str,
+)
+def test_whole_numbers_of_any_kind_are_class_ids(labels):
+    ids = tables.class_ids(labels, 2)
+    assert ids == [0, 1, 1] and {type(i) for i in ids} == {int}
+    tables.check_trainable({"text": ["a", "b", "c"], "label": labels}, classes=2)
+
+
+def test_a_row_that_is_no_target_is_no_class():
+    assert tables.class_ids([0, -100, 1], 2) == [0, -100, 1]
+    with pytest.raises(ValueError, match=re.escape("train has labels [1]")):
+        tables.check_trainable({"text": ["a", "b"], "label": [-100, 1]})
+
+
+COPIES = {
+    "capitals": ("A Fine Film", "a fine FILM"),
+    "white space": ("a fine film", "  a fine\n film "),
+    "no-break space": ("a fine film", "a\u00a0fine film"),
+    "full width": ("a fine film 5", "ａ ｆｉｎｅ ｆｉｌｍ ５"),
+    "composed and not": ("caf\xe9", "cafe\u0301"),
+    "ligature": ("a fine film", "a \ufb01ne \ufb01lm"),
+    "sharp s": ("STRASSE", "stra\xdfe"),
+    "zero width space": ("a fine film", "a fi\u200bne film"),
+    "byte-order mark": ("a fine film", "\ufeffa fine film"),
+    "word joiner": ("好看的电影", "好看\u2060的电影"),
+    "soft hyphen": ("a fine film", "a fi\u00adne film"),
+    "direction mark": ("a fine film", "a fine film\u200e"),
+    "variation selector": ("fine \u2764", "fine \u2764\ufe0f"),
+    "control character": ("a fine film é", "a fine\x07 film é"),
+    "several": ("Ein CAFÉ", "\ufeff ein\u3000cafe\u0301\u200b"),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_of_a_test_row_is_found(name, counted):
+    for a, b in (COPIES[name], COPIES[name][::-1]):
+        assert a != b
+        train = {"text": ["nothing", a], "label": [0, 1]}
+        with pytest.raises(ValueError, match="1 test rows .*row 1 for one .capitals,"):
+            tables.check_trainable(train, {"text": ["other", b], "label": [0, 1]})
+    counted("fault")
+
+
+@pytest.mark.parametrize(
+    "a, b", [("a fine film", "a fine firm"), ("5", "6"), ("cafe", "caf\xe9")]
+)
+def test_another_text_is_no_copy(a, b):
+    train = {"text": ["nothing", a], "label": [0, 1]}
+    tables.check_trainable(train, {"text": [b], "label": [0]})
+
+
+@pytest.mark.parametrize(
+    "columns, words",
+    [
+        (
+            {"text": "abc", "label": [0, 1, 0]},
+            "a list of values is needed, this is a s",
+        ),
+        ({"text": {"a": 1, "b": 2}, "label": [0, 1]}, "this is a dict"),
+        ([["a", 0], ["b", 1]], "a list, not columns; give a dict such as"),
+        ({"text": ["a", "b"], "label": [0]}, "unequal length {'text': 2, 'label': 1}"),
+    ],
+)
+def test_what_is_no_table_is_refused(columns, words, counted):
+    for function in (lambda c: tables.subset(c, 1), tables.check_trainable):
+        with pytest.raises((TypeError, ValueError), match=words):
+            function(columns)
+        counted("fault")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_subset_of_rows_without_a_label_is_refused(missing, counted):
+    with pytest.raises(ValueError, match="row 1 has no label .*; remove the row"):
+        tables.subset({"text": ["a", "b", "c"], "label": [0, missing, 1]}, 2)
+    counted("fault")
+
+
+INVISIBLE = (
+    "\x00\x08\x0e\x1b\x7f\x84\x86\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180e"
+    "\u180f\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\u206f\u2800\u3164\ufe00"
+    "\ufe0f\ufeff\uffa0\ufff9\ufffb\U0001d173\U0001d17a\U000e0001\U000e0100"
+)
+WHITE = " \t\n\r\x0b\x0c\x1c\x85\xa0\u2003\u2028\u3000"
+VISIBLE = (
+    ".a1-_~\xa1\xac\xae\u0301\u0600\u200a\u2010\u2027\u3001\u4e00\uac00\uff01\ufffc"
+)
+
+
+def test_what_is_seen_of_a_text(counted):
+    """Each character alone: is it a text, and does it make another text of one?"""
+    for char in INVISIBLE + WHITE:
+        assert tables._BLANK.fullmatch(char * 2), hex(ord(char))
+        train = {"text": ["a", f" {char}"], "label": [0, 1]}
+        with pytest.raises(ValueError, match="train row 1 has the empty text"):
+            tables.check_trainable(train)
+        counted("fault")
+    for char in INVISIBLE:
+        assert tables._same(f"é{char}f") == "éf", hex(ord(char))
+    for char in WHITE:
+        assert tables._same(f"é{char}f") == "é f", hex(ord(char))
+    for char in set(VISIBLE) - {"\u200a"}:
+        assert not tables._BLANK.fullmatch(char), hex(ord(char))
+        assert tables._same(f"é{char}f") not in ("éf", "é f"), hex(ord(char))
+
+
+def test_nothing_of_numpy_and_pandas_is_a_label():
+    pandas = pytest.importorskip("pandas")
+    for nothing in (None, float("nan"), numpy.nan, numpy.float64("nan"), pandas.NA):
+        assert tables._is_missing(nothing)
+        with pytest.raises(ValueError, match="row 1 has no label"):
+            tables.subset({"text": ["a", "b"], "label": [0, nothing]}, 1)
+    assert tables._is_missing(pandas.NaT)
+    assert not any(tables._is_missing(v) for v in (0, "", "nan", 0.0, False, [], "NA"))
+
+
+def test_labels_at_both_ends_of_the_range():
+    assert tables.class_ids([0, 1, 2, -100], 3) == [0, 1, 2, -100]
+    assert tables.class_ids([0, 10**6]) == [0, 10**6]
+    for wrong in (3, -1, -99, -101, 10**30):
+        with pytest.raises(
+            ValueError, match=f"row 1 has label {wrong}, .* from 0 to 2"
+        ):
+            tables.class_ids([0, wrong], 3)
+    with pytest.raises(ValueError, match="a class id is a whole number from 0; number"):
+        tables.class_ids([-1])

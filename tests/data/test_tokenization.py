@@ -10,7 +10,9 @@ import sys
 from collections import Counter
 
 import hypothesis
+import numpy
 import pytest
+import tokenizers
 import torch
 
 from ftlib.course import sources
@@ -344,8 +346,329 @@ def test_pad_to_the_longest_row_and_no_further():
         tokenization.pad([])
 
 
+# ---- what is no list of texts ----
+
+
+def doors(tokenizer):
+    """Everything that takes a list of texts."""
+    return {
+        "train_wordpiece": lambda texts: tokenization.train_wordpiece(texts, 60),
+        "train_bpe": lambda texts: tokenization.train_bpe(texts, 300),
+        "encode": lambda texts: tokenization.encode(tokenizer, texts),
+    }
+
+
+def frame():
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({"text": ["a film"], "label": [1]})
+
+
+def missing():
+    pandas = pytest.importorskip("pandas")
+    return pandas.Series(["a", "b", pandas.NA], index=[9, 4, 2], dtype="string")
+
+
+NO_TEXTS = {  # name: (what, words of the sentence)
+    "one string": (lambda: "a good film", "this is one string, 'a good film'"),
+    "NumPy's string": (lambda: numpy.str_("a film"), "this is one string"),
+    "bytes": (lambda: b"a film", "this is one string, b'a film'"),
+    "a dict": (
+        lambda: {"text": ["a film"], "label": [1]},
+        r"a dict with the columns \['text', 'label'\]; give one of them",
+    ),
+    "a data frame": (frame, r"a DataFrame with the columns \['text', 'label'\]"),
+    "None": (lambda: ["a", None], r"text 1 is None \(NoneType\), not a string"),
+    "NaN": (lambda: ["a", float("nan")], r"text 1 is nan \(float\)"),
+    "pandas.NA": (missing, r"text 2 is .*not a string; remove the row"),
+    "a number": (lambda: ["a", 7], r"text 1 is 7 \(int\)"),
+    "bytes in a list": (lambda: ["a", b"b"], r"text 1 is b'b' \(bytes\)"),
+    "a list in a list": (lambda: [["a", "b"]], r"text 0 is \['a', 'b'\] \(list\)"),
+    "from a generator": (lambda: iter(["a", "b", None]), "text 2 is None"),
+    "half a character": (
+        lambda: ["a", "b \ud83d"],
+        "text 1 has half a character at 2 .*remove it",
+    ),
+}
+
+
+@pytest.mark.parametrize("door", ["train_wordpiece", "train_bpe", "encode"])
+@pytest.mark.parametrize("name", NO_TEXTS)
+def test_what_is_no_list_of_texts_is_refused(tokenizer, door, name, counted):
+    """One string would teach letters, and a table the names of its columns."""
+    make, words = NO_TEXTS[name]
+    with pytest.raises((TypeError, ValueError), match=words):
+        doors(tokenizer)[door](make())
+    counted("fault")
+
+
+@pytest.mark.parametrize("door", ["train_wordpiece", "train_bpe"])
+@pytest.mark.parametrize(
+    "texts",
+    [[], iter(()), [""], [" ", "\n"]],
+    ids=["no text", "an empty iterator", "an empty text", "white space"],
+)
+def test_no_text_teaches_nothing(tokenizer, door, texts, counted):
+    if door == "train_bpe" and texts and isinstance(texts, list):
+        # the 256 bytes are a vocabulary without any text
+        assert tokenization.train_bpe(texts, 300).get_vocab_size() >= 261
+        return
+    with pytest.raises(ValueError, match="0 texts, 1 at least|no character to learn"):
+        doors(tokenizer)[door](texts)
+    counted("fault")
+
+
+def test_any_holder_of_texts_is_read(tokenizer):
+    pandas = pytest.importorskip("pandas")
+    wanted = tokenization.encode(tokenizer, TEXTS)
+    vocab = tokenization.train_bpe(TEXTS, 300).get_vocab()
+    for hold in (
+        tuple,
+        iter,
+        numpy.array,
+        lambda texts: pandas.Series(texts, index=range(len(texts), 0, -1)),
+        lambda texts: dict.fromkeys(texts).keys() and (text for text in texts),
+    ):
+        assert tokenization.encode(tokenizer, hold(TEXTS)) == wanted
+        assert tokenization.train_bpe(hold(TEXTS), 300).get_vocab() == vocab
+    assert tokenization.encode(tokenizer, []) == []
+
+
+# ---- truncation keeps what the tokenizer puts around a text, and no more ----
+
+FRAMES = {  # (before, behind)
+    (1, 1): "[CLS] $A [SEP]",
+    (1, 0): "[CLS] $A",
+    (0, 1): "$A [SEP]",
+    (2, 1): "[CLS] [MASK] $A [SEP]",
+    (0, 0): None,
+}
+
+
+@pytest.mark.parametrize("keep", ["head", "tail", "both"])
+@pytest.mark.parametrize("around", FRAMES)
+def test_truncation_knows_the_special_tokens(around, keep, counted):
+    bpe, (front, back) = tokenization.train_bpe(TEXTS, 300), around
+    bpe.post_processor = tokenizers.processors.Sequence([])
+    if FRAMES[around]:
+        bpe.post_processor = tokenizers.processors.TemplateProcessing(
+            single=FRAMES[around],
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3), ("[MASK]", 4)],
+        )
+    text = "[MASK] a good film, and a bad one [MASK]"
+    plain = bpe.encode(text, add_special_tokens=False).ids
+    (whole,) = tokenization.encode(bpe, [text])
+    assert len(whole) == len(plain) + front + back
+    for size in range(front + back + 1, len(whole) + 2):
+        (row,) = tokenization.encode(bpe, [text], size, keep)
+        assert len(row) == min(size, len(whole))
+        assert row[:front] == whole[:front] and row[len(row) - back :] == (
+            whole[len(whole) - back :] if back else []
+        )
+        left, n = row[front : len(row) - back], min(size, len(whole)) - front - back
+        first = {"head": n, "tail": 0, "both": (n + 1) // 2}[keep]
+        assert left == plain[:first] + plain[len(plain) - (n - first) :]
+    (empty,) = tokenization.encode(bpe, [""], front + back + 1, keep)
+    assert empty == whole[:front] + whole[len(whole) - back :] * (back > 0)
+    with pytest.raises(ValueError, match=f"already take {front + back}; allow"):
+        tokenization.encode(bpe, [""], front + back, keep)
+    with pytest.raises(ValueError, match=f"already take {front + back}; allow"):
+        tokenization.encode(bpe, [text], front + back, keep)
+    # what stood there before: the last token of a row was taken for [SEP]
+    old = tokenization.truncate(whole, 7, keep)
+    new = tokenization.encode(bpe, [text], 7, keep)[0]
+    assert old == new if around == (1, 1) else keep != "head" or back or old != new
+    counted("fault", old != new)
+
+
+def test_a_tokenizer_that_pads_or_cuts_is_refused(tokenizer, counted):
+    for switch in ("enable_padding", "enable_truncation"):
+        other = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+        getattr(other, switch)(**({"max_length": 4} if "trunc" in switch else {}))
+        with pytest.raises(ValueError, match="pads or cuts texts by itself; call its"):
+            tokenization.encode(other, ["a good film"])
+        counted("fault")
+
+
+# ---- where words begin ----
+
+
 def test_starts_word(tokenizer):
     starts = tokenization.starts_word(tokenizer)
     assert starts.shape == (tokenizer.get_vocab_size(),) and starts[:5].all()
     ids = torch.tensor(tokenizer.encode("moodst good", add_special_tokens=False).ids)
     assert starts[ids].sum() == 2 and starts[ids][0] and len(ids) > 2
+
+
+def sentencepiece(kind):
+    """A tokenizer as XLM-R or Llama have it: spaces become ▁."""
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+    if kind == "unigram":
+        made = tokenizers.Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        made.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=90,
+            special_tokens=["<unk>", "<s>"],
+            unk_token="<unk>",
+            show_progress=False,
+        )
+        made.train_from_iterator(TEXTS + ["好 的 film"], trainer)
+        return made
+    tokens = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁abefgiloru"]
+    model = models.BPE(
+        {token: i for i, token in enumerate([*tokens, "▁f", "il"])},
+        [("▁", "f"), ("i", "l")],
+        unk_token="<unk>",
+        byte_fallback=True,
+    )
+    made = tokenizers.Tokenizer(model)
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    made.add_special_tokens(["<unk>"])
+    return made
+
+
+def words_of(tokenizer, text, starts=None):
+    """The words that `starts_word` finds in a text -> [text of each]."""
+    starts = tokenization.starts_word(tokenizer) if starts is None else starts
+    words = []
+    for i in tokenizer.encode(text, add_special_tokens=False).ids:
+        if starts[i] or not words:
+            words.append([])
+        words[-1].append(i)
+    return [tokenizer.decode(word).strip() for word in words]
+
+
+SPLIT = {  # name: (how it is made, text, words)
+    "wordpiece": (
+        lambda: tokenization.train_wordpiece(TEXTS, 120),
+        "good unfilmable stories 好看film",
+        ["good", "unfilmable", "stories", "好", "看", "film"],
+    ),
+    "bytes": (
+        lambda: tokenization.train_bpe(TEXTS, 262),
+        "unfilmable films, goodness\nme",
+        ["unfilmable", "films,", "goodness", "me"],
+    ),
+    "bytes, Chinese": (
+        lambda: tokenization.train_bpe(TEXTS, 262),
+        "一好电影，看film déjà です",
+        ["一", "好", "电", "影，", "看film", "déjà", "です"],
+    ),
+    "bytes, Chinese words": (
+        lambda: tokenization.train_bpe(["电影", "好看"] * 9, 400),
+        "电影好看电影",
+        ["电影", "好看", "电影"],
+    ),
+    "sentencepiece": (
+        lambda: sentencepiece("unigram"),
+        "goodness unfilmable film",
+        ["goodness", "unfilmable", "film"],
+    ),
+    "sentencepiece, Chinese": (
+        lambda: sentencepiece("unigram"),
+        "goodness 好看的 film",
+        ["goodness", "好", "看", "的", "film"],
+    ),
+    "byte fallback": (
+        lambda: sentencepiece("bytes"),
+        "failure of 好的 film",
+        ["failure", "of", "", "好", "的", "film"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_words_begin_where_the_vocabulary_says(name, counted):
+    make, text, wanted = SPLIT[name]
+    made = make()
+    found = words_of(made, text)
+    assert found == wanted
+    ids = made.encode(text, add_special_tokens=False).ids
+    # control: everything without ## begins a word, as it was
+    naive = torch.tensor(
+        [
+            not (made.id_to_token(i) or "").startswith("##")
+            for i in range(made.get_vocab_size())
+        ]
+    )
+    assert name == "wordpiece" or naive[ids].all()
+    counted("fault", name != "wordpiece")
+
+
+@pytest.mark.parametrize(
+    "text, begins",
+    [
+        (" a", True),
+        ("\n", True),
+        ("\u00a0a", True),
+        ("\u3000", True),
+        ("a", False),
+        ("é", False),
+        ("。", False),
+        ("で", False),
+        ("한", False),
+        ("一", True),
+        ("\u9fff", True),
+        ("\u3400a", True),
+        ("\u4dbf", True),
+        ("\uf900", True),
+        ("\U00020000", True),
+        ("😀", False),
+    ],
+)
+def test_which_characters_begin_a_word(text, begins):
+    raw = text.encode("utf-8")
+    assert tokenization._begins_word(raw) == begins
+    # the bytes that go on with a character begin nothing
+    assert not any(tokenization._begins_word(raw[i:]) for i in range(1, len(raw))) or (
+        text[0].isspace() or text.endswith("a")
+    )
+
+
+def test_the_bytes_of_a_token_are_the_librarys():
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    assert tokenization._BYTE_OF.keys() == set(alphabet)
+    assert sorted(tokenization._BYTE_OF.values()) == list(range(256))
+    byte_level = tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=False
+    )
+    for text in ("a é\n好\x00\x7f\xa0\xad😀", "".join(map(chr, range(400)))):
+        ((visible, _),) = byte_level.pre_tokenize_str(text)
+        assert tokenization._raw(visible, "Ġ") == text.encode("utf-8")
+    assert tokenization._raw("▁好", "▁") == " 好".encode()
+    assert tokenization._raw("<0xE5>", "▁") == b"\xe5"
+
+
+def test_special_tokens_begin_a_word():
+    for made in (tokenization.train_bpe(TEXTS, 300), sentencepiece("unigram")):
+        added = list(made.get_added_tokens_decoder())
+        assert len(added) > 1 and tokenization.starts_word(made)[added].all()
+
+
+def test_ids_with_holes_have_their_place():
+    model = tokenizers.models.WordPiece({"a": 0, "##b": 7, "[UNK]": 3})
+    starts = tokenization.starts_word(tokenizers.Tokenizer(model))
+    assert starts.tolist() == [True] * 7 + [False]
+
+
+@pytest.mark.parametrize("suffix", ["", "</w>"])
+def test_a_vocabulary_without_marks_is_refused(suffix, counted):
+    from tokenizers import models, pre_tokenizers, trainers
+
+    made = tokenizers.Tokenizer(models.BPE(end_of_word_suffix=suffix))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.train_from_iterator(TEXTS, trainers.BpeTrainer(show_progress=False))
+    with pytest.raises(ValueError, match="do not tell where a word begins .*mask tok"):
+        tokenization.starts_word(made)
+    counted("fault")
+
+
+def test_a_vocabulary_of_words_needs_no_marks():
+    model = tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="a")
+    assert tokenization.starts_word(tokenizers.Tokenizer(model)).tolist() == [True] * 2

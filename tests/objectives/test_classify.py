@@ -2,6 +2,9 @@
 predictions, batches of like length.
 """
 
+import re
+
+import numpy
 import pytest
 import torch
 
@@ -216,3 +219,190 @@ def test_batches_are_padded_to_their_own_longest_row():
     assert "labels" not in next(classify.batches_of(ROWS))
     with pytest.raises(ValueError, match="width is None"):
         classify.Classifier(torch.nn.Identity(), 2)
+
+
+# ---- what is refused before the first batch ----
+
+WRONG = [-1, 3, 0.5, "1", numpy.str_("1"), b"1", None, float("nan"), [1]]
+
+
+@pytest.mark.parametrize("label", WRONG, ids=repr)
+def test_a_label_that_is_no_class_is_refused_at_once(label, counted):
+    labels = [0, 1, 2, label, *LABELS[4:]]
+    words = re.escape(
+        f"row 3 has label {label!r}, a class id is a whole number from 0 "
+    )
+    with pytest.raises(ValueError, match=f"^{words}to 2; number the classes from 0"):
+        classify.batches_of(ROWS, labels, classes=3)  # nothing was read from it
+    counted("fault")
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        list,
+        tuple,
+        iter,
+        lambda labels: [float(label) for label in labels],
+        lambda labels: [bool(label) for label in labels],
+        numpy.array,
+        lambda labels: numpy.array(labels, dtype="float32"),
+        torch.tensor,
+        lambda labels: torch.tensor(labels) == 1,
+        lambda labels: [torch.tensor(label) for label in labels],
+    ],
+)
+def test_whole_numbers_of_any_kind_are_labels(hold):
+    for batch in classify.batches_of(ROWS, hold(LABELS), size=4, classes=2):
+        assert batch["labels"].dtype == torch.long
+        assert batch["labels"].tolist() == [LABELS[i] for i in batch["index"]]
+
+
+def test_pandas_labels_with_nothing_in_a_row_are_refused(counted):
+    pandas = pytest.importorskip("pandas")
+    for missing, kind in ((None, "Int64"), (float("nan"), "float64")):
+        labels = pandas.Series([*LABELS[:-1], missing], dtype=kind)
+        with pytest.raises(ValueError, match="row 12 has label (<NA>|nan)"):
+            classify.batches_of(ROWS, labels)
+        counted("fault")
+
+
+def test_an_ignored_label_stays():
+    (batch,) = classify.batches_of(ROWS[:2], [-100, 1], order=[[0, 1]], classes=2)
+    assert batch["labels"].tolist() == [-100, 1]
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda: classify.batches_of([]), ValueError, "there are 0 rows"),
+        (lambda: classify.batches_of(iter(())), ValueError, "there are 0 rows"),
+        (
+            lambda: classify.batches_of(ROWS, LABELS[:-1]),
+            ValueError,
+            "there are 13 rows and 12 labels; each row needs one",
+        ),
+        (
+            lambda: classify.batches_of(ROWS, LABELS + [0]),
+            ValueError,
+            "there are 13 rows and 14 labels",
+        ),
+        (
+            lambda: classify.batches_of(ROWS, "0101"),
+            TypeError,
+            "this is a str, \"'0101",
+        ),
+        (
+            lambda: classify.batches_of({"input_ids": ROWS, "label": LABELS}),
+            TypeError,
+            "a list of values is needed, this is a dict",
+        ),
+        (
+            lambda: classify.batches_of(["a film", "another"]),
+            TypeError,
+            "row 0 is 'a film', not a list of token ids; encode the texts first",
+        ),
+        (lambda: classify.batches_of([2, 7, 3]), TypeError, "row 0 is 2, not a list"),
+        (lambda: classify.batches_of([[2], []]), ValueError, "row 1 has no token"),
+        (lambda: classify.batches_of([[2], None]), TypeError, "row 1 is None"),
+        (lambda: classify.batches_of([[2], [1.5]]), TypeError, "row 1 begins with 1.5"),
+        (
+            lambda: classify.batches_of([["a"]]),
+            TypeError,
+            "row 0 begins with 'a', no t",
+        ),
+        (lambda: classify.batches_of(torch.rand(2, 3)), TypeError, "row 0 begins with"),
+        (lambda: classify.batches_of(ROWS, size=0), ValueError, "size is 0; a batch"),
+        (lambda: classify.batches_of(ROWS, size=-4), ValueError, "size is -4; a batch"),
+        (
+            lambda: list(classify.batches_of(ROWS, order=[[0], [13]])),
+            ValueError,
+            "the order has row 13, the rows are 0 to 12",
+        ),
+        (
+            lambda: list(classify.batches_of(ROWS, order=[[0, -1]])),
+            ValueError,
+            "the order has row -1",
+        ),
+        (
+            lambda: classify.length_grouped(LENGTHS, 0),
+            ValueError,
+            "size is 0 and window 50",
+        ),
+        (
+            lambda: classify.length_grouped(LENGTHS, 4, window=0),
+            ValueError,
+            "size is 4 and window 0",
+        ),
+        (
+            lambda: classify.length_grouped(ROWS, 4),
+            TypeError,
+            "not a number of tokens; give [len(row) for row in rows]",
+        ),
+        (
+            lambda: classify.length_grouped(["a", "b"], 4),
+            TypeError,
+            "length 0 is 'a', not a number of tokens",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_read_are_refused(call, error, words, counted):
+    with pytest.raises(error, match=re.escape(words)):
+        call()
+    counted("fault")
+
+
+def test_predictions_of_nothing_are_refused(counted):
+    net = classify.Classifier(ours(), 2)
+    batches = classify.batches_of(ROWS)
+    assert len(classify.predict(net, batches)) == len(ROWS)
+    for function in (
+        classify.predict,
+        lambda net, b: classify.features(net.encoder, b),
+    ):
+        with pytest.raises(
+            ValueError, match="0 batches; an iterator gives its batches"
+        ):
+            function(net, batches)  # the generator is used up
+        with pytest.raises(TypeError, match=re.escape("write [batch]")):
+            function(net, next(classify.batches_of(ROWS)))
+        counted("fault", 2)
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ([1, 2, 3], "row 2 of the batch has label 3, the head has the classes 0 to 2"),
+        ([0, -1, 2], "row 1 of the batch has label -1"),
+        ([0.0, 1.0, 2.0], "labels are torch.float32 (3,), class ids are whole numbers"),
+        ([[0], [1], [2]], "labels are torch.int64 (3, 1)"),
+        ([[1, 0, 0]] * 3, "labels are torch.int64 (3, 3)"),
+    ],
+)
+def test_the_loss_names_a_label_that_is_no_class(labels, words, counted):
+    net = classify.Classifier(ours(), 3)
+    (batch,) = classify.batches_of(ROWS[:3], [0, 1, 2], order=[[0, 1, 2]])
+    batch["labels"] = torch.tensor(labels)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        classify.classification_loss(net, batch)
+    counted("fault")
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.bool])
+def test_the_loss_reads_any_whole_number(kind):
+    net = classify.Classifier(ours(), 2, dropout=0.0)
+    (batch,) = classify.batches_of(ROWS[:3], [0, 1, 1], order=[[0, 1, 2]])
+    wanted = classify.classification_loss(net, batch)
+    batch["labels"] = batch["labels"].to(kind)
+    assert torch.equal(classify.classification_loss(net, batch), wanted)
+
+
+def test_a_head_of_one_class_has_nothing_to_learn(counted):
+    net = classify.Classifier(ours(), 1)
+    (batch,) = classify.batches_of(ROWS[:3], [0, 0, 0], order=[[0, 1, 2]])
+    with pytest.raises(ValueError, match="the head has 1 class, so the loss is 0"):
+        classify.classification_loss(net, batch)
+    # what torch says to it: nothing
+    logits = net(**classify.inputs_of(batch)).logits
+    assert torch.nn.functional.cross_entropy(logits, batch["labels"]).item() == 0
+    counted("fault")

@@ -166,6 +166,46 @@ def test_whole_words_are_masked_as_wholes(counted):
     counted("fault")
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("unfilmable films and goodness again ", 5),
+        ("好看的电影很好", 7),  # each character is a word, not the sentence one
+    ],
+)
+def test_whole_words_of_bytes_are_masked_as_wholes(text, words, counted):
+    bpe = tokenization.train_bpe(["a good film", "好"], 262)
+    line = " " + text * 4 if text.isascii() else text * 4
+    ids = torch.tensor(bpe.encode(line.rstrip()).ids)[None].repeat(400, 1)
+    starts = tokenization.starts_word(bpe)
+    number = starts[ids[0]].cumsum(0)  # of the word at each position
+    assert number[-2] == 4 * words + 1 and len(number) > 4 * words + 20
+
+    def torn(starts):
+        _, labels = mlm.mask_tokens(
+            ids,
+            bpe.get_vocab_size(),
+            4,
+            range(5),
+            seed=0,
+            epoch=0,
+            index=torch.arange(400),
+            starts_word=starts,
+        )
+        asked = labels != -100
+        assert not asked[:, [0, -1]].any() and 0.12 < asked[:, 1:-1].double().mean()
+        inside = number[1:] == number[:-1]
+        return (asked[:, 1:] != asked[:, :-1])[:, inside].any(), asked
+
+    apart, asked = torn(starts)
+    assert not apart
+    # two words are drawn apart
+    assert len({tuple(row) for row in asked.tolist()}) > 300
+    # control: every token a word, as it was
+    assert torn(torch.ones_like(starts))[0]
+    counted("fault")
+
+
 # ---- the losses ----
 
 
