@@ -623,6 +623,48 @@ def test_steps_that_are_cut_by_the_micro_batch_are_caught(counted):
     counted("fault")
 
 
+def shared_run(split, rank=0, world=1, accumulate=1):
+    """Nine rows in steps of four, four and one -> [(loss, targets)], the end's weights.
+    With more than one process, all of them call it.
+    """
+    net = tiny(torch.float64)
+    # look at the weights of the model inside
+    model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
+    batch = rows_of(9)
+    data = (
+        part
+        for _, i in train.sample_rows(9, 4, seed=2, epochs=2)
+        for part in split({k: v[i] for k, v in batch.items()}, accumulate, rank, world)
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    run = train.steps(
+        model, data, loss_in_its_own_type, optimizer, accumulate=accumulate
+    )
+    steps = [(step.loss, step.targets) for step in run]
+    return steps, torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_a_process_without_a_row_takes_part_in_the_step(two_processes, counted):
+    steps, weights = shared_run(train.split_micro_batches)
+
+    def work(rank, split=train.split_micro_batches):
+        same = True
+        for accumulate in (1, 2):
+            got, end = shared_run(split, rank, 2, accumulate)
+            same &= [n for _, n in got] == [n for _, n in steps]
+            same &= all(abs(a - b) < 1e-12 for (a, _), (b, _) in zip(got, steps))
+            same &= bool((end - weights).abs().max() < 1e-12)
+        return same
+
+    assert len(steps) == 6 and two_processes(work) == [0, 0]
+    # control: the row that is read again is trained on again
+    again = planted(
+        "torch.full_like(value[:1], -100) if key in asks else value[:1]", "value[:1]"
+    )["split_micro_batches"]
+    assert two_processes(lambda rank: work(rank, again)) == [2, 2]
+    counted("fault")
+
+
 def test_stream_continues_anywhere():
     """Lines 3 to 5: resuming at each step, the epoch's end and three times in one epoch
     included, changes no row.
