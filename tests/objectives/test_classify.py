@@ -130,6 +130,19 @@ def test_trainable_counts_what_an_optimizer_would_change(encoder):
     assert classify.trainable(net) == everything
 
 
+def test_a_new_head_is_undecided_and_padding_alone_is_no_nan():
+    net = classify.Classifier(ours(), 3, dropout=0.0)
+    assert net.head.bias.eq(0).all() and 0.01 < net.head.weight.std() < 0.03
+    assert net.dropout.p == 0.0 and classify.Classifier(ours(), 3).dropout.p == 0.1
+    hidden, mask = torch.randn(2, 5, 4), torch.zeros(2, 5).long()
+    mask[0, :2] = 1
+    pooled = classify.pool(hidden, mask)
+    assert pooled[1].eq(0).all()
+    torch.testing.assert_close(pooled[0], hidden[0, :2].mean(0))
+    with pytest.raises(ValueError, match="pad got no rows"):
+        classify.pad([])
+
+
 def test_classification_loss_is_a_sum_over_what_is_asked():
     net = classify.Classifier(ours(), 2, dropout=0.0)
     (batch,) = classify.batches_of(ROWS, LABELS, size=20)

@@ -264,6 +264,9 @@ def test_generate_stops_and_refuses():
         "24 the model reads; ask for 12 or fewer",
     ):
         clm.generate(ours, ids(), 13)
+    # exactly as many as it reads, and the widest settings that can draw
+    assert clm.generate(ours, ids(), 12, seed=0).shape == (3, 24)
+    assert clm.generate(ours, ids(), 2, k=1, p=1.0).shape == (3, 14)
     a, b = (clm.generate(ours, ids(), 8, seed=seed) for seed in (1, 2))
     assert torch.equal(a, clm.generate(ours, ids(), 8, seed=1)) and not torch.equal(
         a, b

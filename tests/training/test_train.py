@@ -2,9 +2,11 @@
 once per update. RELIABILITY 14, 17, 18, 20.
 """
 
+import contextlib
 import inspect
 import io
 import itertools
+import math
 import random
 import sys
 import warnings
@@ -766,6 +768,35 @@ def test_progress_prints_plain_lines_where_there_is_no_terminal(monkeypatch):
     assert "25 tokens/s" in lines[0] and lines[-1].startswith("step 7/7")
 
 
+def lines_of_a_resumed_run(monkeypatch, train=train):
+    """What `progress` prints of steps 4 to 7 of 7, a minute and 100 tokens each."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    clock = itertools.count(0, 60.0)
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock))
+    file = io.StringIO()
+    list(train.progress(itertools.islice(run_of(7), 3, None), 7, 90.0, file))
+    return file.getvalue().splitlines()
+
+
+def test_progress_of_a_resumed_run_counts_its_own_steps(monkeypatch, mutated, counted):
+    wanted = [
+        "step 5/7  loss 1.000  2 tokens/s  2.0 min left",
+        "step 7/7  loss -1.000  2 tokens/s  0.0 min left",
+    ]
+    assert lines_of_a_resumed_run(monkeypatch) == wanted
+    for old, new in (
+        ("* (now - start) / done", "* (now - start) / (step.number + 1)"),
+        ("(total - step.number - 1) *", "(total - step.number) *"),
+        ("{left / 60:.1f}", "{left:.1f}"),
+        ("now - shown_at > every or", "now - start > every or"),
+        ("shown_at, left = now,", "left ="),
+        ("tokens + step.tokens, done + 1,", "step.tokens, done + 1,"),
+    ):
+        wrong = lines_of_a_resumed_run(monkeypatch, mutated(train, old, new))
+        assert wrong != wanted, new
+        counted("fault")
+
+
 def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
 
@@ -924,6 +955,122 @@ def test_a_step_without_a_micro_batch_is_refused(accumulate):
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(ValueError, match=f"accumulate is {accumulate}, .* at least 1"):
         next(train.steps(model, [rows()], loss_of, optimizer, accumulate=accumulate))
+
+
+# --- what one step does, and nobody would see
+
+
+class Watched(Normed):
+    """Notes the mode of each forward, and whether the exchange was held back."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.seen = False, []
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        self.held = True
+        yield
+        self.held = False
+
+    def forward(self, x):
+        self.seen.append((self.training, self.held))
+        return super().forward(x)
+
+
+def watched(train=train):
+    """The modes of three steps of three, three and two micro-batches; the reader
+    evaluates between them.
+    """
+    model = Watched()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [rows(seed=i) for i in range(8)]
+    for _ in train.steps(model, batches, loss_of, optimizer, accumulate=3):
+        model.eval()
+    return model.seen
+
+
+def test_each_step_trains_and_exchanges_once_whatever_the_reader_does(mutated, counted):
+    three = [(True, True), (True, True), (True, False)]
+    assert watched() == [*three, *three, *three[1:]]
+    for old, new in (
+        ("        model.train()  #", "        pass  #"),
+        ("i + 1 < len(group) and", "i + 1 <= len(group) and"),
+        ("i + 1 < len(group) and", "i + 1 < 3 and"),
+        ("i + 1 < len(group) and", "False and"),
+        ('hasattr(model, "no_sync")\n', "True\n        hold = i > 0\n"),
+    ):
+        assert watched(mutated(train, old, new)) != watched()
+        counted("fault")
+
+
+def after_a_loss_of(value, train=train):
+    """Whether a step is skipped whose loss is not finite and whose gradient is."""
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = train.steps(
+            model, [rows()], lambda m, b: loss_of(m, b) + value, optimizer
+        )
+        return next(run).skipped
+
+
+def test_a_loss_that_is_not_finite_is_enough_to_skip(mutated, counted):
+    assert [after_a_loss_of(x) for x in (0.0, math.nan, math.inf, -math.inf)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    for old, new in (
+        (' and abs(loss) < float("inf")', ""),
+        (' and abs(loss) < float("inf")', ' and loss < float("inf")'),
+    ):
+        wrong = mutated(train, old, new)
+        found = [after_a_loss_of(x, wrong) for x in (math.nan, -math.inf)]
+        assert not all(found)
+        counted("fault")
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_training_stops_after_as_many_as_it_is_told(patience):
+    model, done = Normed(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [rows(poison=True) for _ in range(4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(FloatingPointError, match=f"{patience} steps in a row"):
+            for step in train.steps(
+                model, batches, loss_of, optimizer, patience=patience
+            ):
+                done.append(step)
+    assert len(done) == patience - 1
+
+
+@pytest.mark.parametrize("count, dots", [(7, ""), (8, ""), (9, " ...")])
+def test_a_warning_names_at_most_eight_rows(count, dots):
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.full((count, 4), math.nan)
+    batch = {"x": x, "labels": torch.zeros(count).long(), "index": torch.arange(count)}
+    with pytest.warns(UserWarning) as said:
+        next(train.steps(model, [batch], loss_of, optimizer))
+    assert f"rows {list(range(count))[:8]}{dots}; nothing" in str(said[0].message)
+
+
+def test_counts_beyond_what_float32_holds_are_exact():
+    assert train._total([2**24 + 1, 3], torch.device("cpu")) == [2**24 + 1, 3]
+
+
+def test_no_clipping_still_measures_the_gradient():
+    norms = []
+    for clip in (None, 1e-3):
+        model = Normed()
+        model.drop.p = 0.0
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        norms.append(next(train.steps(model, [rows()], loss_of, optimizer, clip=clip)))
+    assert norms[0].grad_norm == norms[1].grad_norm > 1e-3
 
 
 # --- what no step can work with
