@@ -156,6 +156,20 @@ def test_calibration_error_equals_a_slow_loop():
     assert abs(metrics.calibration_error(logits, labels) - total) < 1e-12
 
 
+def test_a_class_of_one_text_has_an_interval_from_zero():
+    """Samples without that text have 0 / 0 for it."""
+    labels = torch.tensor([0] * 9 + [1])
+    f1, low, high = metrics.f1_interval(labels, labels, classes=2, samples=200)
+    assert f1.tolist() == [1.0, 1.0] and (low[1], high[1]) == (0.0, 1.0)
+
+
+def test_whole_numbers_may_be_floats_and_results_are_plain_numbers():
+    predicted, labels = torch.tensor([1.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert metrics.confusion(predicted, labels, 2).tolist() == [[1, 1], [0, 1]]
+    found = metrics.precision_recall(predicted, labels)
+    assert found == (0.5, 1.0, 2 / 3) and {type(x) for x in found} == {float}
+
+
 def at_the_edges():
     """Logits of two classes whose confidence is exactly 1/2 and 1, or between, so that
     an answer in the neighbour's bin cancels another one, and the labels.
