@@ -105,11 +105,13 @@ def stages_of(a):
 
 
 def check_rows(a, stages, world_size, source):
-    """ValueError where the rows of a step cannot be dealt out evenly."""
+    """ValueError where a step has too few rows, or the lanes of a stream cannot share
+    them evenly.
+    """
     for rows in (a.batch * a.length // length for length, _ in stages):
-        if rows % (a.accumulate * world_size):
+        if rows < a.accumulate * world_size:
             raise ValueError(
-                f"--batch gives steps of {rows} rows, not a multiple of "
+                f"--batch gives steps of {rows} rows, not one for each of "
                 f"{a.accumulate} micro-batches x {world_size} processes; change one "
                 "of them"
             )
@@ -126,18 +128,15 @@ def batches_from(rows, stages, step, tokenizer, a, ctx):
     """The micro-batches of this process from optimizer step `step` on, (B, T) with B x
     T the same in all stages.
     """
+    parts = a.accumulate, ctx.rank, ctx.world_size
     for length, steps in stages:
         view = rows.view(-1, length)  # the same text, cut more often
-        per_step = a.batch * a.length // length
-        done, all_of_them = a.accumulate * step, a.accumulate * steps
-        if done < all_of_them:
-            size = per_step // (a.accumulate * ctx.world_size)
-            order = train.sample_rows(
-                len(view), size, a.seed, ctx.rank, ctx.world_size, start=done
-            )
-            for epoch, i in itertools.islice(order, all_of_them - done):
+        size = a.batch * a.length // length
+        if step < steps:
+            order = train.sample_rows(len(view), size, a.seed, first=step)
+            for epoch, i in itertools.islice(order, steps - step):
                 index = torch.tensor(i)
-                yield mlm.masked_batch(
+                batch = mlm.masked_batch(
                     view[index],
                     index,
                     tokenizer,
@@ -145,6 +144,7 @@ def batches_from(rows, stages, step, tokenizer, a, ctx):
                     epoch=epoch,
                     mask_prob=a.mask_prob,
                 )
+                yield from train.split_micro_batches(batch, *parts)
         step = max(0, step - steps)
 
 
@@ -159,11 +159,12 @@ def batches_from_stream(stream, stages, step, tokenizer, a, ctx):
             rows, numbers = stream.take(per_step)
             rows = rows.view(-1, length)
             index = (numbers[:, None] * cuts + torch.arange(cuts)).flatten()
-            for ids, i in zip(rows.chunk(a.accumulate), index.chunk(a.accumulate)):
-                # epoch 0: a row's number never comes again
-                yield mlm.masked_batch(
-                    ids, i, tokenizer, seed=a.seed, mask_prob=a.mask_prob
-                )
+            # epoch 0: a row's number never comes again
+            batch = mlm.masked_batch(
+                rows, index, tokenizer, seed=a.seed, mask_prob=a.mask_prob
+            )
+            # the rows are this process's own already
+            yield from train.split_micro_batches(batch, a.accumulate)
         step = max(0, step - steps)
 
 

@@ -64,11 +64,10 @@ def corpus(names, vocab, length):
 
 def batches_from(rows, step, a, ctx):
     """The micro-batches of this process from optimizer step `step` on."""
-    size = a.batch // (a.accumulate * ctx.world_size)
-    for _, i in train.sample_rows(
-        len(rows), size, a.seed, ctx.rank, ctx.world_size, start=step * a.accumulate
-    ):
-        yield clm.causal_batch(rows[i]) | {"index": torch.tensor(i)}
+    parts = a.accumulate, ctx.rank, ctx.world_size
+    for _, i in train.sample_rows(len(rows), a.batch, a.seed, first=step):
+        batch = clm.causal_batch(rows[i]) | {"index": torch.tensor(i)}
+        yield from train.split_micro_batches(batch, *parts)
 
 
 def report(net, rows, tokenizer, documents, texts, length):
@@ -101,9 +100,9 @@ def report(net, rows, tokenizer, documents, texts, length):
 
 def main(a):
     ctx, out = distributed.setup(a.seed), Path(a.out)
-    if a.batch % (a.accumulate * ctx.world_size):
+    if a.batch < a.accumulate * ctx.world_size:
         raise ValueError(
-            f"--batch {a.batch} is not a multiple of {a.accumulate} micro-batches x "
+            f"--batch {a.batch} has no row for each of {a.accumulate} micro-batches x "
             f"{ctx.world_size} processes; change one of them"
         )
     commit = pretraining.commit()

@@ -29,6 +29,27 @@ def counted():
 
 
 @pytest.fixture
+def mutated(monkeypatch):
+    """`mutated(module, old, new)` is the module of ftlib with one piece of its text
+    changed: a planted fault, in the library and in what a chapter would show alike.
+    """
+    import inspect
+    import types
+
+    def change(module, old, new):
+        text = inspect.getsource(module)
+        assert text.count(old) == 1, f"{text.count(old)} times: {old}"
+        made = types.ModuleType("mutated")
+        made.__package__ = module.__package__  # for `from .shown import ...`
+        # where dataclasses look for the names of their module
+        monkeypatch.setitem(sys.modules, "mutated", made)
+        exec(compile(text.replace(old, new), "mutated", "exec"), vars(made))
+        return made
+
+    return change
+
+
+@pytest.fixture
 def two_processes(tmp_path_factory):
     """`two_processes(work)` runs work(rank) in two forked processes that talk over gloo
     -> [exit status]; 0: it returned a true value.

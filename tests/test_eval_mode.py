@@ -131,6 +131,13 @@ def test_every_module_has_its_mode_again(name, stop):
     assert examine(name, stop) == (True, True)
 
 
+@pytest.mark.parametrize("name", DECORATED)
+def test_a_function_keeps_its_name_and_its_help(name):
+    module, function = DECORATED[name]
+    found = getattr(module, function)
+    assert found.__name__ == function and found.__doc__
+
+
 def forgetful(function):
     """As it was once: no `finally`, and one mode for all modules."""
 

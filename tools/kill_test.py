@@ -49,15 +49,8 @@ HITS = 0.1  # the smallest share of kills that must hit a save
 
 
 def batches(start, accumulate=1, rank=0, world_size=1):
-    """Masked micro-batches from number `start`."""
-    for epoch, rows in train.sample_rows(
-        ROWS,
-        BATCH // (accumulate * world_size),
-        seed=1,
-        rank=rank,
-        world_size=world_size,
-        start=start,
-    ):
+    """Masked micro-batches from step `start`."""
+    for epoch, rows in train.sample_rows(ROWS, BATCH, seed=1, first=start):
         rows = torch.tensor(rows)
         ids, labels = mlm.mask_tokens(
             CORPUS[rows],
@@ -69,7 +62,8 @@ def batches(start, accumulate=1, rank=0, world_size=1):
             index=rows,
             mask_prob=0.3,
         )
-        yield {"input_ids": ids, "labels": labels, "index": rows}
+        batch = {"input_ids": ids, "labels": labels, "index": rows}
+        yield from train.split_micro_batches(batch, accumulate, rank, world_size)
 
 
 def job(
@@ -99,7 +93,7 @@ def job(
         torch.manual_seed(99)
     run = train.steps(
         wrap(net) if wrap else net,
-        batches(start * accumulate, accumulate, rank, world_size),
+        batches(start, accumulate, rank, world_size),
         mlm.mlm_loss,
         optimizer,
         accumulate=accumulate,

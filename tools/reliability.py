@@ -67,11 +67,15 @@ PARTS = {
         ),
         Line(
             4,
-            "Three resumes inside one epoch show each row exactly once.",
+            "Three resumes inside one epoch show each row exactly once, and so does a "
+            "resume with another number of micro-batches or processes.",
             "resume::test_a_run_resumed_three_times_inside_one_epoch "
-            "train::test_stream_continues_anywhere",
-            "the position in the data is forgotten",
-            "resume::test_a_run_resumed_three_times_inside_one_epoch",
+            "train::test_stream_continues_anywhere "
+            "train::test_a_resume_with_other_shares_loses_and_repeats_no_row",
+            "the position in the data is forgotten; rows are cut into micro-batches "
+            "before they are cut into steps",
+            "resume::test_a_run_resumed_three_times_inside_one_epoch "
+            "train::test_steps_that_are_cut_by_the_micro_batch_are_caught",
         ),
         Line(
             5,

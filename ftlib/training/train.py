@@ -32,6 +32,7 @@ Words: a *micro-batch* is one forward and backward; a *step* is one optimizer st
 """
 
 import contextlib
+import inspect
 import itertools
 import sys
 import time
@@ -60,43 +61,37 @@ def order(rows, seed, epoch):
     """
     # a generator of its own: whatever else draws random numbers, a dropout layer say,
     # cannot move the order
-    return torch.randperm(
-        rows, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    )
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch % 1_000_003)
+    # after so many epochs the numbers are those of the next seed; a further draw is not
+    for _ in range(1 + epoch // 1_000_003):
+        shuffled = torch.randperm(rows, generator=generator)
+    return shuffled
 
 
-def sample_rows(rows, size, seed=0, rank=0, world_size=1, start=0, epochs=None):
-    """Yield (epoch, row numbers) for this process's micro-batches, endlessly or for
-    `epochs`, from micro-batch `start`.
+def sample_rows(rows, size, seed=0, *, first=0, epochs=None):
+    """Yield (epoch, row numbers) of each optimizer step, endlessly or for `epochs`,
+    from step `first`.
 
-    All processes walk through the same order and each takes its share, so one process
-    with 16 rows and two with 8 see the same rows between two updates. The last
-    micro-batch of an epoch may be short; no row is lost or repeated. Nothing is
-    remembered: `start` is all a resumed run needs. Raises ValueError if a process would
-    get no row.
+    size: rows of a step, over all its micro-batches and processes. The last step of an
+        epoch may be shorter; no row is lost or repeated.
+    Nothing is remembered, and the rows of a step are a function of (seed, number of the
+    step) alone: share them out afterwards (`split_micro_batches`), and a run that
+    resumes at `first` continues exactly, with another number of micro-batches or
+    processes too. Raises ValueError for no row, a size below 1 or a step below 0.
     """
-    if rows < world_size:
+    if rows < 1 or size < 1 or first < 0:
         raise ValueError(
-            f"{rows} rows for {world_size} processes leave some without a "
-            "row; use fewer processes or more data"
+            f"{rows} rows in steps of {size} from step {first}; give at least 1 row, "
+            "steps of 1 or more, and count them from 0"
         )
-    # a block holds one micro-batch for every process
-    cuts = list(range(0, rows, size * world_size))
-    # too few left over for every process: join them to the block before
-    if rows - cuts[-1] < world_size:
-        cuts.pop()
-    blocks = list(zip(cuts, cuts[1:] + [rows]))
-    # the micro-batch number says the epoch and the position in it, so a resumed run
+    # the number of the step says the epoch and the position in it, so a resumed run
     # reads nothing twice
-    for epoch in (
-        itertools.count(start // len(blocks))
-        if epochs is None
-        else range(start // len(blocks), epochs)
-    ):
+    epoch, step = divmod(first, -(-rows // size))
+    while epochs is None or epoch < epochs:
         shuffled = order(rows, seed, epoch).tolist()
-        first = start % len(blocks) if epoch == start // len(blocks) else 0
-        for a, b in blocks[first:]:
-            yield epoch, shuffled[a:b][rank::world_size]  # dealt out like cards
+        for start in range(step * size, rows, size):
+            yield epoch, shuffled[start : start + size]
+        epoch, step = epoch + 1, 0
 
 
 def _total(values, device):
@@ -122,6 +117,39 @@ def _groups(batches, size):
         yield group
 
 
+def _check(optimizer, accumulate):
+    """ValueError for what no step can work with, before the first."""
+    if accumulate < 1:
+        raise ValueError(
+            f"accumulate is {accumulate}, a step has at least 1 micro-batch; give 1 or "
+            "more"
+        )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(optimizer).__name__} computes the loss several times a step, "
+            "through a closure, and this loop once; take an optimizer whose step() "
+            "needs none, AdamW say, or write the loop yourself"
+        )
+
+
+def _loss(loss_fn, model, batch):
+    """The loss of a micro-batch. What batch norm says to a single row does not name the
+    remedy.
+    """
+    try:
+        return loss_fn(model, batch)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"a micro-batch has {len(batch['labels'])} row, and batch norm needs at "
+            "least 2 to train; choose a size or `accumulate` that leaves no single "
+            "row, leave the last batch out (drop_last=True of a DataLoader), or freeze "
+            "the batch norm"
+        ) from error
+
+
 def _gradients(model, group, counts, loss_fn, dtype, world_size):
     """Backward through every micro-batch of one step. Returns the summed loss of each
     label column, this process only.
@@ -135,7 +163,7 @@ def _gradients(model, group, counts, loss_fn, dtype, world_size):
         with model.no_sync() if hold else contextlib.nullcontext():
             device = batch["labels"].device.type
             with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
-                loss = loss_fn(model, batch)
+                loss = _loss(loss_fn, model, batch)
             # one form for both kinds of loss function from here on
             loss = loss if isinstance(loss, dict) else {"labels": loss}
             # DDP averages gradients over processes; we want the sum, so multiply by
@@ -209,13 +237,10 @@ def steps(
     A step with a non-finite loss or gradient leaves weights, buffers, optimizer and
     random state untouched and warns; after `patience` such steps in a row it raises
     FloatingPointError. A step without targets changes nothing. Raises ValueError for
-    `accumulate` below 1.
+    `accumulate` below 1, for an optimizer whose step needs a closure (LBFGS), and for a
+    micro-batch of one row where batch norm trains.
     """
-    if accumulate < 1:
-        raise ValueError(
-            f"accumulate is {accumulate}, a step has at least 1 micro-batch; give 1 or "
-            "more"
-        )
+    _check(optimizer, accumulate)
     device = next(model.parameters()).device
     world_size = dist.get_world_size() if dist.is_initialized() else 1
     params = [p for g in optimizer.param_groups for p in g["params"]]
@@ -330,18 +355,28 @@ def _bar(run, total, file):
             yield step
 
 
-def split_micro_batches(batch, accumulate):
-    """Cut a batch, a dict of tensors (B, ...), into exactly `accumulate` micro-batches
-    for one step of `steps(..., accumulate=accumulate)`.
+def split_micro_batches(batch, accumulate, rank=0, world_size=1):
+    """Share out the batch of a step, a dict of tensors (B, ...): this process's
+    `accumulate` micro-batches, for `steps(..., accumulate=accumulate)`.
 
-    batch["labels"] says how many rows there are. A micro-batch for which no row is left
-    reads the first one and has no target: all its label columns (`labels` and those
-    ending in `_label`) are -100, so that every step has `accumulate` micro-batches.
+    batch["labels"] says how many rows there are. Processes and micro-batches get a row
+    in turn, so none has two more than another. One for which no row is left reads the
+    first and has no target: all its label columns (`labels` and those ending in
+    `_label`) are -100. So every step has `accumulate` micro-batches in every process,
+    and all take part in the exchange of gradients. Where making a row is slow, share
+    out the row numbers before (`rows[rank::world_size]`), in the same way. Raises
+    ValueError for `accumulate` below 1 or a rank outside 0 to world_size - 1.
     """
-    for i in range(accumulate):
-        if i < len(batch["labels"]):
+    if accumulate < 1 or not 0 <= rank < world_size:
+        raise ValueError(
+            f"accumulate is {accumulate} and rank {rank} of {world_size}; give 1 "
+            "micro-batch or more, and ranks from 0 to world_size - 1"
+        )
+    parts = accumulate * world_size
+    for part in range(rank, parts, world_size):
+        if part < len(batch["labels"]):
             # dealt out like cards: at most one row apart
-            yield {key: value[i::accumulate] for key, value in batch.items()}
+            yield {key: value[part::parts] for key, value in batch.items()}
         else:
             asks = [key for key in batch if key == "labels" or key.endswith("_label")]
             yield {

@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from ftlib.course import plot  # noqa: E402
+from ftlib.course.plot import interactive  # noqa: E402
 
 ALT = "The loss falls from 2 to 1."
 # Simulated dichromacy in linear light (Machado, Oliveira and Fernandes 2009, severity
@@ -342,6 +343,65 @@ def test_ten_steps_of_a_tenth_are_one(monkeypatch, capsys):
     for _ in range(10):
         more.click()
     assert made[0].children[1].value == "1.0"
+
+
+def pressed(monkeypatch, interactive):
+    """Press each button of two sliders, found by its word and its row -> the changes
+    {(row, word): (of the first slider, of the second)}.
+    """
+    ipywidgets = pytest.importorskip("ipywidgets")
+    made, found = boxed(monkeypatch), {}
+    sliders = {
+        "rows": ipywidgets.IntSlider(50, min=0, max=100, step=10),
+        "rate": ipywidgets.FloatSlider(0.5, min=0.0, max=1.0, step=0.25),
+    }
+    interactive.explore(
+        lambda rows, rate: f"{rows} {rate}", "There are two sliders here.", **sliders
+    )
+    for row in made[0].children[:-1]:
+        slider, *buttons = row.children
+        name = next(n for n, s in sliders.items() if s is slider)
+        for button in buttons:
+            sliders["rows"].value, sliders["rate"].value = 50, 0.5
+            button.click()
+            changes = sliders["rows"].value - 50, sliders["rate"].value - 0.5
+            found[name, button.description] = changes
+            assert made[0].children[-1].value == " ".join(
+                str(s.value) for s in sliders.values()
+            )
+    return found
+
+
+MOVES = {
+    ("rows", "less"): (-10, 0),
+    ("rows", "more"): (10, 0),
+    ("rate", "less"): (0, -0.25),
+    ("rate", "more"): (0, 0.25),
+}
+
+
+def test_each_button_does_what_it_says_to_its_own_slider(monkeypatch, capsys):
+    assert pressed(monkeypatch, plot) == MOVES
+    # the lesser one stands on the left
+    assert [word for row, word in pressed(monkeypatch, plot)][:2] == ["less", "more"]
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ('(-1, "less"), (1, "more")', '(1, "less"), (-1, "more")'),
+        ('(-1, "less"), (1, "more")', '(-1, "more"), (1, "less")'),
+        ("lambda _, sign=sign: move(sign)", "lambda _: move(sign)"),
+        ("*_buttons(control)", "*_buttons([*controls.values()][len(rows) - 1])"),
+        ("sign * step", "sign"),
+    ],
+    ids=["exchanged", "words exchanged", "both the last", "of another", "another step"],
+)
+def test_buttons_that_do_another_thing_are_caught(
+    old, new, mutated, monkeypatch, capsys, counted
+):
+    assert pressed(monkeypatch, mutated(interactive, old, new)) != MOVES
+    counted("fault")
 
 
 def test_an_explored_table_needs_a_caption(capsys):

@@ -156,6 +156,71 @@ def test_calibration_error_equals_a_slow_loop():
     assert abs(metrics.calibration_error(logits, labels) - total) < 1e-12
 
 
+def test_a_class_of_one_text_has_an_interval_from_zero():
+    """Samples without that text have 0 / 0 for it."""
+    labels = torch.tensor([0] * 9 + [1])
+    f1, low, high = metrics.f1_interval(labels, labels, classes=2, samples=200)
+    assert f1.tolist() == [1.0, 1.0] and (low[1], high[1]) == (0.0, 1.0)
+
+
+def test_whole_numbers_may_be_floats_and_results_are_plain_numbers():
+    predicted, labels = torch.tensor([1.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert metrics.confusion(predicted, labels, 2).tolist() == [[1, 1], [0, 1]]
+    found = metrics.precision_recall(predicted, labels)
+    assert found == (0.5, 1.0, 2 / 3) and {type(x) for x in found} == {float}
+
+
+def at_the_edges():
+    """Logits of two classes whose confidence is exactly 1/2 and 1, or between, so that
+    an answer in the neighbour's bin cancels another one, and the labels.
+    """
+    generator = torch.Generator().manual_seed(0)
+    between = torch.rand(40, generator=generator) * 0.2 + 0.01
+    parts = [torch.full((40,), x) for x in (0.0, 800.0, 1.7, 3.0)]
+    margin = torch.cat([*parts, between]).double()
+    # right at 1/2 and wrong beyond it; right at 0.85 and mixed above
+    labels = torch.tensor([[0] * 40, [0, 1] * 20, [0] * 40, [0, 1] * 20, [1] * 40])
+    return torch.stack([margin, torch.zeros(200).double()], 1), labels.flatten()
+
+
+def calibration_off(bins, metrics=metrics):
+    """How far the error is from that of scikit-learn's bins, which have their right
+    edges.
+    """
+    from sklearn.calibration import calibration_curve
+
+    logits, labels = at_the_edges()
+    confidence, predicted = logits.softmax(-1).max(-1)
+    correct = (predicted == labels).double()
+    true, said = calibration_curve(correct.numpy(), confidence.numpy(), n_bins=bins)
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
+    count = torch.bincount(torch.searchsorted(edges, confidence), minlength=bins)
+    wanted = (abs(true - said) * (count[count > 0].double() / 200).numpy()).sum()
+    return abs(metrics.calibration_error(logits, labels, bins) - wanted)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 4, 10])
+def test_calibration_bins_have_their_right_edges(bins):
+    assert calibration_off(bins) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (".ceil().long().clamp(1, bins) - 1", ".floor().long().clamp(0, bins - 1)"),
+        (".ceil().long().clamp(1, bins) - 1", ".round().long().clamp(1, bins) - 1"),
+        ("clamp(1, bins) - 1", "clamp(1, bins - 1) - 1"),
+        ("confidence - correct", "(confidence - correct).abs()"),
+        ("gap.abs().sum()", "gap.sum().abs()"),
+        ("/ len(correct)", "/ bins"),
+    ],
+    ids=["left edges", "rounded", "a bin less", "no bins", "one bin", "of bins"],
+)
+def test_other_calibration_bins_are_caught(old, new, mutated, counted):
+    assert calibration_off(10, mutated(metrics, old, new)) > 0.005
+    counted("fault")
+
+
 def test_calibration_error_of_honest_and_boastful_answers():
     generator = torch.Generator().manual_seed(0)
     p = torch.rand(20_000, generator=generator)

@@ -279,6 +279,12 @@ def test_maps_leave_the_model_as_it_was():
     assert net.training and not any(m._forward_hooks for m in net.modules())
     with pytest.raises(ValueError, match="no layer with `qkv`"):
         attention.attention_maps(nn.Linear(2, 2), ids)
+    # one of the two names alone is another layer's
+    for name in ("qkv", "heads"):
+        other = nn.Linear(2, 2)
+        other.register_module(name, nn.Linear(2, 2))
+        with pytest.raises(ValueError, match="no layer with `qkv`"):
+            attention.attention_maps(other, ids)
 
 
 def test_weight_on():

@@ -213,6 +213,105 @@ def test_dropout_only_while_training():
     assert torch.equal(net.eval()(ids).logits, net(ids).logits)
 
 
+def places_of_dropout(monkeypatch, training, transformer=transformer, **more):
+    """What a forward drops -> [(what, probability)]: the output of the embeddings, then
+    for each block attention weights, output of attention, of feed-forward.
+    """
+    net = transformer.LanguageModel(transformer.Config(**SIZES, **more))
+    outputs, seen = {}, []
+    encoder = net.train(training).encoder
+    watched = {"embeddings": encoder.norm_in}
+    for i, block in enumerate(encoder.blocks):
+        watched |= {f"attention {i}": block.attention, f"mlp {i}": block.down}
+    for name, module in watched.items():
+        module.register_forward_hook(
+            lambda *call, name=name: outputs.setdefault(name, call[-1])
+        )
+
+    def dropout(x, p=0.5, training=True, inplace=False):
+        name = next((n for n, y in outputs.items() if y is x), "something else")
+        seen.append((name, p if training else 0.0))
+        return x
+
+    def sdpa(q, k, v, mask=None, dropout_p=0.0, is_causal=False, **more):
+        seen.append(("weights", dropout_p))
+        return fused(q, k, v, mask, 0.0, is_causal)
+
+    fused = nn.functional.scaled_dot_product_attention
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.functional, "dropout", dropout)
+        patch.setattr(nn.functional, "scaled_dot_product_attention", sdpa)
+        net(padded()[0])
+    return seen
+
+
+def wanted_places(p, layers):
+    parts = [["weights", f"attention {i}", f"mlp {i}"] for i in range(layers)]
+    return [(name, p) for name in ["embeddings", *sum(parts, [])]]
+
+
+@pytest.mark.parametrize("pre_norm", [True, False])
+def test_every_place_drops_with_the_probability_of_the_configuration(
+    pre_norm, monkeypatch
+):
+    more, layers = {"pre_norm": pre_norm}, SIZES["layers"]
+    for p in (0.3, 0.1, 0.0):
+        seen = places_of_dropout(monkeypatch, True, dropout=p, **more)
+        assert seen == wanted_places(p, layers)
+    seen = places_of_dropout(monkeypatch, False, dropout=0.3, **more)
+    assert seen == wanted_places(0.0, layers)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("self.dropout if self.training else 0.0", "0.0"),
+        ("self.dropout if self.training else 0.0", "self.dropout"),
+        ("self.dropout = config.dropout", "self.dropout = 0.1"),
+        ("x, mask = self.drop(self.norm_in(x)),", "x, mask = self.norm_in(x),"),
+        (
+            "x = kept + self.drop(self.attention(self.norm1(x), mask, target_mask))",
+            "x = kept + self.attention(self.norm1(x), mask, target_mask)",
+        ),
+        (
+            "return x + self.drop(self.down(self.gelu(self.up(self.norm2(x)))))",
+            "return x + self.down(self.gelu(self.up(self.norm2(x))))",
+        ),
+        ("self.drop = nn.Dropout(config.dropout)", "self.drop = nn.Dropout(0.1)"),
+        (
+            "self.down(self.gelu(self.up(self.norm2(x))))",
+            "self.down(self.drop(self.gelu(self.up(self.norm2(x)))))",
+        ),
+    ],
+)
+def test_a_place_with_another_probability_is_caught(
+    old, new, mutated, monkeypatch, counted
+):
+    changed, right = mutated(transformer, old, new), True
+    for training, p in ((True, 0.3), (True, 0.0), (False, 0.3)):
+        seen = places_of_dropout(monkeypatch, training, changed, dropout=p)
+        right &= seen == wanted_places(p if training else 0.0, SIZES["layers"])
+    assert not right
+    counted("fault")
+
+
+def test_attention_written_out_drops_weights(monkeypatch):
+    """Of the form for bfloat16 on a processor: weights, not values, and scaled up."""
+    q = torch.zeros(1, 1, 4, 2)  # all weights are a quarter
+    v = torch.eye(4)[None, None]
+    torch.manual_seed(0)
+    drawn = torch.cat(
+        [transformer._attention(q, q, v, None, 0.5, False) for _ in range(500)]
+    )
+    # a weight that stays is twice as large
+    assert set(drawn.unique().tolist()) == {0.0, 0.5}
+    assert abs((drawn == 0).float().mean() - 0.5) < 0.03
+    torch.testing.assert_close(
+        transformer._attention(q, q, v, None, 0.0, False),
+        torch.full((1, 1, 4, 4), 0.25),
+    )
+
+
 def test_count_and_start():
     """Shared weights count once; an untrained model's loss is that of a guess among all
     tokens.

@@ -133,6 +133,19 @@ def test_trainable_counts_what_an_optimizer_would_change(encoder):
     assert classify.trainable(net) == everything
 
 
+def test_a_new_head_is_undecided_and_padding_alone_is_no_nan():
+    net = classify.Classifier(ours(), 3, dropout=0.0)
+    assert net.head.bias.eq(0).all() and 0.01 < net.head.weight.std() < 0.03
+    assert net.dropout.p == 0.0 and classify.Classifier(ours(), 3).dropout.p == 0.1
+    hidden, mask = torch.randn(2, 5, 4), torch.zeros(2, 5).long()
+    mask[0, :2] = 1
+    pooled = classify.pool(hidden, mask)
+    assert pooled[1].eq(0).all()
+    torch.testing.assert_close(pooled[0], hidden[0, :2].mean(0))
+    with pytest.raises(ValueError, match="pad got no rows"):
+        classify.pad([])
+
+
 def test_classification_loss_is_a_sum_over_what_is_asked():
     net = classify.Classifier(ours(), 2, dropout=0.0)
     (batch,) = classify.batches_of(ROWS, LABELS, size=20)
@@ -147,6 +160,45 @@ def test_classification_loss_is_a_sum_over_what_is_asked():
         net(**classify.inputs_of(batch)).logits, batch["labels"]
     )
     assert abs(classify.classification_loss(net, batch) - 12 * one) < 1e-4
+
+
+class Bare(torch.nn.Module):
+    """A model that gives these logits (B, C)."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.scores = logits
+
+    def forward(self, input_ids):
+        return classify.Output(None, self.scores)
+
+
+def loss_of_bfloat16(classify=classify):
+    """The loss of logits as autocast leaves them over what float32, without smoothing,
+    makes of the same logits.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.randn(40, 3, generator=generator) * 4).bfloat16()
+    labels = torch.arange(40) % 3
+    loss = classify.classification_loss(
+        Bare(scores), {"input_ids": labels[:, None], "labels": labels}
+    )
+    wanted = -scores.double().log_softmax(-1).gather(-1, labels[:, None]).sum()
+    return loss.item() / wanted.item(), loss.dtype
+
+
+def test_the_loss_of_bfloat16_logits_is_made_in_float32(mutated, counted):
+    ratio, dtype = loss_of_bfloat16()
+    assert abs(ratio - 1) < 1e-5 and dtype == torch.float32
+    old = 'F.cross_entropy(logits.float(), batch["labels"], reduction="sum")'
+    for part, other in (
+        (".float()", ""),
+        ('"sum"', '"sum", label_smoothing=0.1'),
+        ('"sum"', '"mean"'),
+    ):
+        ratio, _ = loss_of_bfloat16(mutated(classify, old, old.replace(part, other)))
+        assert abs(ratio - 1) > 1e-4
+        counted("fault")
 
 
 def test_overfits_a_few_texts():
@@ -183,6 +235,38 @@ def test_length_grouped_covers_each_row_once(n, size):
     if n > 100:
         for other in (dict(seed=2, epoch=2), dict(seed=1, epoch=3)):
             assert classify.length_grouped(lengths, size, window=5, **other) != batches
+
+
+def places_of_the_shortest(classify=classify):
+    """Where the batch of the shortest texts stands in 60 epochs. One window holds all
+    30 batches, so that sorted ones would begin with it each time.
+    """
+    lengths = list(range(120))
+    places = []
+    for epoch in range(60):
+        batches = classify.length_grouped(lengths, 4, seed=epoch % 3, epoch=epoch)
+        places.append(next(i for i, b in enumerate(batches) if 0 in b))
+        # like lengths are together all the same
+        assert all(max(b) - min(b) == 3 for b in batches)
+    return places
+
+
+def test_batches_of_like_length_come_in_another_order_each_epoch(mutated, counted):
+    places = places_of_the_shortest()
+    assert len(set(places)) > 20 and 10 < sum(places) / 60 < 19
+    old = "torch.randperm(len(batches), generator=generator).tolist()"
+    for new in ("range(len(batches))", "range(len(batches) - 1, -1, -1)"):
+        assert len(set(places_of_the_shortest(mutated(classify, old, new)))) == 1
+        counted("fault")
+    # the same order of batches in every epoch, and one that nobody can repeat
+    fixed = "torch.randperm(len(batches), generator=torch.Generator()).tolist()"
+    assert len(set(places_of_the_shortest(mutated(classify, old, fixed)))) == 1
+    loose = mutated(classify, old, "torch.randperm(len(batches)).tolist()")
+    a, b = (loose.length_grouped(list(range(120)), 4) for _ in range(2))
+    assert a != b
+    a, b = (classify.length_grouped(list(range(120)), 4) for _ in range(2))
+    assert a == b
+    counted("fault", 2)
 
 
 def test_length_grouped_saves_padding():

@@ -3,6 +3,7 @@ transformers and by hand.
 """
 
 import math
+import types
 
 import pytest
 import torch
@@ -15,6 +16,14 @@ from ftlib.training import train
 
 SIZES = dict(
     vocab_size=50, width=32, layers=3, heads=4, ffn_dim=64, max_tokens=24, causal=True
+)
+
+
+# the token that reaches p goes, too
+WRONG_NUCLEUS = (
+    "after = before + ordered.softmax(-1); "
+    "dropped = (after >= p).scatter(-1, order, after >= p); "
+    "dropped[:, order[0, 0]] = False"
 )
 
 
@@ -101,6 +110,61 @@ def test_top_k_and_top_p_equal_transformers():
         assert torch.equal(clm.keep_top_k(logits, k), TopKLogitsWarper(k)(None, logits))
     for p in (0.05, 0.5, 0.9):
         assert torch.equal(clm.keep_top_p(logits, p), TopPLogitsWarper(p)(None, logits))
+
+
+def kept_by_hand(logits, p):
+    """The fewest likeliest tokens that together reach p, one after the other."""
+    probabilities, kept, mass = logits.double().softmax(-1), set(), 0.0
+    for token in probabilities.argsort(descending=True).tolist():
+        if mass >= p:
+            break
+        mass += probabilities[token].item()
+        kept.add(token)
+    return kept
+
+
+def wrong_nuclei(clm=clm):
+    """How many of 200 random rows keep other tokens than the definition says, and of
+    3 whose probabilities are all alike, so that some of them reach p exactly.
+    """
+    generator, wrong = torch.Generator().manual_seed(7), 0
+    rows = torch.randn(200, 1, 20, generator=generator) * 2
+    ps = torch.rand(200, generator=generator) * 0.98 + 0.01
+    for logits, p in zip(rows, ps.tolist()):
+        kept = clm.keep_top_p(logits, p)[0].isfinite().nonzero().flatten()
+        wrong += set(kept.tolist()) != kept_by_hand(logits[0], p)
+    # two of four reach a half, and the third is not needed
+    alike = torch.zeros(1, 4)
+    at_edge = [int(clm.keep_top_p(alike, p).isfinite().sum()) for p in (0.25, 0.5, 1.0)]
+    return wrong + sum(a != b for a, b in zip(at_edge, (1, 2, 4)))
+
+
+def test_top_p_keeps_the_token_that_reaches_p_and_none_after_it():
+    from transformers import TopPLogitsWarper
+
+    assert wrong_nuclei() == 0
+    for p in (0.25, 0.5, 0.75, 1.0):
+        theirs = TopPLogitsWarper(p)(None, torch.zeros(1, 4))
+        ours = clm.keep_top_p(torch.zeros(1, 4), p)
+        assert ours.isfinite().sum() == theirs.isfinite().sum()
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("dropped = (before >= p).scatter(-1, order, before >= p)", WRONG_NUCLEUS),
+        (
+            "dropped = (before >= p).scatter(-1, order, before >= p)",
+            "dropped = (before > p).scatter(-1, order, before > p)",
+        ),
+        (".scatter(-1, order, before >= p)", ""),
+        ("(descending=True)", "(descending=False)"),
+    ],
+    ids=["drops it", "keeps one more", "another order", "unlikely ones"],
+)
+def test_another_nucleus_is_caught(old, new, mutated, counted):
+    assert wrong_nuclei(mutated(clm, old, new)) > 0
+    counted("fault")
 
 
 def test_draws_follow_the_probabilities():
@@ -200,6 +264,9 @@ def test_generate_stops_and_refuses():
         "24 the model reads; ask for 12 or fewer",
     ):
         clm.generate(ours, ids(), 13)
+    # exactly as many as it reads, and the widest settings that can draw
+    assert clm.generate(ours, ids(), 12, seed=0).shape == (3, 24)
+    assert clm.generate(ours, ids(), 2, k=1, p=1.0).shape == (3, 14)
     a, b = (clm.generate(ours, ids(), 8, seed=seed) for seed in (1, 2))
     assert torch.equal(a, clm.generate(ours, ids(), 8, seed=1)) and not torch.equal(
         a, b
@@ -221,6 +288,53 @@ def test_nats_of_uneven_documents(counted):
     assert metrics.perplexity(total / asked) == pytest.approx(math.exp(total / asked))
     assert clm.document_nll(ours, [[7]], window=24) == (0.0, 0)
     counted("fault")
+
+
+def test_documents_are_read_without_dropout(mutated, counted):
+    ours, quiet = net(dropout=0.5).train(), net()
+    ours.encoder.blocks[1].eval()  # a part that its owner keeps still
+    modes = [module.training for module in ours.modules()]
+    documents = [ids(1, n, seed=n)[0].tolist() for n in (7, 20)]
+    wanted = clm.document_nll(quiet, documents, window=8)
+    assert clm.document_nll(ours, documents, window=8) == wanted
+    assert [module.training for module in ours.modules()] == modes
+    old = "@in_eval_mode\ndef document_nll"
+    noisy = mutated(clm, old, old.removeprefix("@in_eval_mode\n"))
+    assert noisy.document_nll(ours, documents, window=8)[0] != wanted[0]
+    counted("fault")
+
+
+class Bare(torch.nn.Module):
+    """A model that gives these logits (B, T, V), and nothing else."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.scores = torch.nn.Parameter(logits)
+
+    def forward(self, input_ids, attention_mask=None):
+        return types.SimpleNamespace(logits=self.scores)
+
+
+def loss_of_bfloat16(clm=clm):
+    """The loss of logits as autocast leaves them, and what float32 makes of them."""
+    logits = torch.randn(3, 12, 50, generator=torch.Generator().manual_seed(0)) * 4
+    model = Bare(logits.bfloat16())
+    wanted = F.cross_entropy(
+        model.scores[:, :-1].float().flatten(0, 1), ids()[:, 1:].flatten()
+    )
+    return clm.clm_loss(model, clm.causal_batch(ids())), 33 * wanted
+
+
+def test_the_loss_of_bfloat16_logits_is_made_in_float32(mutated, counted):
+    loss, wanted = loss_of_bfloat16()
+    assert loss.dtype == torch.float32 and abs(loss / wanted - 1) < 1e-6
+    for old, new in (
+        (".flatten(0, 1).float(), labels", ".flatten(0, 1), labels"),
+        (', reduction="sum"\n', ', reduction="sum", label_smoothing=0.1\n'),
+    ):
+        loss, wanted = loss_of_bfloat16(mutated(clm, old, new))
+        assert abs(loss / wanted - 1) > 1e-4
+        counted("fault")
 
 
 @pytest.mark.parametrize("stride", [1, 3, 7, None])

@@ -240,6 +240,79 @@ def test_loss_equals_transformers(tmp_path):
     assert (a - b).abs().max() < 1e-4 * b.abs().max()
 
 
+class Bare(torch.nn.Module):
+    """A model that gives these logits at the target positions, and these of pairs."""
+
+    def __init__(self, logits, pairs):
+        super().__init__()
+        self.scores, self.pairs = torch.nn.Parameter(logits), pairs
+
+    def forward(self, input_ids, attention_mask, token_type_ids, target_mask):
+        return types.SimpleNamespace(
+            logits=self.scores[target_mask], next_sentence_logits=self.pairs
+        )
+
+
+def losses_of_bfloat16(mlm=mlm):
+    """The three losses of logits as autocast leaves them -> each over what float32,
+    without smoothing, makes of the same logits.
+    """
+    generator = torch.Generator().manual_seed(0)
+    scores, pairs = (
+        (torch.randn(*shape, generator=generator) * 4).bfloat16()
+        for shape in ((6, 64, V), (6, 2))
+    )
+    ids, labels = masks(BIG[:6])
+    answers = torch.tensor([0, 1, 1, 0, 1, 0])
+    batch = {"input_ids": ids, "labels": labels, "next_sentence_label": answers}
+    net = Bare(scores, pairs)
+    wanted = [
+        -logits.double().log_softmax(-1).gather(-1, at[:, None]).sum()
+        for logits, at in (
+            (scores[labels != -100], labels[labels != -100]),
+            (pairs, answers),
+        )
+    ]
+    both = mlm.pretraining_loss(net, batch)
+    made = (mlm.mlm_loss(net, batch), both["labels"], both["next_sentence_label"])
+    assert all(loss.ndim == 0 for loss in made)
+    return [
+        (loss.item() / right.item(), loss.dtype)
+        for loss, right in zip(made, (wanted[0], *wanted))
+    ]
+
+
+def test_the_losses_of_bfloat16_logits_are_made_in_float32():
+    for ratio, dtype in losses_of_bfloat16():
+        assert abs(ratio - 1) < 1e-5 and dtype == torch.float32
+
+
+PAIRS_LOSS = """        output.next_sentence_logits.float(),
+        batch["next_sentence_label"],
+        reduction="sum","""
+WORDS_LOSS = """F.cross_entropy(
+        output.logits.float(), batch["labels"][target_mask], reduction="sum"
+    )"""
+
+
+@pytest.mark.parametrize(
+    "old",
+    [f"return {WORDS_LOSS}", f"words = {WORDS_LOSS}", PAIRS_LOSS],
+    ids=["mlm_loss", "words", "pairs"],
+)
+@pytest.mark.parametrize(
+    "part, other",
+    [(".float()", ""), ('reduction="sum"', 'reduction="sum", label_smoothing=0.1')],
+    ids=["bfloat16", "smoothed"],
+)
+def test_a_loss_that_is_rounded_or_smoothed_is_caught(
+    old, part, other, mutated, counted
+):
+    wrong = losses_of_bfloat16(mutated(mlm, old, old.replace(part, other)))
+    assert sum(abs(ratio - 1) > 1e-4 for ratio, _ in wrong) == 1
+    counted("fault")
+
+
 def test_nothing_asked_is_a_loss_of_zero_with_a_gradient():
     net = tiny()
     loss = mlm.mlm_loss(

@@ -5,6 +5,7 @@ started again. About two minutes on a busy machine.
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -276,6 +277,42 @@ def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
     )
 
 
+@pytest.mark.parametrize("recipe", [PRETRAIN, PRETRAIN.with_name("pretrain_clm.py")])
+def test_the_rows_of_a_step_are_the_same_for_every_number_of_processes(recipe):
+    """45 rows in steps of 16, the last one of 13, resumed at each step of two epochs
+    with other micro-batches and processes.
+    """
+    recipe = module(recipe)
+    words = "--batch 16 --steps 6 --length 16".split()
+    a, rows = recipe_arguments(recipe, *words), torch.arange(45 * 16).view(45, 16)
+    tokenizer = tokenization.train_wordpiece(["one film and another film"] * 9, 60)
+
+    def read(step, accumulate, world):
+        """The rows of each step from `step` on, over all processes."""
+        a.accumulate, parts = accumulate, []
+        for rank in range(world):
+            ctx = distributed.DistributedContext(torch.device("cpu"), rank, world, None)
+            if hasattr(recipe, "mlm_rows"):
+                stages = recipe.mlm_rows.stages_of(a)
+                data = recipe.mlm_rows.batches_from(
+                    rows % 20 + 5, stages, step, tokenizer, a, ctx
+                )
+            else:
+                data = recipe.batches_from(rows, step, a, ctx)
+            count = (6 - step) * accumulate
+            parts.append([b["index"].tolist() for b in itertools.islice(data, count)])
+        return [
+            sorted(i for part in parts for b in part[k : k + accumulate] for i in b)
+            for k in range(0, (6 - step) * accumulate, accumulate)
+        ]
+
+    whole = read(0, 1, 1)
+    assert [len(step) for step in whole] == [16, 16, 13] * 2
+    assert sorted(sum(whole[:3], [])) == list(range(45)) == sorted(sum(whole[3:], []))
+    for step, (accumulate, world) in enumerate([(4, 1), (1, 3), (3, 2), (2, 4)]):
+        assert read(step, accumulate, world) == whole[step:]
+
+
 def recipe_arguments(recipe, *words):
     """What the recipe reads from a command line."""
     before, sys.argv = sys.argv, ["pretrain_mlm.py", *words]
@@ -302,7 +339,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
             str(PRETRAIN),
             *TINY,
             "--accumulate",
-            "3",
+            "5",
             "--out",
             str(tmp_path),
         ],
@@ -314,7 +351,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     )
     assert (
         ended.returncode != 0
-        and "--batch gives steps of 16 rows, not a multiple of 3 micro-batches x 1 "
+        and "--batch gives steps of 4 rows, not one for each of 5 micro-batches x 1 "
         "processes"
         in ended.stderr
     )

@@ -66,11 +66,11 @@ def run(place, accumulate, dtype, shard=False):
         shard,
     )
     optimizer = optim.adamw(optim.parameter_groups(net, 1e-2))
-    size = BATCH // (accumulate * place.world_size)
     data = (
-        masked(rows, epoch)
-        for epoch, rows in train.sample_rows(
-            ROWS, size, 1, place.rank, place.world_size, epochs=2
+        mine
+        for epoch, rows in train.sample_rows(ROWS, BATCH, 1, epochs=2)
+        for mine in train.split_micro_batches(
+            masked(rows, epoch), accumulate, place.rank, place.world_size
         )
     )
     loss_fn = mlm.mlm_loss if dtype is torch.float32 else loss_in_its_own_type

@@ -26,7 +26,7 @@ WORDS, LENGTH, STEP_ROWS, STEP_COUNT = 10_000, 64, 16, 5
 
 def whole_steps(first):
     for _, rows in itertools.islice(
-        train.sample_rows(46, STEP_ROWS, seed=2, start=first), STEP_COUNT - first
+        train.sample_rows(46, STEP_ROWS, seed=2, first=first), STEP_COUNT - first
     ):
         ids = torch.randint(
             5, WORDS, (46, LENGTH), generator=torch.Generator().manual_seed(0)

@@ -249,6 +249,11 @@ RULES = {
         dict(lr=0.01, betas=(0.8, 0.95), eps=1e-3),
         lambda ws: torch.optim.Adam(ws, 0.01, betas=(0.8, 0.95), eps=1e-3),
     ),
+    "adamw, torch's own decay": (
+        optim.adamw_update,
+        dict(lr=0.01),
+        lambda ws: torch.optim.AdamW(ws, 0.01),
+    ),
     "adamw": (
         optim.adamw_update,
         dict(lr=0.01, weight_decay=0.3),
@@ -261,6 +266,28 @@ RULES = {
 def test_updates_equal_torch_over_100_steps(name):
     update, settings, make = RULES[name]
     assert apart(walked(update, **settings), walked_by_torch(make)) < 1e-10
+
+
+def test_another_default_is_caught(mutated, counted):
+    update, settings, make = RULES["adamw, torch's own decay"]
+    for old, new in (
+        ("eps=1e-8, weight_decay=0.01):", "eps=1e-8, weight_decay=0.015):"),
+        ("(w * (1 - lr * weight_decay), g,", "(w * (1 - weight_decay), g,"),
+    ):
+        wrong = mutated(optim, old, new).adamw_update
+        assert apart(walked(wrong, **settings), walked_by_torch(make)) > 1e-6
+        counted("fault")
+
+
+def test_the_optimizer_of_the_course_has_the_settings_that_its_docstring_names():
+    layer = torch.nn.Linear(2, 2)
+    (matrix, vector) = optim.parameter_groups(layer, lr=0.5)
+    assert [g["weight_decay"] for g in (matrix, vector)] == [0.01, 0.0]
+    assert [g["lr"] for g in (matrix, vector)] == [0.5, 0.5]
+    optimizer = optim.adamw([matrix, vector])
+    for group in optimizer.param_groups:
+        assert (group["betas"], group["eps"]) == ((0.9, 0.98), 1e-8)
+        assert group["fused"] and not group["amsgrad"] and not group["maximize"]
 
 
 def test_l2_in_the_gradient_is_caught(counted):

@@ -19,7 +19,7 @@ from ftlib.models import transformer
 from ftlib.objectives import mlm
 from ftlib.training import checkpoint, optim, train
 
-# 6 micro-batches an epoch, 18 in all: three epochs
+# steps of 8 rows in 2 micro-batches; 3 steps an epoch, 9 in all: three epochs
 ROWS, SIZE, STEPS, ACCUMULATE, VOCABULARY = 22, 4, 9, 2, 40
 CONFIG = transformer.Config(
     VOCABULARY, width=16, layers=2, heads=2, ffn_dim=32, max_tokens=8, dropout=0.1
@@ -39,14 +39,13 @@ PARTS = (
 
 
 def batches(start=0, forget=None, seen=None, rank=0, world_size=1):
-    """Masked micro-batches from number `start`; python's and numpy's generators change
-    a token each, as augmentation would.
+    """Masked micro-batches from step `start`; python's and numpy's generators change a
+    token each, as augmentation would.
     """
-    per_epoch = -(-ROWS // (SIZE * world_size))
+    size = SIZE * ACCUMULATE * world_size
+    per_epoch = -(-ROWS // size)
     first = {"data position": 0, "epoch": start % per_epoch}.get(forget, start)
-    for epoch, rows in train.sample_rows(
-        ROWS, SIZE, seed=1, rank=rank, world_size=world_size, start=first
-    ):
+    for epoch, rows in train.sample_rows(ROWS, size, seed=1, first=first):
         if seen is not None:
             seen.append((epoch, rows))
         ids = CORPUS[rows].clone()
@@ -64,12 +63,13 @@ def batches(start=0, forget=None, seen=None, rank=0, world_size=1):
             index=torch.tensor(rows),
             mask_prob=0.3,
         )
-        yield {
+        batch = {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
             "labels": labels,
             "index": torch.tensor(rows),
         }
+        yield from train.split_micro_batches(batch, ACCUMULATE, rank, world_size)
 
 
 def scramble(part, optimizer):
@@ -95,7 +95,7 @@ def run(folder, forget=None, seen=None, wrap=None, rank=0, world_size=1, last=ST
     start = checkpoint.load(path, net, optimizer)["step"] if path else 0
     scramble(forget, optimizer)
     losses = []
-    data = batches(start * ACCUMULATE, forget, seen, rank, world_size)
+    data = batches(start, forget, seen, rank, world_size)
     for step in itertools.islice(
         train.steps(
             wrap(net) if wrap else net,
@@ -217,7 +217,7 @@ class Masked(torch.utils.data.Dataset):
 
 def read(workers, start=0, careless=False):
     torch.manual_seed(0)
-    keys = list(train.sample_rows(ROWS, SIZE, seed=1, start=start, epochs=2))
+    keys = list(train.sample_rows(ROWS, SIZE, seed=1, first=start, epochs=2))
     loader = torch.utils.data.DataLoader(
         Masked(careless), sampler=keys, batch_size=None, num_workers=workers
     )
@@ -241,7 +241,7 @@ def test_masks_are_the_same_for_any_number_of_workers_and_after_a_resume():
 def test_three_resumes_inside_one_epoch_see_each_row_once(tmp_path):
     def pieces(forget=None):
         folder, seen = tmp_path / str(forget), []
-        for last in (1, 2, 3):  # six micro-batches are one epoch
+        for last in (1, 2, 3):  # three steps are one epoch
             run(folder, forget=forget, seen=seen, last=last)
         return sorted(row for epoch, rows in seen for row in rows if epoch == 0)
 

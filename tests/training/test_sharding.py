@@ -46,14 +46,10 @@ def run(place, shard, folder, name=None, found=None, forget=False):
     if forget:
         optimizer.state.clear()
     data = (
-        masked(rows, epoch)
-        for epoch, rows in train.sample_rows(
-            ROWS,
-            BATCH // place.world_size,
-            1,
-            place.rank,
-            place.world_size,
-            start=start,
+        mine
+        for epoch, rows in train.sample_rows(ROWS, BATCH, 1, first=start)
+        for mine in train.split_micro_batches(
+            masked(rows, epoch), 1, place.rank, place.world_size
         )
     )
     losses = []

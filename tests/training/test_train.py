@@ -2,9 +2,12 @@
 once per update. RELIABILITY 14, 17, 18, 20.
 """
 
+import contextlib
 import inspect
 import io
 import itertools
+import math
+import random
 import sys
 import warnings
 
@@ -536,53 +539,174 @@ def test_leaving_the_loop_early_costs_no_extra_batch():
 # ---- the stream ----
 
 
-@pytest.mark.parametrize(
-    "rows, size, world",
-    [(22, 4, 1), (16, 4, 1), (22, 4, 2), (21, 2, 4), (7, 8, 2), (33, 8, 4)],
-)
-def test_stream_shows_each_row_once_per_epoch(rows, size, world):
+def shares(seed, rows, size, first, steps, accumulate, world):
+    """What each process reads of `steps` steps, as the recipes do it -> a list of
+    (epoch, [rows of each micro-batch of each process]).
+    """
+
+    def of_rank(rank):
+        for epoch, i in train.sample_rows(rows, size, seed, first=first):
+            batch = {"labels": torch.tensor(i)}
+            for part in train.split_micro_batches(batch, accumulate, rank, world):
+                assert len(part["labels"])  # none is ever without a row
+                # one without a target stands for a process that has nothing to do
+                yield epoch, [row for row in part["labels"].tolist() if row != -100]
+
     parts = [
-        list(train.sample_rows(rows, size, seed=3, rank=r, world_size=world, epochs=3))
-        for r in range(world)
+        list(itertools.islice(of_rank(rank), steps * accumulate))
+        for rank in range(world)
     ]
-    # all processes take the same number of steps
-    assert len({len(p) for p in parts}) == 1
+    for k in range(0, steps * accumulate, accumulate):
+        here = [part[k : k + accumulate] for part in parts]
+        (epoch,) = {epoch for micro_batches in here for epoch, _ in micro_batches}
+        yield epoch, [rows for micro_batches in here for _, rows in micro_batches]
+
+
+def test_the_rows_of_a_step_depend_on_seed_and_step_alone():
+    """Random rows, sizes, micro-batches, processes and starts: each step has the rows
+    of one process with one micro-batch, shared out as evenly as can be.
+    """
+    draw = random.Random(0)
+    idle = short = 0
+    for _ in range(150):
+        rows, size = draw.randint(1, 120), draw.randint(1, 40)
+        accumulate, world = draw.randint(1, 5), draw.randint(1, 5)
+        seed, first = draw.randint(0, 9), draw.randint(0, 300)
+        wanted = list(
+            itertools.islice(train.sample_rows(rows, size, seed, first=first), 8)
+        )
+        got = list(shares(seed, rows, size, first, 8, accumulate, world))
+        for (epoch, step), (its, parts) in zip(wanted, got, strict=True):
+            assert its == epoch == first // -(-rows // size)
+            first += 1
+            assert sorted(i for part in parts for i in part) == sorted(step)
+            sizes = [len(part) for part in parts]
+            assert max(sizes) - min(sizes) <= 1
+            idle, short = idle + (min(sizes) == 0), short + (len(step) < size)
+    assert idle > 100 and short > 100
+
+
+@pytest.mark.parametrize("rows, size", [(22, 4), (16, 4), (100, 16), (97, 16), (3, 8)])
+def test_each_epoch_has_every_row_once_and_whole_steps_first(rows, size):
+    steps = list(train.sample_rows(rows, size, seed=3, epochs=3))
+    sizes = [size] * (rows // size) + [rows % size] * (rows % size > 0)
+    assert [len(i) for _, i in steps] == sizes * 3
     for epoch in range(3):
-        seen = sorted(i for p in parts for e, picked in p if e == epoch for i in picked)
-        assert seen == list(range(rows))
-    assert all(picked for p in parts for _, picked in p)  # none is ever without a row
-    # between two updates all processes together see the rows that one process with a
-    # larger batch sees
-    if rows % (size * world) in (0, *range(world, size * world)):
-        single = list(train.sample_rows(rows, size * world, seed=3, epochs=3))
-        assert [sorted(picked) for _, picked in single] == [
-            sorted(i for _, picked in at for i in picked) for at in zip(*parts)
-        ]
+        seen = [i for e, picked in steps for i in picked if e == epoch]
+        assert seen == train.order(rows, 3, epoch).tolist()
+
+
+@pytest.mark.parametrize("rows, change", [(100, (1, 4)), (97, (4, 1)), (97, (2, 8))])
+@pytest.mark.parametrize("what", ["micro-batches", "processes"])
+def test_a_resume_with_other_shares_loses_and_repeats_no_row(rows, change, what):
+    """At every step of two epochs."""
+    per_epoch = -(-rows // 16)
+    for stop in range(2 * per_epoch):
+        rest, seen = 2 * per_epoch - stop, []
+        for (first, steps), count in zip(((0, stop), (stop, rest)), change):
+            parts = (count, 1) if what == "micro-batches" else (1, count)
+            seen += shares(1, rows, 16, first, steps, *parts)
+        for epoch in range(2):
+            mine = [i for e, part in seen if e == epoch for rows in part for i in rows]
+            assert sorted(mine) == list(range(rows)), (stop, epoch)
+
+
+def test_steps_that_are_cut_by_the_micro_batch_are_caught(counted):
+    """What the sampler once did: rows cut into micro-batches, and `accumulate` of them
+    taken for a step, also across the end of an epoch.
+    """
+    cut = list(train.sample_rows(100, 4, seed=1, epochs=2))
+    whole = list(train.sample_rows(100, 16, seed=1, epochs=2))
+    four = [sum((i for _, i in cut[k : k + 4]), []) for k in range(0, len(cut), 4)]
+    assert [sorted(i) for _, i in whole] != [sorted(i) for i in four]
+    # eight steps of four micro-batches; resumed with one, some rows come again
+    seen = [i for epoch, rows in cut[: 8 * 4] + whole[8:] if epoch for i in rows]
+    assert len(seen) == 112 and len(set(seen)) == 100
+    counted("fault")
+
+
+def shared_run(split, rank=0, world=1, accumulate=1):
+    """Nine rows in steps of four, four and one -> [(loss, targets)], the end's weights.
+    With more than one process, all of them call it.
+    """
+    net = tiny(torch.float64)
+    # look at the weights of the model inside
+    model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
+    batch = rows_of(9)
+    data = (
+        part
+        for _, i in train.sample_rows(9, 4, seed=2, epochs=2)
+        for part in split({k: v[i] for k, v in batch.items()}, accumulate, rank, world)
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    run = train.steps(
+        model, data, loss_in_its_own_type, optimizer, accumulate=accumulate
+    )
+    steps = [(step.loss, step.targets) for step in run]
+    return steps, torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_a_process_without_a_row_takes_part_in_the_step(two_processes, counted):
+    steps, weights = shared_run(train.split_micro_batches)
+
+    def work(rank, split=train.split_micro_batches):
+        same = True
+        for accumulate in (1, 2):
+            got, end = shared_run(split, rank, 2, accumulate)
+            same &= [n for _, n in got] == [n for _, n in steps]
+            same &= all(abs(a - b) < 1e-12 for (a, _), (b, _) in zip(got, steps))
+            same &= bool((end - weights).abs().max() < 1e-12)
+        return same
+
+    assert len(steps) == 6 and two_processes(work) == [0, 0]
+    # control: the row that is read again is trained on again
+    again = planted(
+        "torch.full_like(value[:1], -100) if key in asks else value[:1]", "value[:1]"
+    )["split_micro_batches"]
+    assert two_processes(lambda rank: work(rank, again)) == [2, 2]
+    counted("fault")
 
 
 def test_stream_continues_anywhere():
-    """Lines 3 to 5: resuming at each micro-batch, the epoch's end and three times in
-    one epoch included, changes no row.
+    """Lines 3 to 5: resuming at each step, the epoch's end and three times in one epoch
+    included, changes no row.
     """
     whole = list(itertools.islice(train.sample_rows(22, 4, seed=1), 20))
-    for start in range(14):
+    for first in range(14):
         assert (
-            list(itertools.islice(train.sample_rows(22, 4, seed=1, start=start), 6))
-            == whole[start : start + 6]
+            list(itertools.islice(train.sample_rows(22, 4, seed=1, first=first), 6))
+            == whole[first : first + 6]
         )
     pieces = [
-        list(itertools.islice(train.sample_rows(22, 4, seed=1, start=s), n))
+        list(itertools.islice(train.sample_rows(22, 4, seed=1, first=s), n))
         for s, n in ((0, 2), (2, 1), (3, 2), (5, 1))
     ]
     assert sorted(i for piece in pieces for _, rows in piece for i in rows) == list(
         range(22)
     )
     # at the end of an epoch the whole next one follows
-    assert next(train.sample_rows(22, 4, seed=1, start=6))[0] == 1
-    assert len(list(train.sample_rows(22, 4, start=6, epochs=2))) == 6
-    assert list(train.sample_rows(22, 4, start=12, epochs=2)) == []
-    with pytest.raises(ValueError, match="3 rows for 4 processes"):
-        next(train.sample_rows(3, 1, world_size=4))
+    assert next(train.sample_rows(22, 4, seed=1, first=6))[0] == 1
+    again = list(train.sample_rows(22, 4, first=6, epochs=2))
+    assert again == list(train.sample_rows(22, 4, seed=0, epochs=2))[6:]
+    assert list(train.sample_rows(22, 4, first=12, epochs=2)) == []
+
+
+@pytest.mark.parametrize(
+    "rows, size, first", [(0, 4, 0), (8, 0, 0), (8, -1, 0), (8, 4, -1)]
+)
+def test_rows_that_make_no_step_are_refused(rows, size, first):
+    message = f"{rows} rows in steps of {size} from step {first}; give at least 1 row"
+    with pytest.raises(ValueError, match=message):
+        next(train.sample_rows(rows, size, first=first))
+
+
+@pytest.mark.parametrize(
+    "accumulate, rank, world", [(0, 0, 1), (-1, 0, 1), (1, 1, 1), (1, -1, 2), (1, 0, 0)]
+)
+def test_shares_that_nobody_has_are_refused(accumulate, rank, world):
+    message = f"accumulate is {accumulate} and rank {rank} of {world}; give 1 micro-"
+    with pytest.raises(ValueError, match=message):
+        next(train.split_micro_batches(rows_of(4), accumulate, rank, world))
 
 
 def test_order_depends_on_seed_and_epoch_alone():
@@ -595,6 +719,31 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert not torch.equal(a, train.order(50, 1, 3)) and not torch.equal(
         a, train.order(50, 2, 2)
     )
+
+
+# pairs that one sum or another would take for the same: 1_000_003 is the factor
+PAIRS = [(s, e) for s in (0, 1, 2, 3) for e in (0, 1, 2, 3, 1_000_002, 1_000_003)]
+PAIRS += [(0, 2_000_006), (1, 1_000_004), (5, 2_000_005), (-1, 0), (-1, 1)]
+
+
+def test_every_seed_and_epoch_has_an_order_of_its_own():
+    orders = {tuple(train.order(50, seed, epoch).tolist()) for seed, epoch in PAIRS}
+    assert len(orders) == len(PAIRS)
+    # what runs of before have seen
+    first = torch.Generator().manual_seed(3 * 1_000_003 + 2)
+    assert torch.equal(train.order(50, 3, 2), torch.randperm(50, generator=first))
+
+
+@pytest.mark.parametrize(
+    "formula", ["seed + epoch", "seed * 1_000_003 + epoch", "epoch", "seed"]
+)
+def test_seeds_that_share_an_order_are_caught(formula, counted):
+    wrong = planted("seed * 1_000_003 + epoch % 1_000_003", formula)["order"]
+    wrong_in_old = planted("1 + epoch // 1_000_003", "1")["order"]
+    for order in (wrong_in_old,) if formula.startswith("seed *") else (wrong,):
+        orders = {tuple(order(50, seed, epoch).tolist()) for seed, epoch in PAIRS}
+        assert len(orders) < len(PAIRS)
+    counted("fault")
 
 
 # ---- progress ----
@@ -618,6 +767,35 @@ def test_progress_prints_plain_lines_where_there_is_no_terminal(monkeypatch):
         "min left"
     )
     assert "25 tokens/s" in lines[0] and lines[-1].startswith("step 7/7")
+
+
+def lines_of_a_resumed_run(monkeypatch, train=train):
+    """What `progress` prints of steps 4 to 7 of 7, a minute and 100 tokens each."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    clock = itertools.count(0, 60.0)
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock))
+    file = io.StringIO()
+    list(train.progress(itertools.islice(run_of(7), 3, None), 7, 90.0, file))
+    return file.getvalue().splitlines()
+
+
+def test_progress_of_a_resumed_run_counts_its_own_steps(monkeypatch, mutated, counted):
+    wanted = [
+        "step 5/7  loss 1.000  2 tokens/s  2.0 min left",
+        "step 7/7  loss -1.000  2 tokens/s  0.0 min left",
+    ]
+    assert lines_of_a_resumed_run(monkeypatch) == wanted
+    for old, new in (
+        ("* (now - start) / done", "* (now - start) / (step.number + 1)"),
+        ("(total - step.number - 1) *", "(total - step.number) *"),
+        ("{left / 60:.1f}", "{left:.1f}"),
+        ("now - shown_at > every or", "now - start > every or"),
+        ("shown_at, left = now,", "left ="),
+        ("tokens + step.tokens, done + 1,", "step.tokens, done + 1,"),
+    ):
+        wrong = lines_of_a_resumed_run(monkeypatch, mutated(train, old, new))
+        assert wrong != wanted, new
+        counted("fault")
 
 
 def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
@@ -778,3 +956,190 @@ def test_a_step_without_a_micro_batch_is_refused(accumulate):
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     with pytest.raises(ValueError, match=f"accumulate is {accumulate}, .* at least 1"):
         next(train.steps(model, [rows()], loss_of, optimizer, accumulate=accumulate))
+
+
+# --- what one step does, and nobody would see
+
+
+class Watched(Normed):
+    """Notes the mode of each forward, and whether the exchange was held back."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.seen = False, []
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        self.held = True
+        yield
+        self.held = False
+
+    def forward(self, x):
+        self.seen.append((self.training, self.held))
+        return super().forward(x)
+
+
+def watched(train=train):
+    """The modes of three steps of three, three and two micro-batches; the reader
+    evaluates between them.
+    """
+    model = Watched()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [rows(seed=i) for i in range(8)]
+    for _ in train.steps(model, batches, loss_of, optimizer, accumulate=3):
+        model.eval()
+    return model.seen
+
+
+def test_each_step_trains_and_exchanges_once_whatever_the_reader_does(mutated, counted):
+    three = [(True, True), (True, True), (True, False)]
+    assert watched() == [*three, *three, *three[1:]]
+    for old, new in (
+        ("        model.train()  #", "        pass  #"),
+        ("i + 1 < len(group) and", "i + 1 <= len(group) and"),
+        ("i + 1 < len(group) and", "i + 1 < 3 and"),
+        ("i + 1 < len(group) and", "False and"),
+        ('hasattr(model, "no_sync")\n', "True\n        hold = i > 0\n"),
+    ):
+        assert watched(mutated(train, old, new)) != watched()
+        counted("fault")
+
+
+def after_a_loss_of(value, train=train):
+    """Whether a step is skipped whose loss is not finite and whose gradient is."""
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = train.steps(
+            model, [rows()], lambda m, b: loss_of(m, b) + value, optimizer
+        )
+        return next(run).skipped
+
+
+def test_a_loss_that_is_not_finite_is_enough_to_skip(mutated, counted):
+    assert [after_a_loss_of(x) for x in (0.0, math.nan, math.inf, -math.inf)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    for old, new in (
+        (' and abs(loss) < float("inf")', ""),
+        (' and abs(loss) < float("inf")', ' and loss < float("inf")'),
+    ):
+        wrong = mutated(train, old, new)
+        found = [after_a_loss_of(x, wrong) for x in (math.nan, -math.inf)]
+        assert not all(found)
+        counted("fault")
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_training_stops_after_as_many_as_it_is_told(patience):
+    model, done = Normed(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [rows(poison=True) for _ in range(4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(FloatingPointError, match=f"{patience} steps in a row"):
+            for step in train.steps(
+                model, batches, loss_of, optimizer, patience=patience
+            ):
+                done.append(step)
+    assert len(done) == patience - 1
+
+
+@pytest.mark.parametrize("count, dots", [(7, ""), (8, ""), (9, " ...")])
+def test_a_warning_names_at_most_eight_rows(count, dots):
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.full((count, 4), math.nan)
+    batch = {"x": x, "labels": torch.zeros(count).long(), "index": torch.arange(count)}
+    with pytest.warns(UserWarning) as said:
+        next(train.steps(model, [batch], loss_of, optimizer))
+    assert f"rows {list(range(count))[:8]}{dots}; nothing" in str(said[0].message)
+
+
+def test_counts_beyond_what_float32_holds_are_exact():
+    assert train._total([2**24 + 1, 3], torch.device("cpu")) == [2**24 + 1, 3]
+
+
+def test_no_clipping_still_measures_the_gradient():
+    norms = []
+    for clip in (None, 1e-3):
+        model = Normed()
+        model.drop.p = 0.0
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        norms.append(next(train.steps(model, [rows()], loss_of, optimizer, clip=clip)))
+    assert norms[0].grad_norm == norms[1].grad_norm > 1e-3
+
+
+# --- what no step can work with
+
+
+class Closing(torch.optim.SGD):
+    """Somebody's optimizer whose step needs the loss again."""
+
+    def step(self, closure):
+        raise AssertionError("no step may be taken")
+
+
+@pytest.mark.parametrize("kind", [torch.optim.LBFGS, Closing])
+def test_an_optimizer_that_needs_a_closure_is_refused_before_step_1(kind):
+    model = Normed()
+    optimizer, seen = kind(model.parameters(), lr=0.1), []
+    batches = (seen.append(i) or rows() for i in range(3))
+    with pytest.raises(ValueError, match=f"{kind.__name__} computes the loss several"):
+        next(train.steps(model, batches, loss_of, optimizer))
+    assert not seen and all(p.grad is None for p in model.parameters())
+
+
+OTHERS = [
+    kind
+    for kind in vars(torch.optim).values()
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and kind.__name__ not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")
+]
+
+
+@pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.__name__)
+def test_every_other_optimizer_of_torch_takes_a_step(kind):
+    model = Normed()
+    optimizer = kind(model.parameters(), lr=0.1)
+    # a scheduler wraps the optimizer's step
+    torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+    before = model.head.weight.detach().clone()
+    assert not next(train.steps(model, [rows()], loss_of, optimizer)).skipped
+    assert not torch.equal(before, model.head.weight)
+
+
+def test_one_row_under_batch_norm_is_refused_with_a_remedy(counted):
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    (one,) = cut({k: v[:1] for k, v in rows().items()}, [1])
+    run = train.steps(model, [rows(), one], loss_of, optimizer)
+    next(run)
+    with pytest.raises(ValueError, match="1 row, and batch norm .*drop_last=True"):
+        next(run)
+    # frozen, it needs no statistics of the batch: `eval` in a model's own train()
+    model.norm.train = lambda mode=True: model.norm
+    model.norm.eval().training = False
+    assert not next(train.steps(model, [one], loss_of, optimizer)).skipped
+    # without the sentence torch's own, which names no remedy
+    bare = planted(
+        "loss = _loss(loss_fn, model, batch)", "loss = loss_fn(model, batch)"
+    )
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        next(bare["steps"](Normed(), [one], loss_of, optimizer))
+    counted("fault")
+
+
+def test_another_error_of_the_loss_stays_what_it_is():
+    def broken(model, batch):
+        raise ValueError("of the reader")
+
+    model = Normed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="^of the reader$"):
+        next(train.steps(model, [rows()], broken, optimizer))
