@@ -275,8 +275,8 @@ def _tensors(folder, family):
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
         name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
         # a model without head has no prefix
-        whole = name.startswith((f"{prefix}.", "cls.", "lm_head."))
-        tensors[name if whole else f"{prefix}.{name}"] = tensor
+        prefixed = name.startswith((f"{prefix}.", "cls.", "lm_head."))
+        tensors[name if prefixed else f"{prefix}.{name}"] = tensor
     return tensors
 
 

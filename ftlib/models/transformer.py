@@ -289,8 +289,8 @@ class LanguageModel(nn.Module):
         """
         if not self.config.causal:
             # BERT's head has the blocks' GELU, RoBERTa's always the exact one
-            tanh = self.config.gelu_tanh and not self.config.pre_norm
-            x = F.gelu(self.dense(x), approximate="tanh" if tanh else "none")
+            gelu_tanh = self.config.gelu_tanh and not self.config.pre_norm
+            x = F.gelu(self.dense(x), approximate="tanh" if gelu_tanh else "none")
             x = self.norm(x)
         return F.linear(
             x, self.encoder.tokens.weight, None if self.config.causal else self.bias
