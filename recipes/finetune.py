@@ -25,7 +25,8 @@ def encoder_of(name, scratch=False):
     architecture and forgets the weights.
     """
     folder = hub.resolve(name)
-    net = transformer.from_state(*hf_format.load(folder))
+    # so few steps need no dropout inside, and every stored result was made without
+    net = transformer.from_state(*hf_format.load(folder, dropout=0.0))
     net = getattr(net, "encoder", net)  # a language model lends its encoder
     return (transformer.Transformer(net.config) if scratch else net), tokenization.load(
         folder

@@ -133,7 +133,7 @@ class MultiHeadAttention(nn.Module):
 
 def from_torch(theirs):
     """A MultiHeadAttention with the weights of an nn.MultiheadAttention (batch_first or
-    not); inputs are (B, T, D).
+    not); inputs are (B, T, D). Ours has no dropout: in training theirs drops weights.
 
     Raises ValueError where ours has no place for its weights: bias=False, kdim or vdim,
     add_bias_kv, add_zero_attn.

@@ -54,6 +54,15 @@ PLAIN = {
     "modules_to_save": None,
     "layers_to_transform": None,
 }
+# Options that load() reads, and those that change no number once A and B are there;
+# every other one must be off. Of the starts these leave the base as it was.
+READ = {"r", "lora_alpha", "lora_dropout", "target_modules"}
+HARMLESS = set(
+    "task_type auto_mapping peft_version base_model_name_or_path revision "
+    "inference_mode layers_pattern megatron_core qalora_group_size runtime_config "
+    "eva_config".split()
+)
+STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
 
 class LoRALinear(nn.Module):
@@ -186,13 +195,18 @@ def unload(model):
 def merge(model):
     """Fold the adapter into the base: W + alpha / r * B A, plain layers that cost
     nothing extra -> the names.
+
+    A weight that another layer owns too (an output matrix that is the embedding) is
+    untied: the other layer keeps the old one. Tell whoever saves such a model, in
+    transformers with `model.config.tie_word_embeddings = False`.
     """
     for layer in _layers(model, LoRALinear).values():
         # float32 first: a half-precision W loses the small product if both are rounded
         # before the sum
-        layer.base.weight.copy_(
-            layer.base.weight.float() + layer.delta_weight().float()
-        )
+        merged = layer.base.weight.float() + layer.delta_weight().float()
+        # a parameter of its own: written into the old one, it would move every layer
+        # that shares it
+        layer.base.weight = nn.Parameter(merged.to(layer.base.weight.dtype), False)
     return unload(model)
 
 
@@ -280,11 +294,13 @@ def load(model, folder):
     Raises ValueError for a kind of adapter that this file does not compute.
     """
     config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
-    for key, plain in PLAIN.items():
-        if config.get(key, plain) not in (plain, None) and config[key]:
+    for key, value in config.items():
+        known = key in READ | HARMLESS or value == PLAIN.get(key)
+        known = known or (key == "init_lora_weights" and value in STARTS)
+        if value and not known:
             raise ValueError(
-                f"{folder} has {key}={config[key]!r}, load() computes "
-                f"plain LoRA with {plain!r}; open it with peft"
+                f"{folder} has {key}={value!r}, load() computes "
+                f"plain LoRA with {PLAIN.get(key)!r}; open it with peft"
             )
     tensors = {
         name.removeprefix(PREFIX): t

@@ -30,6 +30,10 @@ from torch import nn
 class Config:
     """The sizes of a model. `segments=2` adds sentence embeddings, `nsp_head=True` the
     next-sentence head of BERT.
+
+    A model computes what the class of transformers does that holds it: BERT post-norm,
+    RoBERTa-PreLayerNorm pre-norm, GPT-2 causal. So `pad_id` takes no position in a
+    pre-norm encoder, as in RoBERTa: positions count the other tokens.
     """
 
     vocab_size: int
@@ -47,10 +51,13 @@ class Config:
     nsp_head: bool = False
     norm_eps: float = 1e-5
     pad_id: int = 0
-    gelu_tanh: bool = False  # GPT-2's approximation of GELU
+    # GPT-2's approximation of GELU; RoBERTa's masked-LM head never has it
+    gelu_tanh: bool = False
     # of the blocks' matrices at the start: 0.02 suits BERT's width of 768, and in a
     # narrow model the blocks then hardly change what passes through
     init_std: float = 0.02
+    # RoBERTa: pad_id has a vector of its own where other tokens have a position
+    pad_vector: bool = False
 
 
 class Output(NamedTuple):
@@ -66,15 +73,20 @@ class Output(NamedTuple):
 def _attention(q, k, v, mask, drop, is_causal):
     """SDPA written out. On a CPU with bfloat16 the fused kernel's backward costs more
     than all matrix products together.
+
+    A query that may look nowhere (padding on the left of a causal row) gets zeros, as
+    from SDPA.
     """
     scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5  # (B, H, T, T)
-    if mask is not None or is_causal:
-        scores = scores.masked_fill(
-            ~(torch.ones_like(scores).bool().tril() if is_causal else mask),
-            float("-inf"),
-        )
+    if is_causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        # the lowest number weighs exactly 0 beside any other; a row of -inf alone would
+        # be NaN, which the next layer's product with 0 spreads to every row
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     # autocast may have made the softmax float32, as CUDA's does
-    return F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v
+    y = F.dropout(scores.softmax(-1), drop).to(v.dtype) @ v
+    return y if mask is None else y.masked_fill(~mask.any(-1, keepdim=True), 0.0)
 
 
 class Attention(nn.Module):
@@ -148,6 +160,12 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Embeddings and blocks: `input_ids (B, T)` -> `Output.last_hidden_state (B, T,
     D)`, or (A, D) at `target_mask`.
+
+    position_ids (B, T): the position of each token; None counts the columns from 0, as
+    transformers does (a pre-norm encoder counts the tokens that are not `pad_id`, as
+    RoBERTa). For causal rows with padding on the left give those of
+    positions.position_ids(attention_mask), and a row is read as without its padding.
+    token_type_ids (B, T): the segment of each token, 0 unless told.
     """
 
     def __init__(self, config):
@@ -157,9 +175,16 @@ class Transformer(nn.Module):
                 f"width {config.width} is not a multiple of heads "
                 f"{config.heads}; change one of them"
             )
+        if config.layers < 1 or config.max_tokens < 1:
+            raise ValueError(
+                f"layers={config.layers} and max_tokens={config.max_tokens}, a model "
+                "needs at least 1 of each; raise the one that is smaller"
+            )
         self.config, self.drop, W = config, nn.Dropout(config.dropout), config.width
         self.tokens = nn.Embedding(config.vocab_size, W)
         self.positions = nn.Embedding(config.max_tokens, W)
+        if config.pad_vector:  # no parameter: it gets no gradient in RoBERTa either
+            self.register_buffer("pad_vector", torch.zeros(W))
         self.segments = nn.Embedding(config.segments, W) if config.segments else None
         self.norm_in = (
             nn.Identity() if config.causal else nn.LayerNorm(W, eps=config.norm_eps)
@@ -183,21 +208,58 @@ class Transformer(nn.Module):
             else mask
         )
 
+    def _positions(self, input_ids, position_ids):
+        """The vectors (T, D) or (B, T, D) that say where a token stands."""
+        T, most, c = input_ids.shape[1], len(self.positions.weight), self.config
+        if position_ids is not None:
+            if int(position_ids.min()) < 0 or int(position_ids.max()) >= most:
+                raise ValueError(
+                    f"position_ids reach from {int(position_ids.min())} to "
+                    f"{int(position_ids.max())}, the model has 0 to {most - 1}; "
+                    "count from 0 and truncate longer texts"
+                )
+            return self.positions(position_ids)
+        pads = input_ids == c.pad_id
+        if c.causal or not c.pre_norm or not bool(pads.any()):
+            return self.positions.weight[:T]
+        # as RoBERTa: padding takes no position, and has a vector of its own
+        x = self.positions(((~pads).cumsum(-1) - 1).clamp(min=0))
+        own = self.pad_vector if c.pad_vector else torch.zeros_like(x[0, 0])
+        return torch.where(pads[..., None], own, x)
+
+    def _kinds(self, input_ids, token_type_ids):
+        """The vectors (B, T, D) of the segments, or 0 for a model without them."""
+        if self.segments is not None:
+            return self.segments(
+                torch.zeros_like(input_ids)
+                if token_type_ids is None
+                else token_type_ids
+            )
+        if token_type_ids is not None and (
+            self.config.causal or bool(token_type_ids.any())
+        ):
+            raise ValueError(
+                f"token_type_ids reach {int(token_type_ids.max())}, the model knows no "
+                "segments; leave them out or use a model with segments"
+            )
+        return 0
+
     def forward(
-        self, input_ids, attention_mask=None, token_type_ids=None, target_mask=None
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        target_mask=None,
+        position_ids=None,
     ):
         if (T := input_ids.shape[1]) > (most := self.config.max_tokens):
             raise ValueError(
                 f"text has {T} tokens, the model reads at most {most}; "
                 "truncate it or use a longer model"
             )
-        x = self.tokens(input_ids) + self.positions.weight[:T]  # (B, T, D) + (T, D)
-        if self.segments is not None:
-            x = x + self.segments(
-                torch.zeros_like(input_ids)
-                if token_type_ids is None
-                else token_type_ids
-            )
+        x = self.tokens(input_ids) + self._positions(input_ids, position_ids)
+        if self.segments is not None or token_type_ids is not None:
+            x = x + self._kinds(input_ids, token_type_ids)
         x, mask = self.drop(self.norm_in(x)), self._mask(attention_mask, T)
         for block in self.blocks[:-1]:
             x = block(x, mask)
@@ -225,19 +287,28 @@ class LanguageModel(nn.Module):
         """(..., D) -> (..., V); the output matrix is the token embedding (Press & Wolf
         2017).
         """
-        x = x if self.config.causal else self.norm(F.gelu(self.dense(x)))
+        if not self.config.causal:
+            # BERT's head has the blocks' GELU, RoBERTa's always the exact one
+            gelu_tanh = self.config.gelu_tanh and not self.config.pre_norm
+            x = F.gelu(self.dense(x), approximate="tanh" if gelu_tanh else "none")
+            x = self.norm(x)
         return F.linear(
             x, self.encoder.tokens.weight, None if self.config.causal else self.bias
         )
 
     # an argument: DDP sees only forward()
     def forward(
-        self, input_ids, attention_mask=None, token_type_ids=None, target_mask=None
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        target_mask=None,
+        position_ids=None,
     ):
         # the next-sentence head reads position 0 as well
         early = None if self.config.nsp_head else target_mask
         x = self.encoder(
-            input_ids, attention_mask, token_type_ids, early
+            input_ids, attention_mask, token_type_ids, early, position_ids
         ).last_hidden_state
         # (B, T, V), or (A, V) at the target positions
         logits = self.head(x if target_mask is early else x[target_mask])
@@ -261,9 +332,10 @@ def _initialise(model):
             nn.init.zeros_(module.bias)
     positions = next(m for m in model.modules() if isinstance(m, Transformer)).positions
     T, D = positions.weight.shape
-    # (T, D/2): who stands beside whom
-    angle = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, D // 2)
-    positions.weight.data[:] = 0.03 * torch.cat([angle.sin(), angle.cos()], dim=1)
+    # (T, D/2): who stands beside whom; an odd width has one cosine less
+    angle = torch.arange(T)[:, None] * 1000.0 ** -torch.linspace(0, 1, (D + 1) // 2)
+    waves = torch.cat([angle.sin(), angle.cos()], dim=1)[:, :D]
+    positions.weight.data[:] = 0.03 * waves
 
 
 def count_parameters(model):

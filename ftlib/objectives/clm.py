@@ -20,7 +20,8 @@ Use it:
 
 `generate(model, ids, 20, seed=0)` writes 20 tokens more. With `cached=True` it keeps
 the keys and values of what it has read, and reads one new token a step instead of the
-whole text.
+whole text. Prompts of several lengths take `attention_mask`, 1 for tokens and 0 for
+padding, on either side: each row gets the text that it gets alone.
 
 What it is not: the model (transformer.py) or the loop (train.py). Losses and sampling
 take any model that returns `.logits`; the cache takes the pre-norm causal LanguageModel
@@ -42,29 +43,30 @@ def causal_batch(input_ids, attention_mask=None):
     if there is one.
 
     labels are the ids themselves, as transformers wants them, with -100 at padding and
-    at the first position: nothing stands before the first token, so it is no target,
-    and train.steps must not count it.
+    at the first token of a row: nothing stands before it, so it is no target, and
+    train.steps must not count it. With a mask there are also "position_ids" (B, T),
+    which count the tokens: padding may stand on either side, and the loss is that of
+    the rows without it.
     """
-    labels = (
-        input_ids.clone()
-        if attention_mask is None
-        else input_ids.masked_fill(attention_mask == 0, -100)
-    )
+    labels = input_ids.clone()
     labels[:, 0] = -100
     batch = {"input_ids": input_ids, "labels": labels}
-    return (
-        batch if attention_mask is None else batch | {"attention_mask": attention_mask}
-    )
+    if attention_mask is None:
+        return batch
+    real = attention_mask.bool()
+    labels[~real] = -100
+    # only padding stands before the first token, wherever that is
+    labels[:, 1:][~real[:, :-1]] = -100
+    position_ids = (real.cumsum(-1) - 1).clamp(min=0)
+    return batch | {"attention_mask": attention_mask, "position_ids": position_ids}
 
 
 def clm_loss(model, batch):
     """Summed cross-entropy, in nats: the logits at position t predict the label at
     position t + 1.
     """
-    # (B, T, V)
-    logits = model(
-        batch["input_ids"], attention_mask=batch.get("attention_mask")
-    ).logits
+    names = ("input_ids", "attention_mask", "position_ids")
+    logits = model(**{k: batch[k] for k in names if k in batch}).logits  # (B, T, V)
     labels = batch["labels"][:, 1:].flatten()
     # float32, whatever autocast made of the logits: bfloat16 keeps two to three digits
     return F.cross_entropy(
@@ -117,27 +119,30 @@ def sample_token(logits, temperature=1.0, k=None, p=None, generator=None):
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
 
 
-def cached_logits(model, input_ids, cache):
+def cached_logits(model, input_ids, cache, attention_mask=None):
     """Logits (B, V) behind the last of the new tokens, `input_ids` (B, N); the earlier
     ones are in `cache`.
 
     cache: a list, [] at first; this function fills it with (keys, values), (B, H, T, K)
         each, one pair a layer.
+    attention_mask: (B, kept + N), 1 for tokens and 0 for padding, which is hidden and
+        takes no position; the last column must hold a token.
     An earlier token never looks at a later one, so its keys and values stay what they
     were: only the new ones are made.
     """
-    net, N = model.encoder, input_ids.shape[1]
+    net, N, H = model.encoder, input_ids.shape[1], model.config.heads
     seen = cache[0][0].shape[2] if cache else 0
     # the kept ones, and those up to me
     mask = torch.ones(N, seen + N, dtype=torch.bool, device=input_ids.device).tril(seen)
-    x = net.tokens(input_ids) + net.positions.weight[seen : seen + N]  # (B, N, D)
+    positions = net.positions.weight[seen : seen + N]
+    if attention_mask is not None:  # (B, seen + N)
+        mask = mask & attention_mask[:, None, None].bool()
+        positions = net.positions(attention_mask.cumsum(-1).sub(1).clamp(min=0)[:, -N:])
+    x = net.tokens(input_ids) + positions  # (B, N, D)
     for layer, block in enumerate(net.blocks):
         q, k, v = block.attention.qkv(block.norm1(x)).chunk(3, dim=-1)
         # (B, H, N, K)
-        q, k, v = (
-            t.unflatten(-1, (block.attention.heads, -1)).transpose(1, 2)
-            for t in (q, k, v)
-        )
+        q, k, v = (t.unflatten(-1, (H, -1)).transpose(1, 2) for t in (q, k, v))
         if seen:
             # (B, H, seen + N, K)
             k = torch.cat([cache[layer][0], k], dim=2)
@@ -167,6 +172,41 @@ def in_eval_mode(function):
     return switched
 
 
+def _without_padding(input_ids, attention_mask):
+    """Rows whose padding is gone, but for what the longest row makes necessary, on the
+    left: ids and bool mask (B, L), the mask None if nothing is left to hide.
+    """
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"attention_mask has the shape {tuple(attention_mask.shape)}, input_ids "
+            f"{tuple(input_ids.shape)}; give 1 or 0 for each id"
+        )
+    real = attention_mask.bool()
+    lengths = real.sum(dim=1)
+    if not lengths.all():
+        raise ValueError(
+            f"row {int(lengths.argmin())} of attention_mask has 0 tokens, generation "
+            "needs at least 1; start it with a token such as [CLS]"
+        )
+    # a stable sort moves padding to the left and keeps the order of the tokens
+    order = real.int().argsort(dim=1, stable=True)[:, -int(lengths.max()) :]
+    real = real.gather(1, order)
+    return input_ids.gather(1, order), None if real.all() else real
+
+
+def _whole_logits(model, input_ids, attention_mask=None):
+    """Logits (B, V) behind the last token of each row, from any causal model."""
+    if attention_mask is None:
+        return model(input_ids).logits[:, -1]
+    # padding behind the tokens: positions count from 0 in whatever way the model counts
+    order = (~attention_mask).int().argsort(dim=1, stable=True)
+    logits = model(
+        input_ids.gather(1, order), attention_mask=attention_mask.gather(1, order).int()
+    ).logits
+    last = attention_mask.sum(dim=1) - 1
+    return logits[torch.arange(len(last), device=last.device), last]
+
+
 @torch.no_grad()
 @in_eval_mode  # with dropout on, the same seed would not give the same text
 def generate(
@@ -174,6 +214,7 @@ def generate(
     input_ids,
     max_new_tokens,
     *,
+    attention_mask=None,
     temperature=1.0,
     k=None,
     p=None,
@@ -184,19 +225,32 @@ def generate(
     """Write on: (B, T) ids -> (B, T + max_new_tokens) or fewer, if every row has come
     to the id `stop`.
 
+    attention_mask: (B, T), 1 for tokens and 0 for padding, which may stand on either
+        side: each row gets the text that it gets alone, behind its T ids. None: there
+        is no padding, whatever the ids are.
     seed: of the draws; None takes torch's global generator. A row that has stopped is
         filled with `stop`.
     cached=False reads the whole text for each token; it gives the same ids and takes
-    any model with `.logits`. Raises ValueError if the text would outgrow the model.
+    any causal model with `.logits`. Raises ValueError if the text would outgrow the
+    model, for a row without a token, and for a model that the cache does not know.
     """
-    most = getattr(model.config, "max_tokens", None) or getattr(
-        model.config, "n_positions", math.inf
-    )
-    if input_ids.shape[1] + max_new_tokens > most:
+    config, given = model.config, input_ids
+    if cached and not (getattr(config, "causal", False) and config.pre_norm):
         raise ValueError(
-            f"{input_ids.shape[1]} tokens and {max_new_tokens} new ones are more "
+            f"cached=True needs a causal pre-norm LanguageModel of transformer.py, and "
+            f"this {type(model).__name__} is none; pass cached=False"
+        )
+    mask = torch.ones_like(given) if attention_mask is None else attention_mask
+    input_ids, mask = _without_padding(given, mask)
+    longest = input_ids.shape[1]
+    most = getattr(config, "max_tokens", None) or getattr(
+        config, "n_positions", math.inf
+    )
+    if longest + max_new_tokens > most:
+        raise ValueError(
+            f"{longest} tokens and {max_new_tokens} new ones are more "
             f"than the {most} the model reads; "
-            f"ask for {max(most - input_ids.shape[1], 0)} or fewer"
+            f"ask for {max(most - longest, 0)} or fewer"
         )
     generator = (
         None if seed is None else torch.Generator(input_ids.device).manual_seed(seed)
@@ -205,25 +259,27 @@ def generate(
     stopped = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     for _ in range(max_new_tokens):
         logits = (
-            cached_logits(model, new, cache)
+            cached_logits(model, new, cache, mask)
             if cached
-            else model(input_ids).logits[:, -1]
+            else _whole_logits(model, input_ids, mask)
         )
         new = sample_token(logits, temperature, k, p, generator)[:, None]  # (B, 1)
         if stop is not None:
             new = new.masked_fill(stopped[:, None], stop)
             stopped = stopped | (new[:, 0] == stop)
         input_ids = torch.cat([input_ids, new], dim=1)
+        if mask is not None:  # what is new is no padding
+            mask = torch.cat([mask, torch.ones_like(new, dtype=torch.bool)], dim=1)
         if stop is not None and bool(stopped.all()):
             break
-    return input_ids
+    return torch.cat([given, input_ids[:, longest:]], dim=1)
 
 
 @torch.no_grad()
 @in_eval_mode
 def document_nll(model, documents, window, stride=None):
-    """(sum of nats, number of targets) over `documents`, lists of ids of any
-    length. Perplexity is exp(sum / number).
+    """(sum of nats, number of targets) over `documents`, lists (or 1-D tensors) of ids
+    of any length, without padding. Perplexity is exp(sum / number).
 
     A document longer than `window` is read in windows that start `stride` apart (None:
     window // 2). Each token but the first of a document is a target once, in the first
@@ -241,7 +297,7 @@ def document_nll(model, documents, window, stride=None):
         done = 1  # nothing stands before the first token
         for begin in range(0, len(ids), stride):
             batch = causal_batch(
-                torch.tensor([ids[begin : begin + window]], device=device)
+                torch.as_tensor(ids[begin : begin + window], device=device)[None]
             )
             batch["labels"][:, : done - begin] = -100  # targets of a window before
             total = total + float(clm_loss(model, batch))

@@ -287,3 +287,102 @@ def test_targets_match_whole_words():
         "key",
         "a.key",
     ] and lora.target_modules(net, ["a.key"]) == ["a.key"]
+
+
+# ---- tied weights ----
+
+
+def gpt2(seed=0):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=60,
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=12,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return GPT2LMHeadModel(config).eval()
+
+
+def test_merge_moves_no_other_owner_of_a_tied_weight(tmp_path, counted):
+    """lm_head is the embedding: written into it, the adapter of the one would move what
+    every token looks like.
+    """
+    net = gpt2()
+    assert net.lm_head.weight is net.transformer.wte.weight
+    embedding = net.transformer.wte.weight.detach().clone()
+    assert lora.add(net, ["lm_head"], rank=2, alpha=4) == ["lm_head"]
+    fill(net)
+    with torch.no_grad():
+        adapted = net(IDS).logits
+        delta = net.lm_head.delta_weight()
+        lora.merge(net)
+        assert torch.equal(net.transformer.wte.weight, embedding)
+        assert (net(IDS).logits - adapted).abs().max() < 1e-5
+        # the control: what one weight for both would give
+        net.lm_head.weight = net.transformer.wte.weight
+        net.transformer.wte.weight += delta
+        assert (net(IDS).logits - adapted).abs().max() > 0.1
+    counted("fault")
+
+
+def test_a_merged_head_that_was_tied_comes_back_from_a_folder(tmp_path):
+    from transformers import GPT2LMHeadModel
+
+    net = gpt2()
+    lora.add(net, ["lm_head"], rank=2)
+    fill(net)
+    lora.merge(net)
+    net.config.tie_word_embeddings = False
+    net.save_pretrained(tmp_path)
+    again = GPT2LMHeadModel.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert (again(IDS).logits - net(IDS).logits).abs().max() < 1e-6
+
+
+def test_two_layers_with_one_weight_are_merged_apart():
+    net = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 4), "c": own()})
+    net["b"].weight = net["a"].weight
+    start, x = net["a"].weight.detach().clone(), torch.randn(3, 4)
+    lora.add(net, ["a", "b"], 2)
+    fill(net)
+    with torch.no_grad():
+        before = [net[name](x) for name in "ab"]
+        lora.merge(net)
+        after = [net[name](x) for name in "ab"]
+    assert all((p - q).abs().max() < 1e-5 for p, q in zip(before, after))
+    assert not torch.equal(net["a"].weight, start)
+    assert not any(net[name].weight.requires_grad for name in "ab")
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("lora_bias", True),
+        ("layer_replication", [[0, 1]]),
+        ("alora_invocation_tokens", [3]),
+        ("trainable_token_indices", [1]),
+        ("use_qalora", True),
+        ("init_lora_weights", "pissa"),
+        ("init_lora_weights", "olora"),
+        ("arrow_config", {"top_k": 1}),
+        ("an_option_of_tomorrow", 1),
+    ],
+)
+def test_an_option_that_changes_the_numbers_is_refused(tmp_path, key, value, counted):
+    net = bert()
+    lora.add(net, ["query"], 2)
+    lora.save(net, tmp_path)
+    config = json.loads((tmp_path / lora.CONFIG).read_text())
+    for harmless in ("gaussian", True):
+        config["init_lora_weights"] = harmless
+        (tmp_path / lora.CONFIG).write_text(json.dumps(config))
+        lora.load(bert(), tmp_path)
+    (tmp_path / lora.CONFIG).write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ValueError, match=f"{key}=.*open it with peft"):
+        lora.load(bert(), tmp_path)
+    counted("fault")

@@ -5,7 +5,7 @@ rows, longer tables.
 import pytest
 import torch
 
-from ftlib.models import positions
+from ftlib.models import attention, positions
 
 
 def drawn(*shape, seed=0):
@@ -153,3 +153,37 @@ def test_stretch_keeps_the_rows_it_passes_and_refuses_to_shrink():
 def test_errors_name_value_and_remedy(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("kind", ["learned", "sinusoidal", "rotary"])
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_padding_on_any_side_changes_no_real_token(kind, side, counted):
+    """One causal attention layer: a padded row against the same row alone."""
+    T, D, n = 9, 8, 5
+    begin = {"left": 4, "right": 0, "both": 2}[side]
+    mask = torch.zeros(1, T, dtype=torch.long)
+    mask[:, begin : begin + n] = 1
+    x, real = drawn(1, T, D), slice(begin, begin + n)
+    table, tables = drawn(20, D, seed=3), positions.rotary_tables(20, D)
+    waves = positions.sinusoidal(20, D)
+
+    def layer(x, ids, may):
+        vectors = {"learned": table, "sinusoidal": waves}.get(kind)
+        q = k = v = x if vectors is None else x + vectors[ids]
+        if kind == "rotary":
+            q = positions.apply_rotary(x, *tables, positions=ids)
+            k = positions.apply_rotary(x + 0.1, *tables, positions=ids)
+        return attention.attend(q, k, v, may)
+
+    may = attention.causal_mask(T) & attention.padding_mask(mask)[:, 0]
+    alone = layer(x[:, real], torch.arange(n)[None], attention.causal_mask(n))
+    got = layer(x, positions.position_ids(mask), may)
+    assert got.isfinite().all() and far(got[:, real], alone) < 1e-5
+    # controls: padding that is not hidden, and for a table columns that are counted
+    seen = layer(x, positions.position_ids(mask), attention.causal_mask(T))
+    by_column = layer(x, torch.arange(T)[None], may)
+    assert side == "right" or far(seen[:, real], alone) > 1e-2
+    # rotations know distances alone
+    moved = side != "right" and kind != "rotary"
+    assert (far(by_column[:, real], alone) > 1e-2) is moved
+    counted("fault", 2)

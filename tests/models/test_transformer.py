@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ftlib.models import transformer
+from ftlib.models import hf_format, positions, transformer
 
 SIZES = dict(vocab_size=60, width=32, layers=2, heads=4, ffn_dim=64, max_tokens=16)
 
@@ -177,6 +177,121 @@ def test_attention_written_out_for_bfloat16_equals_the_fused_one(causal, counted
     exact = net(ids, mask).logits
     with torch.autocast("cpu", torch.bfloat16):
         assert far(net(ids, mask).logits.float(), exact) < 0.02 * exact.abs().max()
+
+
+FROM = torch.arange(9) >= torch.tensor([0, 4, 8])[:, None, None, None]
+HIDDEN = {  # masks with queries that may look nowhere
+    "left": FROM & torch.ones(9, 9, dtype=torch.bool).tril(),
+    "nothing": torch.tensor([True, False, True])[:, None, None, None].expand(
+        3, 1, 1, 9
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_query_without_keys_gets_zeros_as_from_sdpa(name, dtype, counted):
+    """NaN there would reach every row: 0 times NaN is NaN in the next layer."""
+    mask, slopes, outputs = HIDDEN[name], [], []
+    exact = torch.randn(3, 3, 2, 9, 8, generator=torch.Generator().manual_seed(3))
+    weight = torch.randn(3, 2, 9, 8, generator=torch.Generator().manual_seed(4))
+    for attend, kind in (
+        (transformer._attention, dtype),
+        (nn.functional.scaled_dot_product_attention, dtype),
+        (nn.functional.scaled_dot_product_attention, torch.float64),
+    ):
+        q, k, v = exact.to(kind).requires_grad_().unbind()
+        with torch.autograd.detect_anomaly(check_nan=True):
+            y = attend(q, k, v, mask, 0.0, is_causal=False)
+            grads = torch.autograd.grad((y * weight.to(kind)).sum(), (q, k, v))
+        outputs.append(y.double())
+        slopes.append([grad.double() for grad in grads])
+    nowhere = ~mask.any(-1).expand(3, 2, 9)
+    assert nowhere.any() and (outputs[0][nowhere] == 0).all()
+    assert (slopes[0][0][nowhere] == 0).all()
+    within = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.05}[dtype]
+    for reference in (1, 2):
+        close = max(1e-5, within) if reference == 2 else within
+        assert far(outputs[0], outputs[reference]) < close
+        assert all(far(a, b) < close for a, b in zip(slopes[0], slopes[reference]))
+    # the control: what was written here before
+    scores = (q @ k.transpose(-1, -2)).masked_fill(~mask, -torch.inf)
+    assert (scores.softmax(-1) @ v).isnan().any()
+    counted("fault")
+
+
+def left(ids, lengths, pad_id=0):
+    """(ids, mask) of rows that end together: row i keeps its last lengths[i] ids."""
+    mask = (torch.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]).long()
+    return ids.masked_fill(mask == 0, pad_id), mask
+
+
+LENGTHS = torch.tensor([12, 5, 1])
+
+
+@pytest.mark.parametrize("kind", [{}, {"causal": True}, {"pre_norm": False}], ids=str)
+@pytest.mark.parametrize("how", ["float32", "autocast", "bfloat16"])
+def test_training_on_rows_padded_left_stays_finite(how, kind):
+    """In bfloat16 on a CPU it was NaN at the first step, in every weight."""
+    torch.manual_seed(0)
+    net = transformer.LanguageModel(transformer.Config(**SIZES | kind))
+    net = net.bfloat16() if how == "bfloat16" else net
+    ids, mask = left(padded()[0], LENGTHS)
+    mask[2] = 0  # a row of padding alone, to fill up a batch
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
+            logits = net(ids, mask).logits
+        loss = nn.functional.cross_entropy(logits.float()[mask > 0], ids[mask > 0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        assert logits.isfinite().all()
+    assert all(p.isfinite().all() for p in net.parameters())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("how", ["float32", "autocast", "bfloat16"])
+def test_a_causal_row_padded_left_is_read_as_without_its_padding(how, counted):
+    net = loud(transformer.LanguageModel(transformer.Config(**SIZES, causal=True)))
+    net = net.bfloat16() if how == "bfloat16" else net
+    full = padded()[0]
+    ids, mask = left(full, LENGTHS)
+    where = positions.position_ids(mask)
+    with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
+        got = net(ids, mask, position_ids=where).logits.float()
+        columns = net(ids, mask).logits.float()
+        for row, n in enumerate(LENGTHS.tolist()):
+            alone = net(full[row : row + 1, 12 - n :]).logits.float()
+            near = (1e-5 if how == "float32" else 0.05) * alone.abs().max().item()
+            assert far(got[row, 12 - n :], alone[0]) < near
+            # the control: counting columns, another text for all but the full row
+            assert n == 12 or far(columns[row, 12 - n :], alone[0]) > near
+    counted("fault", 2)
+
+
+def test_positions_are_counted_as_in_transformers(tmp_path):
+    """By columns unless told, whatever the mask: generate() of transformers, too, tells
+    its model where the tokens of a padded row stand.
+    """
+    from transformers import AutoModelForCausalLM
+
+    net = loud(transformer.LanguageModel(transformer.Config(**SIZES, causal=True)))
+    hf_format.save(net, tmp_path, half=False)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    ids, mask = left(padded()[0], LENGTHS)
+    where = positions.position_ids(mask)
+    for more in ({}, {"position_ids": where}):
+        wanted = theirs(ids, attention_mask=mask, **more).logits
+        near = 1e-5 * wanted.abs().max()
+        assert far(net(ids, mask, **more).logits, wanted, mask) < near
+        some = net(ids, mask, target_mask=mask > 0, **more).logits
+        assert far(some, wanted[mask > 0]) < near
+    for bad in (where + 16, where - 1):
+        with pytest.raises(ValueError, match="the model has 0 to 15; count from 0"):
+            net(ids, mask, position_ids=bad)
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])

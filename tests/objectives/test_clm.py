@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ftlib.evaluation import metrics
-from ftlib.models import hf_format, transformer
+from ftlib.models import hf_format, lora, transformer
 from ftlib.objectives import clm
 from ftlib.training import train
 
@@ -354,3 +354,197 @@ def test_each_token_of_a_long_document_is_asked_once(stride):
         match="stride 8 leaves gaps between windows of 8 tokens; take 1 to 7",
     ):
         clm.document_nll(ours, [text], window=8, stride=8)
+
+
+# ---- padding ----
+
+SIDES = {  # 1 for a token: three rows of 12, 5 and 1 or 4 tokens
+    "right": [(0, 12), (0, 5), (0, 1)],
+    "left": [(0, 12), (7, 12), (11, 12)],
+    "both": [(0, 12), (3, 8), (9, 10)],
+    "no row is full": [(2, 9), (6, 11), (3, 4)],
+}
+
+
+def rows_with_padding(side, pad_id=0):
+    """(ids, mask, the rows alone)."""
+    full, mask = ids(), torch.zeros(3, 12, dtype=torch.long)
+    for row, (begin, end) in enumerate(SIDES[side]):
+        mask[row, begin:end] = 1
+    alone = [full[row : row + 1, a:b] for row, (a, b) in enumerate(SIDES[side])]
+    return full.masked_fill(mask == 0, pad_id), mask, alone
+
+
+@pytest.mark.parametrize("kind", [torch.long, torch.bool, torch.float32], ids=str)
+def test_no_token_behind_padding_alone_is_a_target(kind):
+    mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0] * 5])
+    given = torch.arange(5, 25).view(4, 5)
+    batch = clm.causal_batch(given, mask.to(kind))
+    assert (batch["labels"] != -100).tolist() == [
+        [False, False, False, True, True],
+        [False, True, True, False, False],
+        [False, False, False, False, True],
+        [False] * 5,
+    ]
+    assert batch["position_ids"].tolist() == [
+        [0, 0, 0, 1, 2],
+        [0, 1, 2, 2, 2],
+        [0, 0, 0, 1, 2],
+        [0] * 5,
+    ]
+    assert torch.equal(batch["input_ids"], given)
+    assert given[0, 0] == 5  # labels are a copy
+
+
+@pytest.mark.parametrize("adapter", [False, True], ids=["plain", "lora"])
+@pytest.mark.parametrize("side", SIDES)
+def test_the_loss_of_padded_rows_is_that_of_the_rows(side, adapter, tmp_path, counted):
+    from transformers import AutoModelForCausalLM
+
+    ours = net()
+    padded, mask, alone = rows_with_padding(side)
+    hf_format.save(ours, tmp_path, half=False)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    if adapter:
+        lora.add(ours, ["qkv", "out", "up", "down"], 2)
+        for layer in ours.modules():
+            if isinstance(layer, lora.LoRALinear):
+                layer.B.data.normal_(std=0.1)
+    batch = clm.causal_batch(padded, mask)
+    targets = int((batch["labels"] != -100).sum())
+    assert targets == sum(row.shape[1] - 1 for row in alone)
+    rows = sum(clm.clm_loss(ours, clm.causal_batch(row)).item() for row in alone)
+    assert abs(clm.clm_loss(ours, batch).item() - rows) < 1e-4 * rows
+    documents = [row[0] for row in alone]  # tensors do as well as lists
+    nll = clm.document_nll(ours, documents, window=24)
+    assert nll[1] == targets and abs(nll[0] - rows) < 1e-4 * rows
+    mean = metrics.mean_loss(ours, [batch], clm.clm_loss)
+    assert abs(mean - rows / targets) < 1e-4 * mean
+    if not adapter:
+        assert abs(theirs(**batch).loss.item() - rows / targets) < 1e-4
+    # the control: columns instead of positions are other texts where padding is left
+    batch.pop("position_ids")
+    by_column = clm.clm_loss(ours, batch).item()
+    assert (abs(by_column - rows) > 1e-3) is (side != "right")
+    counted("fault")
+
+
+@pytest.mark.parametrize("pad_id", [0, 7])
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("side", SIDES)
+def test_each_padded_prompt_gets_the_text_that_it_gets_alone(
+    side, cached, pad_id, counted
+):
+    ours = net()
+    padded, mask, alone = rows_with_padding(side, pad_id)
+    how = dict(temperature=0, cached=cached)
+    text = clm.generate(ours, padded, 10, attention_mask=mask, **how)
+    assert text.shape == (3, 22) and torch.equal(text[:, :12], padded)
+    for row, prompt in enumerate(alone):
+        wanted = clm.generate(ours, prompt, 10, **how)[0, prompt.shape[1] :]
+        assert torch.equal(text[row, 12:], wanted)
+    # the mask may be of any kind
+    for kind in (torch.bool, torch.float32):
+        again = clm.generate(ours, padded, 10, attention_mask=mask.to(kind), **how)
+        assert torch.equal(again, text)
+    # the control: without a mask padding is read as text
+    unmasked = clm.generate(ours, padded, 10, **how)
+    assert not torch.equal(unmasked[:, 12:], text[:, 12:])
+    counted("fault")
+
+
+@pytest.mark.parametrize("adapter", [False, True], ids=["plain", "lora"])
+@pytest.mark.parametrize("side", SIDES)
+def test_drawn_texts_of_padded_prompts_are_equal_with_and_without_cache(side, adapter):
+    ours = net()
+    if adapter:
+        lora.add(ours, ["qkv", "up"], 2)
+        for layer in ours.modules():
+            if isinstance(layer, lora.LoRALinear):
+                layer.B.data.normal_(std=0.1)
+    padded, mask, _ = rows_with_padding(side)
+    how = dict(attention_mask=mask, temperature=0.8, k=10, seed=4)
+    a, b = (clm.generate(ours, padded, 10, cached=c, **how) for c in (True, False))
+    assert torch.equal(a, b)
+
+
+def test_prompts_padded_left_give_the_texts_of_transformers(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    ours = net()
+    hf_format.save(ours, tmp_path, half=False)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    padded, mask, _ = rows_with_padding("left")
+    wanted = theirs.generate(
+        padded,
+        attention_mask=mask,
+        max_new_tokens=10,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    how = dict(attention_mask=mask, temperature=0)
+    assert torch.equal(clm.generate(ours, padded, 10, **how), wanted)
+    # any model with .logits, by the mask alone
+    got = clm.generate(theirs, padded, 10, cached=False, **how)
+    assert torch.equal(got, wanted)
+
+
+def test_padded_prompts_stop_and_reach_as_far_as_the_longest():
+    ours = net()
+    padded, mask, alone = rows_with_padding("no row is full")
+    how = dict(attention_mask=mask, temperature=0)
+    # 7 of 12 columns are text in the longest row, and 17 more fit
+    free = clm.generate(ours, padded, 17, **how)
+    assert free.shape == (3, 29)
+    with pytest.raises(ValueError, match="7 tokens and 18 new ones.*ask for 17"):
+        clm.generate(ours, padded, 18, **how)
+    stop = int(free[1, 14])
+    text = clm.generate(ours, padded, 17, stop=stop, **how)
+    for row in range(3):
+        new = free[row, 12:].tolist()
+        end = new.index(stop) if stop in new else len(new)
+        assert text[row, 12 : 12 + end].tolist() == new[:end]
+        assert (text[row, 12 + end :] == stop).all()
+    assert torch.equal(clm.generate(ours, padded, 0, attention_mask=mask), padded)
+
+
+def test_masks_that_say_nothing_are_refused(counted):
+    ours, given = net(), ids()
+    mask = torch.ones_like(given)
+    mask[1] = 0
+    with pytest.raises(ValueError, match="row 1 of attention_mask has 0 tokens"):
+        clm.generate(ours, given, 2, attention_mask=mask)
+    with pytest.raises(ValueError, match=r"the shape \(3, 11\), input_ids \(3, 12\)"):
+        clm.generate(ours, given, 2, attention_mask=mask[:, 1:])
+    with pytest.raises(ValueError, match="has 0 tokens, generation needs at least 1"):
+        clm.generate(ours, given[:, :0], 2)
+    counted("fault", 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [dict(causal=False), dict(pre_norm=False), dict(causal=False, segments=2)],
+)
+def test_a_model_that_the_cache_does_not_know_is_refused(changes):
+    ours = net(**changes)
+    with pytest.raises(ValueError, match="cached=True needs a causal pre-norm"):
+        clm.generate(ours, ids(), 2)
+    assert clm.generate(ours, ids(), 2, cached=False).shape == (3, 14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_cache_reads_prompts_padded_left(dtype, counted):
+    ours = net().to(dtype)
+    padded, mask, alone = rows_with_padding("left")
+    near = 1e-4 if dtype == torch.float32 else 0.05
+    with torch.no_grad():
+        wanted = torch.cat([ours(prompt).logits[:, -1] for prompt in alone])
+        # at once, and the last token by itself
+        for cuts in ((0, 12), (0, 11, 12)):
+            cache = []
+            for a, b in zip(cuts, cuts[1:]):
+                got = clm.cached_logits(ours, padded[:, a:b], cache, mask[:, :b])
+            assert (got - wanted).abs().max() < near
+        # the control: padding that is read
+        assert (clm.cached_logits(ours, padded, []) - wanted).abs().max() > near
+    counted("fault")
