@@ -14,7 +14,6 @@ import contextlib
 import json
 import pathlib
 import statistics
-import subprocess
 
 import torch
 import torch.nn.functional as F
@@ -166,13 +165,10 @@ def main():
         return
     sizes = dict(layers=4, width=256, heads=4, vocab=8000, tokens=128, batch=16)
     rows = measure(sizes, a.rounds, a.steps, kinds)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     record = {
         "what": "what each change gave",
         "command": "python benchmarks/changes.py",
-        "commit": commit,
+        "commit": reproducibility.commit(__file__),
         "sizes": sizes,
         "machine": reproducibility.machine(),
         "versions": reproducibility.versions(),

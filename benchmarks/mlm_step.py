@@ -26,7 +26,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -313,13 +312,10 @@ def main():
         )
         return
     rows, operations, peaks = measure(sizes, a.rounds, a.steps, a.precisions)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     record = {
         "what": "masked-LM training step",
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit,
+        "commit": reproducibility.commit(__file__),
         "operations": operations,
         "peaks": {kind: [round(p) for p in values] for kind, values in peaks.items()},
         "sizes": sizes,

@@ -154,14 +154,11 @@ def main():
         ("recipe", large),
         ("in memory", middle),
     ]
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
     packages = ("torch", "tokenizers", "safetensors", "numpy", "datasets", "pyarrow")
     record = {
         "what": "peak memory of a stream",
         "command": "python benchmarks/stream_memory.py",
-        "commit": commit,
+        "commit": reproducibility.commit(__file__),
         "machine": reproducibility.machine(),
         "versions": reproducibility.versions(packages),
         "threads": int(os.environ.get("OMP_NUM_THREADS", reproducibility.cores())),

@@ -37,9 +37,9 @@ EVEN = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
 class Tagger(classify.Classifier):
     """A class for each token: logits (B, T, C)."""
 
-    def forward(self, input_ids, attention_mask=None):
+    def forward(self, input_ids, attention_mask=None, **more):
         hidden = self.encoder(
-            input_ids, attention_mask=attention_mask
+            input_ids, attention_mask=attention_mask, **more
         ).last_hidden_state
         return classify.Output(hidden, self.head(self.dropout(hidden)))
 

@@ -2,7 +2,8 @@
 
 What it is: `resolve(name)` looks, in this order, into the installed package that
 carries the model, into data/checkpoints/<name> (FTLIB_CHECKPOINTS names another
-folder), into the hub's cache, and, if it answers within 2 seconds, on the hub. Then
+folder), into the hub's cache, and, if it answers within 2 seconds, on the hub. A name
+that is not in MODELS may be the path of a folder, such as runs/mine. Then
 `AutoModel.from_pretrained(resolve("all-MiniLM-L6-v2"), use_safetensors=True)`.
 
     >>> MODELS["bert-base-uncased"]["repo"]
@@ -10,10 +11,9 @@ folder), into the hub's cache, and, if it answers within 2 seconds, on the hub. 
     >>> online("http://127.0.0.1:9")
     False
 
-What it is not: a downloader of anything you name. A model that is not in MODELS must
-lie in data/checkpoints. What it needs: the standard library; huggingface_hub (it comes
-with transformers) for the cache and the hub. HF_ENDPOINT (a mirror), HF_HUB_OFFLINE,
-HF_HOME and HTTPS_PROXY are honoured.
+What it is not: a downloader of anything you name. What it needs: the standard library;
+huggingface_hub (it comes with transformers) for the cache and the hub. HF_ENDPOINT (a
+mirror), HF_HUB_OFFLINE, HF_HOME and HTTPS_PROXY are honoured.
 """
 
 import functools
@@ -145,26 +145,41 @@ MODELS = {
 
 def resolve(name):
     """The local folder (str) of a model: config.json, model.safetensors and the
-    tokenizer's files, verified.
+    tokenizer's files, verified if the model is one of MODELS.
 
-    Raises KeyError for a name that is neither in MODELS nor a checkpoint folder,
-    FileNotFoundError if the model is not on this machine and the hub does not answer,
+    name: of MODELS, of a folder in data/checkpoints, or the path of a folder, relative
+        to where you are or whole; like transformers, it takes a model of your own.
+    Raises KeyError for a name that is none of them, FileNotFoundError if a folder holds
+    no whole model, or if the model is not on this machine and the hub does not answer,
     ValueError if a file is not the published one.
     """
-    entry = MODELS.get(name)
+    entry = MODELS.get(str(name))
     folder = checkpoints() / name
     files = entry["files"] if entry else {}
     if entry is None and not _complete(folder, files):
-        raise KeyError(
-            f"no model {name!r} and no model folder {folder}; there are "
-            f"{', '.join(MODELS)}"
-        )
+        return _own_folder(name, folder)
     for find in (_from_package, lambda name: folder, _from_cache, _from_hub):
         location = find(name)
         if location is not None and _complete(location, files):
             _verify(location, files)
             return str(location)
     raise FileNotFoundError(_remedy(name, folder))
+
+
+def _own_folder(name, checkpoint):
+    """The folder that `name` is the path of; `checkpoint` is where it was not."""
+    folder = pathlib.Path(name).expanduser()
+    if _complete(folder, {}):
+        return str(folder)
+    if folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} holds no whole model: it needs config.json and "
+            "model.safetensors, which a run writes at its end"
+        )
+    raise KeyError(
+        f"no model {str(name)!r}, no folder of this path, and no model folder "
+        f"{checkpoint}; there are {', '.join(MODELS)}"
+    )
 
 
 def checkpoints():

@@ -82,7 +82,7 @@ def memory_gb():
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     ):
         try:
-            with open(path) as file:
+            with open(path, encoding="utf-8") as file:
                 # the limit of a container; "max" means none
                 amounts.append(int(file.read()))
         except (OSError, ValueError):
@@ -115,7 +115,7 @@ def processor():
         )
         return answer.stdout.strip() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
                 if line.startswith("model name"):
                     return " ".join(line.split(":", 1)[1].split())
@@ -145,6 +145,44 @@ def has_bf16(cpuinfo="/proc/cpuinfo"):
         return False
     # the first two are Intel's and AMD's, the last is ARM's
     return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _git(file, *words):
+    """What git says about the repository that holds `file`; None without git, and for
+    a file that no repository follows.
+    """
+    folder, name = os.path.split(os.path.abspath(file))
+    answer = ""
+    # an environment inside of another project's repository must not bear its commit
+    for asked in (["ls-files", "--error-unmatch", name], words):
+        try:
+            ended = subprocess.run(
+                ["git", "-C", folder, *asked],
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError:  # no git on this machine
+            return None
+        if ended.returncode:
+            return None
+        answer = ended.stdout.strip()
+    return answer
+
+
+def commit(file=__file__):
+    """The commit (40 digits) of the repository that follows `file`, whatever folder you
+    are in; None where there is none, or no git. Ask at the start: it may change.
+    """
+    return _git(file, "rev-parse", "HEAD")
+
+
+def changed(file=__file__, folders=("recipes", "ftlib")):
+    """Whether something in these folders of the repository differs from its commit;
+    None where `commit` is None.
+    """
+    status = _git(file, "status", "--porcelain", "--", *(f":/{f}" for f in folders))
+    return None if status is None else bool(status)
 
 
 def machine():

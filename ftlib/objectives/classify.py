@@ -71,7 +71,8 @@ class Classifier(nn.Module):
     (B, C).
 
     encoder: anything whose output has `.last_hidden_state`. `width` is read from its
-        config if it has one.
+        config if it has one. What else a batch has for it, `token_type_ids` of text
+        pairs, goes on to the encoder.
     """
 
     def __init__(self, encoder, classes, pooling="mean", dropout=0.1, width=None):
@@ -94,9 +95,9 @@ class Classifier(nn.Module):
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, input_ids, attention_mask=None):
+    def forward(self, input_ids, attention_mask=None, **more):
         hidden = self.encoder(
-            input_ids, attention_mask=attention_mask
+            input_ids, attention_mask=attention_mask, **more
         ).last_hidden_state
         return Output(
             hidden, self.head(self.dropout(pool(hidden, attention_mask, self.pooling)))
@@ -388,10 +389,8 @@ def features(encoder, batches, pooling="mean", dtype=None):
     """
 
     def vectors(batch):
-        hidden = encoder(
-            batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).last_hidden_state
+        hidden = encoder(**inputs_of(batch)).last_hidden_state
         # pooled in float32: a mean over hundreds of bfloat16 vectors loses digits
-        return pool(hidden.float(), batch["attention_mask"], pooling)
+        return pool(hidden.float(), batch.get("attention_mask"), pooling)
 
     return _collect(encoder, batches, vectors, dtype)

@@ -26,6 +26,7 @@ and safetensors, and memory for the whole file.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -44,6 +45,10 @@ import torch.distributed as dist
 FORMAT = 1  # raise it when today's `load` would misread the new file
 # where the digest stands, and what stands there while it is computed
 MARK, BLANK = b'"sha256":"', b"0" * 64
+# what file systems answer that cannot sync: the file is written all the same
+NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+BROKEN = (KeyError, TypeError, AttributeError, RecursionError)
+PARTS = ("step", "meta", "random", "weights", "groups", "plain")
 # state with the shape of its weight
 SIZED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")
 
@@ -52,24 +57,23 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
     """Write all that is needed to continue after `step` optimizer steps to the file
     `path`, completely or not at all.
 
-    meta: plain values (configuration, hashes of data and vocabulary) for `load` to
-        compare. hook: called with a word before each operation on the disk. Raises
-        FloatingPointError for weights that are not finite, ValueError for an optimizer
-        with weights from outside the model, OSError with the bytes needed and free.
+    meta: what the run means, for `load` to compare: rates, data, hashes, as plain
+        values, NumPy's numbers or tensors, which become numbers and lists. hook: called
+        with a word before each operation on the disk. Raises FloatingPointError for
+        weights that are not finite, ValueError for an optimizer with weights from
+        outside the model, TypeError for values that JSON cannot hold, OSError as
+        `write_whole`.
     """
     tensors = {
         f"model.{name}": tensor
         for name, tensor in model.state_dict(keep_vars=True).items()
     }
-    info = dict(
-        format=FORMAT,
-        step=int(step),
-        meta=meta or {},
-        random=_random_states(),
-        weights=None,
-        groups=None,
-        plain=None,
-    )
+    info = dict.fromkeys(PARTS) | {
+        "format": FORMAT,
+        "step": int(step),
+        "meta": _plain("meta", meta or {}),
+        "random": _random_states(),
+    }
     if optimizer is not None:
         state = optimizer.state_dict()
         slots = {
@@ -84,21 +88,17 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
         }
         info.update(
             weights=_trained(model, optimizer),
-            groups=state["param_groups"],
-            plain=slots,
+            groups=_plain("settings", state["param_groups"]),
+            plain=_plain("state", slots),
         )
     # all put a sharded one (a DTensor) together, in one order: a file has none
     for name, tensor in sorted(tensors.items()):
-        full = (
-            tensor.detach().full_tensor()
-            if hasattr(tensor, "full_tensor")
-            else tensor.detach()
-        )
+        full = tensor.detach()
+        full = full.full_tensor() if hasattr(full, "full_tensor") else full
         # a buffer may: a mask, say
         if isinstance(tensor, torch.nn.Parameter) and not torch.isfinite(full).all():
             raise FloatingPointError(
-                f"{name[6:]} is not finite at step {step}; go "
-                "back to an older checkpoint"
+                f"{name[6:]} is not finite at step {step}; go back to an older file"
             )
         # copies, because the library refuses tensors that share their memory, as tied
         # weights do
@@ -119,29 +119,27 @@ def load(path, model, optimizer=None, expect=None):
     """Put the file `path` into `model`, `optimizer` and the random generators; return
     its meta dict, with "step" in it.
 
-    Without an optimizer it leaves the random generators alone. expect: fields of meta
-    that must be equal. Raises ValueError, with model and optimizer unchanged, for a
-    damaged file, a missing part or a difference.
+    Without an optimizer it leaves the random generators alone. With one, its rate,
+    decay and betas become the file's, as in torch: name them in meta and here, so that
+    a changed one is refused. expect: fields of meta that must be equal. Raises
+    ValueError, with model and optimizer unchanged, for a damaged file, a missing part
+    or a difference.
     """
     info, tensors = _read(path)
     # tuples become lists, as they did in the file
-    for field, value in json.loads(json.dumps(expect or {})).items():
+    for field, value in _plain("expect", expect or {}).items():
         _demand(path, field, info["meta"].get(field, "nothing"), value)
     weights = {k[6:]: tensor for k, tensor in tensors.items() if k.startswith("model.")}
     own = model.state_dict()
-    _demand(
-        path,
-        "model",
-        *(
-            {k: f"{tuple(t.shape)} {t.dtype}" for k, t in side.items()}
-            for side in (weights, own)
-        ),
-    )
+    kinds = [
+        {name: f"{tuple(t.shape)} {t.dtype}" for name, t in side.items()}
+        for side in (weights, own)
+    ]
+    _demand(path, "model", *kinds)
     if optimizer is not None:
         if info["groups"] is None:
             raise ValueError(
-                f"{path} holds no optimizer; it can give weights, but a "
-                "run cannot continue from it"
+                f"{path} holds no optimizer; it gives weights, no run goes on from it"
             )
         _demand(path, "optimizer", info["weights"], _trained(model, optimizer))
         # a process that the file does not know keeps its own seed
@@ -190,49 +188,75 @@ def save_numbered(
     return path
 
 
-def _write(path, data, hook):
-    """Temporary file, fsync, replace, fsync of the folder: a reader finds the old file
-    or the new one, never a part.
+def write_whole(path, parts, hook=None):
+    """Write the bytes of `parts` to the file `path`: temporary file, fsync, replace,
+    fsync of the folder. A reader finds the old file or the new one, never a part.
+
+    Raises OSError with path and remedy; on a full disk with the bytes needed and free.
     """
-    at, digest = _digest(data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    path, hook = pathlib.Path(path), hook or (lambda operation: None)
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{platform.node()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         hook("open")
         # x: never through a link that is already there; the umask is followed
         with open(temporary, "xb") as file:
-            for part in (
-                memoryview(data)[:at],
-                digest,
-                memoryview(data)[at + len(digest) :],
-            ):
+            for part in parts:
                 hook("write")
                 file.write(part)
                 file.flush()
             hook("fsync")
             # or a power cut could leave the new name on an empty file
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         hook("replace")
         os.replace(temporary, path)
         hook("fsync folder")
-        if os.name != "nt":  # Windows cannot open a folder
-            handle = os.open(path.parent, os.O_RDONLY)
-            os.fsync(handle)  # the new name is data of the folder
-            os.close(handle)
+        _sync(path.parent)
     except BaseException as error:
         # after an interrupt, too, no temporary file may stay
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if not isinstance(error, OSError):
             raise
-        space = (
-            f"it needs {len(data)} bytes, {shutil.disk_usage(path.parent).free} are "
-            "free"
-        )
-        raise OSError(
-            error.errno,
-            f"cannot write {path}: {space} ({error.strerror}); make room there",
-        ) from error
+        raise write_error(path, sum(map(len, parts)), error) from error
+
+
+def write_error(path, size, error):
+    """An OSError of the same kind that says in one sentence why the `size` bytes of
+    `path` cannot be written, and what helps.
+    """
+    why, kind = f"{error.strerror or error}", error.errno
+    if kind in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        folder = next(f for f in path.absolute().parents if f.is_dir())
+        free = shutil.disk_usage(folder).free
+        why = f"it needs {size} bytes, {free} are free ({why}); make room there"
+    elif kind in (errno.EACCES, errno.EPERM, errno.EROFS):
+        why += "; get the permission to write there, or give another folder"
+    else:
+        why += "; look at the path and its disk, or give another folder"
+    return OSError(kind, f"cannot write {path}: {why}")
+
+
+def _sync(where):
+    """fsync of an open file, or of a folder: a new name is data of the folder."""
+    # Windows opens no folder, and nobody opens one that may not be read
+    with contextlib.suppress(PermissionError):
+        handle = where if isinstance(where, int) else os.open(where, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
+        finally:
+            if handle is not where:
+                os.close(handle)
+
+
+def _write(path, data, hook):
+    """The bytes of a checkpoint, with its digest in place of the zeros."""
+    (at, digest), data = _digest(data), memoryview(data)
+    write_whole(path, (data[:at], digest, data[at + len(digest) :]), hook)
 
 
 def _sweep(folder):
@@ -279,19 +303,10 @@ def _read(path):
             ]["checkpoint"]
         )
         _demand(path, "format", info["format"], FORMAT)
-        info = {
-            part: info[part]
-            for part in ("step", "meta", "random", "weights", "groups", "plain")
-        }
+        info = {part: info[part] for part in PARTS}
         info["meta"] = {**info["meta"], "step": int(info["step"])}
         return info, safetensors.torch.load(data)
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        safetensors.SafetensorError,
-    ) as error:
+    except (*BROKEN, safetensors.SafetensorError) as error:
         raise ValueError(
             f"{path} lacks a part that this reader needs ({error!r}); use another file"
         ) from error
@@ -301,15 +316,28 @@ def _step_of(path):
     return int((re.findall(r"\d+", path.stem) or [-1])[-1])
 
 
+def _plain(part, value):
+    """`value` as JSON gives it back: numbers of NumPy and tensors become Python's."""
+
+    def known(value):
+        if hasattr(value, "tolist") and part != "state":
+            return value.tolist()
+        raise TypeError(f"a {type(value).__name__}")
+
+    try:
+        return json.loads(json.dumps(value, default=known))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(
+            f"the {part} cannot be kept as text ({error}); use numbers, text, lists, "
+            "dicts" + " (LBFGS keeps lists of tensors)" * (part == "state")
+        ) from error
+
+
 def _demand(path, field, stored, expected):
     if isinstance(stored, dict) and isinstance(expected, dict):
         for key in expected | stored:
-            _demand(
-                path,
-                f"{field} {key}",
-                stored.get(key, "nothing"),
-                expected.get(key, "nothing"),
-            )
+            both = [side.get(key, "nothing") for side in (stored, expected)]
+            _demand(path, f"{field} {key}", *both)
     elif stored != expected:
         raise ValueError(
             f"{path}: {field} is {stored!r} in the file, {expected!r} here; "
@@ -325,8 +353,7 @@ def _trained(model, optimizer):
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if not all(id(weight) in names for weight in weights):
         raise ValueError(
-            "the optimizer trains a weight that is not in the model and "
-            "would be lost; put it in"
+            "the optimizer trains a weight that is not in the model; put it in"
         )
     return {str(number): names[id(weight)] for number, weight in enumerate(weights)}
 
@@ -342,12 +369,8 @@ def _optimizer_state(path, info, tensors, optimizer):
         number, key = name.split(".", 2)[1:]
         weight = trained[int(number)]
         if key in SIZED or (key == "step" and name in tensors):
-            _demand(
-                path,
-                f"shape of {name}",
-                [*slots[name].shape],
-                [] if key == "step" else [*weight.shape],
-            )
+            shape = [] if key == "step" else [*weight.shape]
+            _demand(path, f"shape of {name}", [*slots[name].shape], shape)
         state.setdefault(int(number), {})[key] = (
             _local_shard(slots[name], weight) if key in SIZED else slots[name]
         )
@@ -356,10 +379,8 @@ def _optimizer_state(path, info, tensors, optimizer):
         info["groups"], optimizer.state_dict()["param_groups"], strict=True
     ):
         # JSON has no tuples
-        group |= {
-            "params": own["params"],
-            **{k: tuple(v) for k, v in group.items() if k == "betas"},
-        }
+        tuples = {k: tuple(v) for k, v in group.items() if k == "betas"}
+        group |= {"params": own["params"], **tuples}
     return {"state": state, "param_groups": info["groups"]}
 
 
@@ -387,13 +408,12 @@ def _random_states():
     """The states of torch's, CUDA's, python's and numpy's generators, for each
     process.
     """
+    numpy = sys.modules.get("numpy")
     state = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
-        "numpy": sys.modules["numpy"].random.get_state()
-        if "numpy" in sys.modules
-        else None,
+        "numpy": numpy and numpy.random.get_state(),
     }
     text = json.dumps(state, default=lambda array: array.tolist())
     if _world_size() == 1:
@@ -411,12 +431,8 @@ def _random_states():
 
 def _restore_random(path, state):
     try:
-        random.setstate(
-            tuple(
-                tuple(part) if isinstance(part, list) else part
-                for part in state["python"]
-            )
-        )
+        version, words, spare = state["python"]
+        random.setstate((version, tuple(words), spare))
         torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8))

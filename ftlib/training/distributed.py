@@ -150,7 +150,7 @@ def setup(seed=None, device=None, bf16=None):
     )
 
 
-def wrap(model, ctx, shard=False):
+def wrap(model, ctx, shard=False, unused=False):
     """Move the model to its device; with more than one process, train it together: DDP,
     or FSDP2 if `shard`.
 
@@ -159,6 +159,9 @@ def wrap(model, ctx, shard=False):
         optimizer state, and a block is whole only while it computes; a part that sits
         in a ModuleList is a block. All must run forward equally often then, when
         evaluating too. Build the optimizer afterwards.
+    unused: for DDP, True where the loss leaves trainable weights out (a pooler that
+        nobody asks, one head of several). It looks for them in every step, which takes
+        time. Without it the second forward raises ValueError with their names.
     """
     if ctx.world_size == 1:
         return model.to(ctx.device)
@@ -167,7 +170,43 @@ def wrap(model, ctx, shard=False):
     model = model.to(ctx.device)
     # on a CPU, DDP wants no list of devices at all
     ids = [ctx.device.index] if ctx.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids)
+    wrapped = DistributedDataParallel(
+        model, device_ids=ids, find_unused_parameters=unused
+    )
+    if not unused:
+        _watch(wrapped)
+    return wrapped
+
+
+def _watch(wrapped):
+    """ValueError in the forward that follows a backward without some trainable weight:
+    DDP has waited for its gradient, and exchanged none of its neighbours'.
+    """
+    names, seen, exchanged, hooks = [], set(), [False], []
+
+    # it holds no weight and no model: they must be gone when their last user is
+    def look(wrapped, _):
+        missing = [name for name in names if name not in seen]
+        # nothing seen: the first forward, or an evaluation
+        if seen and exchanged[0] and missing:
+            raise ValueError(
+                f"the loss left out {len(missing)} trainable weights, {missing[0]} "
+                "first, and DDP waits for each; freeze or remove them (transformers: "
+                "add_pooling_layer=False), or call wrap(..., unused=True)"
+            )
+        if seen and exchanged[0]:  # all are used: nothing to look for any more
+            for hook in hooks:
+                hook.remove()
+        seen.clear()
+        # under no_sync the gradients stay, and may be of some weights only
+        exchanged[0] = wrapped.require_backward_grad_sync
+
+    hooks.append(wrapped.register_forward_pre_hook(look))
+    for name, weight in wrapped.module.named_parameters():
+        if weight.requires_grad:
+            names.append(name)
+            note = functools.partial(lambda name, weight: seen.add(name), name)
+            hooks.append(weight.register_post_accumulate_grad_hook(note))
 
 
 def _sharded(model, ctx):

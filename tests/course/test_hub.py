@@ -126,6 +126,42 @@ def test_our_own_checkpoints_are_in_the_table_with_their_sums():
 # ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+@pytest.mark.parametrize("name", ["runs/mine", "./runs/mine/", "中文 夹/模型"])
+def test_a_folder_of_your_own_is_found_by_its_path(
+    alone, monkeypatch, tmp_path, name, kind
+):
+    """As transformers does: a path from where you are, or a whole one."""
+    make_model(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (kind(name), kind(tmp_path / name), kind(pathlib.Path("~") / name)):
+        found = pathlib.Path(hub.resolve(path))
+        assert found.resolve() == (tmp_path / name).resolve()
+    assert alone == []
+
+
+def test_a_name_of_the_table_is_not_a_folder_that_lies_about(
+    alone, monkeypatch, tmp_path, counted
+):
+    """A folder of the same name is no verified model."""
+    make_model(tmp_path / "reviews-bert-mini")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="it comes with the repository"):
+        hub.resolve("reviews-bert-mini")
+    counted("fault")
+
+
+def test_a_run_that_has_not_ended_is_no_model(alone, monkeypatch, tmp_path, counted):
+    (tmp_path / "runs" / "mine" / "state").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="runs/mine holds no whole model: it"):
+        hub.resolve("runs/mine")
+    with pytest.raises(KeyError, match="no model 'runs/other', no folder of this path"):
+        hub.resolve("runs/other")
+    counted("fault", 2)
+
+
 def test_package_is_found_without_network_or_import(alone):
     folder = pathlib.Path(hub.resolve("all-MiniLM-L6-v2"))
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {

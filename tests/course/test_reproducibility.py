@@ -5,6 +5,9 @@ says nothing about who you are.
 import getpass
 import platform
 import random
+import re
+import shutil
+import subprocess
 
 import numpy
 import pytest
@@ -74,3 +77,53 @@ def test_versions():
         reproducibility.versions(("torch", "no-such-package")),
     )
     assert found in (before + build, before + build.split("+")[0])
+
+
+# --- the commit
+
+
+def git(folder, *words):
+    names = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=0"]
+    subprocess.run(["git", *names, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with one followed file in recipes/."""
+    folder = tmp_path / "course"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "recipes" / "run.py").write_text("a = 1\n", encoding="utf-8")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "first")
+    return folder
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_the_one_of_the_files_own_repository(
+    repository, tmp_path, monkeypatch, counted
+):
+    """Whatever folder you are in: asked there, another project's commit would be
+    recorded, or none.
+    """
+    file = repository / "recipes" / "run.py"
+    monkeypatch.chdir(tmp_path)
+    commit = reproducibility.commit(file)
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert reproducibility.changed(file) is False
+    file.write_text("a = 2\n", encoding="utf-8")
+    assert reproducibility.changed(file) is True
+    monkeypatch.chdir(repository)
+    assert reproducibility.commit(tmp_path / "elsewhere.py") is None
+    # an environment inside of the repository, which it ignores
+    (repository / ".gitignore").write_text(".venv/\n", encoding="utf-8")
+    (repository / ".venv").mkdir()
+    (repository / ".venv" / "reproducibility.py").write_text("", encoding="utf-8")
+    assert reproducibility.commit(repository / ".venv" / "reproducibility.py") is None
+    counted("fault", 2)
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path, counted):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert reproducibility.commit() is None and reproducibility.changed() is None
+    counted("fault")

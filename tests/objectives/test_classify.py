@@ -104,6 +104,50 @@ def test_features_are_what_the_head_reads(encoder):
     )
 
 
+def with_kinds(batch, kind):
+    """The batch of a tokenizer that marks the two texts of a pair."""
+    kinds = torch.zeros_like(batch["input_ids"])
+    kinds[:, 1:] = kind
+    return {**batch, "token_type_ids": kinds}
+
+
+def paired():
+    """Our encoder with two sentence embeddings."""
+    torch.manual_seed(0)
+    sizes = dict(width=16, layers=2, heads=2, ffn_dim=32, max_tokens=12, segments=2)
+    return transformer.Transformer(transformer.Config(60, **sizes, pre_norm=False))
+
+
+@pytest.mark.parametrize("make", [paired, theirs], ids=["ftlib", "transformers"])
+def test_which_text_of_a_pair_a_token_is_of_reaches_the_encoder(make, counted):
+    """A tokenizer of transformers gives `token_type_ids`: they must neither be refused
+    nor be dropped.
+    """
+    encoder = make().eval()
+    net = classify.Classifier(encoder, 2, dropout=0.0).eval()
+    results = []
+    for kind in (0, 1):
+        batches = [with_kinds(b, kind) for b in classify.batches_of(ROWS, size=4)]
+        vectors = classify.features(encoder, batches)
+        assert torch.allclose(
+            net.head(vectors), classify.predict(net, batches), atol=1e-5
+        )
+        asked = {**batches[0], "labels": torch.tensor([0, 1, 0, 1])}
+        results.append([vectors, classify.classification_loss(net, asked)])
+    # control: a kind that is dropped gives equal results
+    assert not torch.allclose(results[0][0], results[1][0], atol=1e-3)
+    assert not torch.allclose(results[0][1], results[1][1])
+    counted("fault")
+
+
+def test_features_need_no_mask(encoder):
+    """Rows of equal length: without a mask as with one of ones."""
+    ids = torch.tensor([ROWS[0], ROWS[4]])
+    whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    one, other = (classify.features(encoder, [b]) for b in (whole, {"input_ids": ids}))
+    assert torch.allclose(one, other, atol=1e-6)
+
+
 def test_frozen_bytes_stay(encoder, counted):
     def trained(freeze):
         net = classify.Classifier(encoder, 2)

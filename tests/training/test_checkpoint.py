@@ -2,6 +2,7 @@
 RELIABILITY 6, 8, 10, 11, 12 and 13.
 """
 
+import errno
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import resource
 import signal
 import warnings
 
+import numpy
 import pytest
 import safetensors.torch
 import torch
@@ -714,3 +716,172 @@ def test_a_link_at_the_temporary_name_is_not_followed(tmp_path):
     with pytest.raises(OSError):
         checkpoint.save(path, *build(), step=1, hook=plant)
     assert target.read_text() == "mine"
+
+
+# ---- what the disk or the rights refuse, and what a file system cannot ----
+
+
+@pytest.mark.parametrize("call", ["file", "folder", "both"])
+@pytest.mark.parametrize("kind", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_drive_that_cannot_sync_is_written(tmp_path, monkeypatch, call, kind):
+    """Network drives answer EINVAL to an fsync of a folder: the file is there, and no
+    handle stays open.
+    """
+
+    def fsync(handle):
+        folder = os.path.isdir(f"/proc/self/fd/{handle}")
+        if call == "both" or folder == (call == "folder"):
+            raise OSError(kind, os.strerror(kind))
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    checkpoint.save_numbered(tmp_path, *build(), step=1)
+    assert checkpoint.newest(tmp_path).name == "step-1.safetensors"
+    assert [*tmp_path.glob(".*")] == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_whose_sync_fails_is_told_and_closed(tmp_path, monkeypatch, counted):
+    def fsync(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output error; look at the path"):
+        checkpoint.save(tmp_path / "a.safetensors", *build(), step=1)
+    assert len(os.listdir("/proc/self/fd")) == before
+    counted("fault")
+
+
+@pytest.mark.parametrize("kind", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_missing_right_is_called_one(saved, monkeypatch, kind, counted):
+    def replace(old, new):
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    with pytest.raises(OSError) as error:
+        checkpoint.save(saved / "step-3.safetensors", *build(), step=3)
+    text = str(error.value)
+    assert f"cannot write {saved / 'step-3.safetensors'}: {os.strerror(kind)}" in text
+    assert "permission to write" in text and "room" not in text
+    assert error.value.errno == kind and [*saved.glob(".*")] == []
+    counted("fault")
+
+
+def test_a_folder_that_may_not_be_written_is_called_that(tmp_path, counted):
+    """A real folder without the right to write, as a user who is not root."""
+    folder, report = tmp_path / "shut", tmp_path / "report"
+    folder.mkdir()
+    folder.chmod(0o555)
+    report.write_text("", encoding="utf-8")
+    report.chmod(0o666)
+    for place in (tmp_path, *tmp_path.parents[:3]):
+        place.chmod(place.stat().st_mode | 0o055)
+
+    def work():
+        if os.getuid() == 0:
+            os.setuid(65534)
+        try:
+            checkpoint.save(folder / "new" / "a.safetensors", *build(), step=1)
+        except PermissionError as error:
+            report.write_text(str(error), encoding="utf-8")
+
+    assert child(work) == 0
+    text = report.read_text(encoding="utf-8")
+    assert f"cannot write {folder / 'new' / 'a.safetensors'}" in text
+    assert "permission to write" in text and "room" not in text
+    counted("fault")
+
+
+def test_a_file_where_a_folder_should_be_is_told(tmp_path):
+    (tmp_path / "run").write_text("mine", encoding="utf-8")
+    path = tmp_path / "run" / "a.safetensors"
+    with pytest.raises(OSError, match=f"cannot write {path}: .*; look at the path"):
+        checkpoint.save(path, *build(), step=1)
+
+
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_quota_asks_for_room(tmp_path, monkeypatch, kind):
+    path = tmp_path / "new" / "run.json"
+
+    def fsync(handle):
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"needs 12 bytes, \d+ are free .*; make room"):
+        checkpoint.write_whole(path, [b"a text ", b"of 12"])
+    assert not path.exists()
+
+
+def test_any_file_is_written_whole(tmp_path):
+    path = tmp_path / "new" / "run.json"
+    checkpoint.write_whole(path, [b"old"])
+    checkpoint.write_whole(path, [b"n", b"ew"])
+    assert path.read_bytes() == b"new" and [*path.parent.iterdir()] == [path]
+
+
+# ---- what meta may hold ----
+
+
+def test_numbers_of_numpy_and_of_tensors_are_kept_in_meta(tmp_path):
+    path = tmp_path / "a.safetensors"
+    meta = {
+        "loss": numpy.float32(0.5),
+        "rows": numpy.int64(7),
+        "shuffled": numpy.bool_(True),
+        "curve": numpy.arange(3),
+        "rate": torch.tensor(0.25),
+        "nested": {"bits": [numpy.uint8(3)]},
+    }
+    checkpoint.save(path, *build(), step=1, meta=meta)
+    wanted = {
+        "loss": 0.5,
+        "rows": 7,
+        "shuffled": True,
+        "curve": [0, 1, 2],
+        "rate": 0.25,
+        "nested": {"bits": [3]},
+    }
+    assert checkpoint.load(path, *build(), expect=meta) == wanted | {"step": 1}
+    with pytest.raises(ValueError, match="rows is 7 in the file, 8 here"):
+        checkpoint.load(path, *build(), expect={"rows": numpy.int64(8)})
+
+
+@pytest.mark.parametrize(
+    "meta, words",
+    [
+        ({"seen": {1, 2}}, "a set"),
+        ({"run": print}, "a builtin_function_or_method"),
+        ({(1, 2): "pair"}, "keys must be str"),
+    ],
+)
+def test_what_meta_cannot_hold_is_one_sentence(tmp_path, meta, words, counted):
+    with pytest.raises(TypeError, match=f"the meta cannot be kept as text .*{words}"):
+        checkpoint.save(tmp_path / "a.safetensors", *build(), step=1, meta=meta)
+    assert [*tmp_path.iterdir()] == []
+    counted("fault")
+
+
+def test_a_rate_in_a_tensor_is_kept_as_a_number(tmp_path):
+    model, _ = build()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=torch.tensor(0.25))
+    checkpoint.save(tmp_path / "a.safetensors", model, optimizer, step=1)
+    checkpoint.load(tmp_path / "a.safetensors", model, optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_an_optimizer_whose_state_no_file_holds_is_refused(tmp_path, counted):
+    model = build()[0].eval()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 4)).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with pytest.raises(TypeError, match="the state cannot be kept .*LBFGS"):
+        checkpoint.save(tmp_path / "a.safetensors", model, optimizer, step=1)
+    counted("fault")

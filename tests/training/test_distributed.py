@@ -2,6 +2,7 @@
 precision.
 """
 
+import contextlib
 import sys
 
 import pytest
@@ -171,6 +172,101 @@ def test_shares_are_put_together_again(two_processes):
     assert distributed.full_state_dict(net)["bias"] is not net.bias and torch.equal(
         distributed.full_state_dict(net)["bias"], net.bias
     )
+
+
+class Pooled(torch.nn.Module):
+    """As transformers' AutoModel under a head that pools by itself: two weights that
+    the loss never reaches.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.pooler = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+
+    def forward(self, x, pooled=False):
+        return self.pooler(x) + self.dense(x) if pooled else self.dense(x)
+
+
+def trained(rank, unused, accumulate=1, model=Pooled, pooled=lambda number: False):
+    """Three steps of SGD on other rows in each process -> the first weight."""
+    place = distributed.DistributedContext(torch.device("cpu"), rank, 2, None)
+    torch.manual_seed(0)
+    net = distributed.wrap(model(), place, unused=unused)
+    draw = torch.Generator().manual_seed(rank)
+    for _ in range(3):
+        for number in range(accumulate):
+            last = number + 1 == accumulate
+            with contextlib.nullcontext() if last else net.no_sync():
+                x = torch.randn(4, 3, generator=draw)
+                net(x, pooled(number)).square().sum().backward()
+        for weight in net.parameters():
+            if weight.grad is not None:
+                weight.data -= 0.01 * weight.grad
+                weight.grad = None
+    return distributed.unwrap(net).dense.weight.detach()
+
+
+def equal_on_both(tensor):
+    both = [torch.empty_like(tensor) for _ in range(2)]
+    dist.all_gather(both, tensor)
+    return torch.equal(*both)
+
+
+def test_weights_that_the_loss_leaves_out_are_named(two_processes, counted):
+    """Without the option one sentence with the first name and the remedy; torch alone
+    trains the first step on gradients that nobody exchanged.
+    """
+
+    def work(rank):
+        words = "left out 2 trainable weights, pooler.weight first.*unused=True"
+        for accumulate in (1, 2):
+            with pytest.raises(ValueError, match=words):
+                trained(rank, False, accumulate)
+        return True
+
+    def alone(rank):
+        distributed._watch = lambda wrapped: None
+        with pytest.raises(RuntimeError, match="Expected to have finished reduction"):
+            trained(rank, False)
+        return True
+
+    assert two_processes(work) == [0, 0]
+    assert two_processes(alone) == [0, 0]
+    counted("fault")
+
+
+def test_the_option_trains_what_is_used(two_processes):
+    def work(rank):
+        found = [trained(rank, True, accumulate) for accumulate in (1, 2)]
+        return all(map(equal_on_both, found))
+
+    assert two_processes(work) == [0, 0]
+
+
+def test_a_weight_that_some_micro_batches_leave_out_is_no_fault(two_processes):
+    """Only the last micro-batch of a step is exchanged, and it asks all weights."""
+
+    def work(rank):
+        return equal_on_both(trained(rank, False, 2, pooled=lambda number: number > 0))
+
+    assert two_processes(work) == [0, 0]
+
+
+def test_nobody_watches_once_all_weights_were_used(two_processes):
+    def work(rank):
+        place = distributed.DistributedContext(torch.device("cpu"), rank, 2, None)
+        net = distributed.wrap(torch.nn.Linear(3, 2), place)
+        net.eval()(torch.ones(1, 3))  # an evaluation says nothing
+        watched = [len(net._forward_pre_hooks)]
+        for _ in range(3):
+            net(torch.ones(1, 3)).sum().backward()
+            watched.append(len(net._forward_pre_hooks))
+        return (
+            watched == [1, 1, 0, 0]
+            and not net.module.weight._post_accumulate_grad_hooks
+        )
+
+    assert two_processes(work) == [0, 0]
 
 
 def test_gloos_threads_get_time_where_the_group_is_kept(monkeypatch, tmp_path):
