@@ -154,10 +154,10 @@ def _git(file, *words):
     folder, name = os.path.split(os.path.abspath(file))
     answer = ""
     # an environment inside of another project's repository must not bear its commit
-    for asked in (["ls-files", "--error-unmatch", name], words):
+    for arguments in (["ls-files", "--error-unmatch", name], words):
         try:
             ended = subprocess.run(
-                ["git", "-C", folder, *asked],
+                ["git", "-C", folder, *arguments],
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",

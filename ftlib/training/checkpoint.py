@@ -238,18 +238,18 @@ def write_error(path, size, error):
     return OSError(kind, f"cannot write {path}: {why}")
 
 
-def _sync(where):
+def _sync(target):
     """fsync of an open file, or of a folder: a new name is data of the folder."""
     # Windows opens no folder, and nobody opens one that may not be read
     with contextlib.suppress(PermissionError):
-        handle = where if isinstance(where, int) else os.open(where, os.O_RDONLY)
+        handle = target if isinstance(target, int) else os.open(target, os.O_RDONLY)
         try:
             os.fsync(handle)
         except OSError as error:
             if error.errno not in NO_SYNC:
                 raise
         finally:
-            if handle is not where:
+            if handle is not target:
                 os.close(handle)
 
 

@@ -78,3 +78,27 @@ def test_backward_passes_are_counted_and_torch_is_as_before():
 def test_every_forbidden_function_exists(name):
     with gradient_descent.forbid(name, instead="write it"):
         pass
+
+
+def test_a_forbidden_call_gets_its_own_hint_even_if_the_answer_catches_all(counted):
+    import torch
+
+    from ftlib.course.checks import correct, exercise, forbid
+
+    @exercise
+    def check_own_softmax(answer):
+        with forbid("torch.softmax", instead="write it with exp"):
+            answer(torch.zeros(2))
+        return correct("own code")
+
+    def calls_it(x):
+        try:
+            return torch.softmax(x, 0)
+        except Exception:
+            return x.exp() / x.exp().sum()
+
+    verdict = check_own_softmax(calls_it)
+    assert repr(verdict) == "hint: your function calls softmax; write it with exp"
+    assert check_own_softmax(lambda x: x.exp() / x.exp().sum()).status == "correct"
+    assert torch.softmax(torch.zeros(1), 0) == 1  # the function is back
+    counted("fault")

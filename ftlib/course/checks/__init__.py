@@ -86,8 +86,10 @@ def not_yet(message="your function returns None; fill it in and run the cell aga
     return Verdict("not yet", message)
 
 
-class _Stop(Exception):
-    """Ends a check early with a verdict; only `exercise` catches it."""
+class _Stop(BaseException):
+    """Ends a check early with a verdict; only `exercise` catches it. No Exception, so
+    that an answer's own `except Exception` does not.
+    """
 
     def __init__(self, verdict):
         super().__init__(str(verdict))
@@ -185,6 +187,8 @@ def _guard(answer, changes=()):
         before = {k: _copied(v) for k, v in given.items() if k not in changes}
         try:
             result = answer(*args, **kwargs)
+        except _Stop:  # of `forbid`, or of an `expect` in a function that was passed in
+            raise
         except (Exception, SystemExit) as error:
             raise _Stop(hint(_describe(error, answer))) from error
         if result is None or result is ...:

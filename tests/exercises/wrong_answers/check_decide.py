@@ -3,11 +3,11 @@
 import math
 import statistics
 
-from ftlib.evaluation.intervals import bootstrap_interval, sign_flip_test
+from ftlib.evaluation.intervals import sign_flip_test, t_interval
 
 
 def another(first, second):
-    low, high = bootstrap_interval([b - a for a, b in zip(first, second)], seed=1)
+    low, high = t_interval([b - a for a, b in zip(first, second)])
     if low <= 0 <= high:
         return "undecided"
     return "first" if high < 0 else "second"
@@ -18,14 +18,14 @@ def means(first, second):
 
 
 def separate(first, second):
-    (low1, high1), (low2, high2) = bootstrap_interval(first), bootstrap_interval(second)
+    (low1, high1), (low2, high2) = t_interval(first), t_interval(second)
     return "first" if low1 > high2 else "second" if low2 > high1 else "undecided"
 
 
 def one_sided(first, second):
     return (
         "first"
-        if bootstrap_interval([a - b for a, b in zip(first, second)])[0] > 0
+        if t_interval([a - b for a, b in zip(first, second)])[0] > 0
         else "undecided"
     )
 
@@ -49,12 +49,12 @@ def _by(low, high):
 
 
 def closed(first, second):
-    low, high = bootstrap_interval(_differences(first, second))
+    low, high = t_interval(_differences(first, second))
     return "first" if low >= 0 else "second" if high <= 0 else "undecided"
 
 
 def rounded(first, second):
-    return _by(*bootstrap_interval([round(d, 2) for d in _differences(first, second)]))
+    return _by(*t_interval([round(d, 2) for d in _differences(first, second)]))
 
 
 def the_median(first, second):
@@ -88,11 +88,11 @@ def by_n(first, second):
 
 
 def half_of_the_means(first, second):
-    return _by(*bootstrap_interval(_differences(first, second), level=0.5))
+    return _by(*t_interval(_differences(first, second), level=0.5))
 
 
 def nearly_all_of_the_means(first, second):
-    return _by(*bootstrap_interval(_differences(first, second), level=0.999))
+    return _by(*t_interval(_differences(first, second), level=0.999))
 
 
 def sorted_apart(first, second):
@@ -110,7 +110,7 @@ def student(first, second):
 
 
 def of_all_means_but_one_percent(first, second):
-    return _by(*bootstrap_interval(_differences(first, second), level=0.99))
+    return _by(*t_interval(_differences(first, second), level=0.99))
 
 
 WRONG = [
