@@ -59,7 +59,13 @@ def start(config, a, ctx, before=None, shard=False):
 def meaning(config, tokenizer, a):
     """What a checkpoint must agree with before a run goes on from it."""
     vocabulary = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
+    # the optimizer's own come back with its state: a changed one would be recorded and
+    # not used
+    rates = {name: getattr(a, name) for name in ("lr", "weight_decay", "warmup")}
     return {
+        **rates,
+        "length": a.length,
+        "init_std": a.init_std,
         "config": vars(config),
         "data": a.data,
         "batch": a.batch,

@@ -3,6 +3,7 @@
 import ast
 
 import mutants
+import mutation_score
 
 
 def labels(source):
@@ -58,3 +59,10 @@ def test_a_string_without_syntax_is_refused():
 
     with pytest.raises(SyntaxError):
         mutants.mutants("def f(:")
+
+
+def test_every_file_of_the_library_has_tests_to_face():
+    files = mutation_score.library_files()
+    assert len(files) > 20
+    for file in files:
+        assert mutation_score.mirrored(file), file

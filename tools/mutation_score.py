@@ -77,26 +77,33 @@ def solutions(wanted, out=print):
 # --- the library
 
 
+def library_files():
+    """The files of ftlib but the checkers, which have the exercises for a test."""
+    files = sorted((ROOT / "ftlib").rglob("*.py"))
+    return [p.relative_to(ROOT) for p in files if "checks" not in p.parts]
+
+
 def library_mutants():
-    """[(file, Mutant)] of every file of ftlib but the checkers, which have the
-    exercises for a test.
-    """
+    """[(file, Mutant)] of every file of the library."""
     return [
-        (path.relative_to(ROOT), mutant)
-        for path in sorted((ROOT / "ftlib").rglob("*.py"))
-        if "checks" not in path.parts
-        for mutant in mutants.mutants(path.read_text(encoding="utf-8"))
+        (file, mutant)
+        for file in library_files()
+        for mutant in mutants.mutants((ROOT / file).read_text(encoding="utf-8"))
     ]
 
 
 def mirrored(file):
-    """The test files of a file of ftlib; if it has none, those of its folder."""
+    """The test files of a file of ftlib: its own, else those of its folder.
+
+    >>> [path.name for path in mirrored("ftlib/course/plot/compare.py")]
+    ['test_plot.py']
+    """
     folder = ROOT / "tests" / pathlib.Path(file).relative_to("ftlib").parent
     stem = pathlib.Path(file).stem
-    own = sorted(folder.glob(f"test_{stem}.py")) + sorted(
-        folder.glob(f"test_{stem}_*.py")
-    )
-    return [path.relative_to(ROOT) for path in own or sorted(folder.glob("test_*.py"))]
+    if not folder.is_dir():  # ftlib/course/plot has one test file, tests/course's
+        folder, stem = folder.parent, folder.name
+    own = [*folder.glob(f"test_{stem}.py"), *folder.glob(f"test_{stem}_*.py")]
+    return [path.relative_to(ROOT) for path in sorted(own or folder.glob("test_*.py"))]
 
 
 def copy_of_repository(folder):

@@ -234,7 +234,7 @@ def loss_of_bfloat16(classify=classify):
 def test_the_loss_of_bfloat16_logits_is_made_in_float32(mutated, counted):
     ratio, dtype = loss_of_bfloat16()
     assert abs(ratio - 1) < 1e-5 and dtype == torch.float32
-    old = 'F.cross_entropy(logits.float(), batch["labels"], reduction="sum")'
+    old = 'F.cross_entropy(logits.float(), labels, reduction="sum")'
     for part, other in (
         (".float()", ""),
         ('"sum"', '"sum", label_smoothing=0.1'),

@@ -784,3 +784,41 @@ def test_module_hands_over_to_the_demo(pretrained):
         cwd=pretrained,
     )
     assert ended.returncode == 0 and "--fill TEXT" in ended.stdout
+
+
+@pytest.mark.parametrize("recipe", ["pretrain_mlm", "pretrain_clm"])
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("lr", 0.5),
+        ("weight_decay", 0.5),
+        ("warmup", 7),
+        ("seed", 9),
+        ("batch", 8),
+        ("steps", 77),
+        ("length", 16),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_setting(
+    recipe, option, value, tmp_path, counted
+):
+    """The optimizer's own rate comes back with its state: a changed --lr would be
+    recorded and not used.
+    """
+    program = module(ROOT / "recipes" / f"{recipe}.py")
+    pretraining = program.pretraining
+    tokenizer = tokenization.train_wordpiece(["a film about films"] * 9, 60)
+
+    def start(**changed):
+        a = recipe_arguments(program, "--out", str(tmp_path))
+        vars(a).update(changed)
+        config = transformer.Config(60, 8, 1, 1, 16, 32)
+        meta = pretraining.meaning(config, tokenizer, a)
+        return (*pretraining.start(config, a, distributed.setup()), meta)
+
+    net, optimizer, meta = start()
+    pretraining.save(tmp_path, net, optimizer, 3, meta | {"step": 3})
+    assert pretraining.resume(tmp_path, *start())["step"] == 3
+    with pytest.raises(ValueError, match=f"{option} is .* in the file, {value} here"):
+        pretraining.resume(tmp_path, *start(**{option: value}))
+    counted("fault")
