@@ -65,7 +65,6 @@ def meaning(config, tokenizer, a):
     return {
         **rates,
         "length": a.length,
-        "init_std": a.init_std,
         "config": vars(config),
         "data": a.data,
         "batch": a.batch,

@@ -219,8 +219,10 @@ class Transformer(nn.Module):
                     "count from 0 and truncate longer texts"
                 )
             return self.positions(position_ids)
+        if c.causal or not c.pre_norm:
+            return self.positions.weight[:T]
         pads = input_ids == c.pad_id
-        if c.causal or not c.pre_norm or not bool(pads.any()):
+        if not bool(pads.any()):
             return self.positions.weight[:T]
         # as RoBERTa: padding takes no position, and has a vector of its own
         x = self.positions(((~pads).cumsum(-1) - 1).clamp(min=0))

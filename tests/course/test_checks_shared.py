@@ -102,3 +102,23 @@ def test_a_forbidden_call_gets_its_own_hint_even_if_the_answer_catches_all(count
     assert check_own_softmax(lambda x: x.exp() / x.exp().sum()).status == "correct"
     assert torch.softmax(torch.zeros(1), 0) == 1  # the function is back
     counted("fault")
+
+
+def test_a_changed_shape_and_a_table_are_compared_too(counted):
+    import pandas
+    import torch
+
+    from ftlib.course.checks import correct, exercise
+
+    def check_with(argument):
+        return exercise(lambda answer: correct(f"fine {answer(argument)}"))
+
+    def flattens(x):
+        x.resize_(6)
+        return 1
+
+    verdict = check_with(torch.zeros(2, 3))(flattens)
+    assert "changes x" in repr(verdict)
+    table = pandas.DataFrame({"text": ["a", "b"]})
+    assert check_with(table)(lambda x: len(x)).status == "correct"
+    counted("fault")

@@ -236,14 +236,18 @@ def _copied(value):
 
 def _same(value, kept):
     """Whether `value` is what it was when it was copied; NaN is equal to NaN."""
+    if value is kept:
+        return True
     if isinstance(value, dict):
         return list(value) == list(kept) and all(_same(value[k], kept[k]) for k in kept)
     if isinstance(value, (list, tuple)):
         return len(value) == len(kept) and all(map(_same, value, kept))
     if hasattr(value, "shape"):
+        if value.shape != kept.shape:
+            return False
         equal = (value == kept) | ((value != value) & (kept != kept))
-        return value.shape == kept.shape and bool(equal.all())
-    return value is kept or bool(value == kept)
+        return bool(equal.all())
+    return bool(value == kept)
 
 
 def _describe(error, answer):

@@ -16,32 +16,13 @@ import sys
 import torch
 
 from ftlib.course.checks import correct, exercise, expect, forbid
+from ftlib.course.checks.numeric import close, is_rounded, rounded_tensor
 from ftlib.evaluation import intervals, metrics
 
 # 15 texts of three classes, of which the first is common: all the averages that could
 # be confused differ
 LABELS = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
 PREDICTED = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2, 0])
-
-
-def near(a, b, tolerance=1e-6):
-    return abs(float(a) - float(b)) < tolerance
-
-
-def is_rounded(value, expected):
-    """Whether `value` is `expected` rounded to some digits, and not `expected`."""
-    return not near(value, expected) and any(
-        abs(float(value) - round(float(expected), k)) < 1e-7 for k in range(1, 7)
-    )
-
-
-def rounded_tensor(value, expected):
-    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
-    value, expected = value.detach().double(), expected.detach().double()
-    return not torch.allclose(value, expected, atol=1e-6) and any(
-        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
-        for k in range(1, 6)
-    )
 
 
 def by_hand(answer):
@@ -89,12 +70,12 @@ def rare_classes(answer, f1):
         "not as NaN",
     )
     expect(
-        not near(never, 0.8),
+        not close(never, 0.8),
         "a class that is never predicted must count as 0 in "
         "the mean over all classes, and not be left out",
     )
     expect(
-        near(never, 0.8 / 3),
+        close(never, 0.8 / 3),
         f"with two of three classes never predicted the value is {never:.6f}, "
         f"expected {0.8 / 3:.6f}: 0.8 of the first class, and 0 of the two",
     )
@@ -105,12 +86,12 @@ def rare_classes(answer, f1):
         "as 0",
     )
     expect(
-        not near(absent, f1.mean()),
+        not close(absent, f1.mean()),
         "with a fourth class, neither present nor predicted, the value is still "
         f"{absent:.6f}; count the class as 0 in the mean over all four",
     )
     expect(
-        near(absent, expected),
+        close(absent, expected),
         "with a fourth class, neither present nor predicted, the value is "
         f"{absent:.6f}, expected {expected:.6f}; count it as 0 in the mean over all "
         "four",
@@ -125,7 +106,7 @@ def rare_classes(answer, f1):
         value = float(answer(predicted, labels, classes))
         expected = metrics.macro_f1(predicted, labels, classes)
         expect(
-            near(value, expected),
+            close(value, expected),
             f"with {count} text{'s' * (count > 1)} of {classes} classes the value is "
             f"{value:.6f}, expected {expected:.6f}; take every class from 0 to "
             "classes - 1, and no number of texts or classes of your own",
@@ -142,32 +123,32 @@ def check_f1_by_hand(answer):
     f1 = 2 * hits / (actual + predicted)
     recall, precision = hits / actual, hits / predicted
     expect(
-        not near(value, hits.sum() / table.sum()),
+        not close(value, hits.sum() / table.sum()),
         "the value is the accuracy; macro-F1 gives each class the same weight, "
         "however many texts it has",
     )
     expect(
-        not near(value, (f1 * actual).sum() / actual.sum()),
+        not close(value, (f1 * actual).sum() / actual.sum()),
         "the classes are weighted by how many texts they have; macro means the "
         "plain mean over classes",
     )
     expect(
-        not near(value, recall.mean()),
+        not close(value, recall.mean()),
         "the value is the mean recall; F1 also counts how many of the predictions "
         "were correct",
     )
     expect(
-        not near(value, precision.mean()),
+        not close(value, precision.mean()),
         "the value is the mean precision; F1 also counts how many of the texts of a "
         "class were found",
     )
     expect(
-        not near(value, f1[1]),
+        not close(value, f1[1]),
         "the value is the F1 of class 1 alone; take the mean over all classes",
     )
     p, r = precision.mean(), recall.mean()
     expect(
-        not near(value, 2 * p * r / (p + r)),
+        not close(value, 2 * p * r / (p + r)),
         "precision and recall are averaged first; take F1 of each class, then the mean",
     )
     expect(
@@ -181,7 +162,7 @@ def check_f1_by_hand(answer):
         "the mean as it is",
     )
     expect(
-        near(value, f1.mean()),
+        close(value, f1.mean()),
         f"the value is {value:.6f}, expected {float(f1.mean()):.6f}; is F1 = 2 TP / "
         "(2 TP + FP + FN)?",
     )
@@ -629,7 +610,7 @@ def test_faults(value, questions, true, model):
     once = sum(
         true[text] == label for text, label in zip(different, model(different))
     ) / len(different)
-    if near(value, once):
+    if close(value, once):
         return
     expect(
         not is_rounded(value, accuracy),
@@ -637,17 +618,17 @@ def test_faults(value, questions, true, model):
         "quotient as it is",
     )
     expect(
-        not near(value, hits),
+        not close(value, hits),
         f"the value is {value:g}, the number of correct answers; divide it by the "
         "number of test texts",
     )
     expect(
-        not near(value, hits / 400) and not near(value, hits / len(true)),
+        not close(value, hits / 400) and not close(value, hits / len(true)),
         f"the value is {value:.6f}: the correct answers are divided by the number of "
         "all texts; divide by the number of test texts",
     )
     expect(
-        near(value, accuracy),
+        close(value, accuracy),
         f"the value is {value:.6f}, expected {accuracy:.6f}, the accuracy on the test "
         "texts; does answer i belong to text i?",
     )
@@ -760,12 +741,12 @@ def check_three_class_report(answer):
         "fractions from 0 to 1, and an interval inside that range",
     )
     expect(
-        not near(value, 1),
+        not close(value, 1),
         "the accuracy is 1, because the model was evaluated on its own three "
         "sentences; use the test texts",
     )
     expect(
-        not near(value, (hits + 3) / 42),
+        not close(value, (hits + 3) / 42),
         "the three training sentences are in the test set as well, and are counted; "
         "leave them out",
     )
@@ -775,7 +756,7 @@ def check_three_class_report(answer):
         "quotient as it is",
     )
     expect(
-        near(value, hits / 39),
+        close(value, hits / 39),
         f"the accuracy is {value:.6f}, expected {hits / 39:.6f}: {hits} of the 39 "
         "texts that are not in train are correct",
     )
@@ -811,12 +792,12 @@ def f1_faults(f1, predicted, true):
         for kind in (true, predicted)
     )
     expect(
-        not all(map(near, f1, recall)),
+        not all(map(close, f1, recall)),
         "the three values are recalls; F1 also counts the texts that were wrongly "
         "assigned to the class",
     )
     expect(
-        not all(map(near, f1, precision)),
+        not all(map(close, f1, precision)),
         "the three values are precisions; F1 also counts the texts of the class that "
         "were not found",
     )
@@ -830,7 +811,7 @@ def f1_faults(f1, predicted, true):
         f"F1 of the classes is rounded: {f1[0]:.6g} instead of {per_class[0]:.6f}",
     )
     expect(
-        all(map(near, f1, per_class)),
+        all(map(close, f1, per_class)),
         f"F1 of the classes is {', '.join(f'{v:.6f}' for v in f1)}, expected "
         f"{', '.join(f'{v:.6f}' for v in per_class)}, in the order 0, 1, 2",
     )
@@ -852,11 +833,11 @@ def small_test_sets(answer, train, fit):
         value, low, high, f1 = answer(train, {"text": texts, "label": labels}, fit)
         value, low, high = float(value), float(low), float(high)
         expect(
-            near(value, hits / n),
+            close(value, hits / n),
             f"{hits} of {n} are correct, and the accuracy is {value:.6f}",
         )
         expect(
-            not near(low, high),
+            not close(low, high),
             f"{hits} of {n} are correct, and the interval has no width; without "
             "variation neither the normal formula nor the bootstrap can say how "
             "little a few texts show, so use Wilson's interval",

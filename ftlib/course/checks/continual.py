@@ -18,28 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks.numeric import close, is_rounded, rounded_tensor
 from ftlib.training import continual
-
-
-def near(a, b, tolerance=1e-6):
-    return abs(float(a) - float(b)) < tolerance
-
-
-def is_rounded(value, expected):
-    """Whether `value` is `expected` rounded to some digits, and not `expected`."""
-    return not near(value, expected) and any(
-        abs(float(value) - round(float(expected), k)) < 1e-7 for k in range(1, 7)
-    )
-
-
-def rounded_tensor(value, expected):
-    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
-    value, expected = value.detach().double(), expected.detach().double()
-    return not torch.allclose(value, expected, atol=1e-6) and any(
-        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
-        for k in range(1, 6)
-    )
-
 
 SCORES = torch.tensor(
     [
@@ -59,46 +39,46 @@ def check_back_transfer(answer):
     value, expected = float(answer(SCORES.clone())), continual.backward_transfer(SCORES)
     change = SCORES[-1] - SCORES.diagonal()
     expect(
-        not near(value, change.mean()),
+        not close(value, change.mean()),
         "the last task is in the mean; nothing came after it, so it adds a zero, or "
         "divides by K, and makes the forgetting look smaller",
     )
     expect(
-        not near(value, -expected),
+        not close(value, -expected),
         "the result has the wrong sign; take the final score minus the score right "
         "after learning, so that forgetting is negative",
     )
     expect(
-        not near(value, -continual.forgetting(SCORES))
-        and not near(value, continual.forgetting(SCORES)),
+        not close(value, -continual.forgetting(SCORES))
+        and not close(value, continual.forgetting(SCORES)),
         "this compares with the best score so far, which is forgetting; backward "
         "transfer compares with the diagonal",
     )
     soon = torch.stack([SCORES[k + 1, k] - SCORES[k, k] for k in range(3)]).mean()
     expect(
-        not near(value, soon),
+        not close(value, soon),
         "you take the score of each task after the very next task; use the last row, "
         "scores[-1], for all of them",
     )
     turned = SCORES.T
     expect(
-        not near(value, (turned[-1] - turned.diagonal())[:-1].mean()),
+        not close(value, (turned[-1] - turned.diagonal())[:-1].mean()),
         "rows and columns are exchanged; a row is a time, and the final scores are "
         "the last row, scores[-1]",
     )
     expect(
-        not near(value, change[:-1].sum()),
+        not close(value, change[:-1].sum()),
         "this is a sum over the old tasks; divide by K - 1, or more tasks always "
         "look worse",
     )
     first = (SCORES[-1] - SCORES[0])[:-1].mean()
     expect(
-        not near(value, first),
+        not close(value, first),
         "every task is compared with the first row, when "
         "most had not been learned; use the diagonal",
     )
     expect(
-        not near(value, (SCORES[-1] - SCORES[-2])[:-1].mean()),
+        not close(value, (SCORES[-1] - SCORES[-2])[:-1].mean()),
         "only the last step is counted, without the forgetting before it; compare "
         "with the diagonal",
     )
@@ -108,23 +88,23 @@ def check_back_transfer(answer):
         "as it is",
     )
     expect(
-        near(value, expected),
+        close(value, expected),
         f"the value is {value:.6f}, expected {expected:.6f}; take the mean over k < K "
         "- 1 of scores[K-1, k] - scores[k, k]",
     )
     two = torch.tensor([[0.6, 0.5], [0.7, 0.9]])
     expect(
-        not near(answer(two), 0),
+        not close(answer(two), 0),
         "the second of two tasks helped the first by 0.1, and the value is 0; a gain "
         "counts too, so do not clamp it",
     )
     expect(
-        not near(answer(two), -0.1),
+        not close(answer(two), -0.1),
         "the second of two tasks helped the first by 0.1, and the value is -0.1; keep "
         "the sign of a gain",
     )
     expect(
-        near(answer(two), 0.1),
+        close(answer(two), 0.1),
         "two tasks of which the second helped the first by 0.1 must give 0.1; is a "
         "size written into your function?",
     )
@@ -133,12 +113,12 @@ def check_back_transfer(answer):
         value, expected = float(answer(scores)), continual.backward_transfer(scores)
         losses = (scores[-1] - scores.diagonal())[:-1].clamp(max=0).mean()
         expect(
-            not near(value, losses),
+            not close(value, losses),
             f"{K} tasks, some of which gained: the value is {value:.6f}, in which the "
             f"gains count as 0; expected {expected:.6f}, so do not clamp them",
         )
         expect(
-            near(value, expected),
+            close(value, expected),
             f"with {K} tasks the value is {value:.6f}, expected {expected:.6f}; take "
             "the mean over all tasks but the last, gains and losses",
         )
@@ -615,23 +595,23 @@ def learner(K):
 def forgetting_faults(value, matrix):
     """Raise the hint for another number than the forgetting of `matrix`."""
     lost = continual.forgetting(matrix)
-    if near(value, lost):
+    if close(value, lost):
         return
     expect(
-        not near(value, -lost),
+        not close(value, -lost),
         "forgetting has the wrong sign; here forgetting is positive",
     )
     expect(
-        not near(value, (matrix.max(0).values - matrix[-1]).mean()),
+        not close(value, (matrix.max(0).values - matrix[-1]).mean()),
         "the last task is in the mean of forgetting; it had no time to forget",
     )
     expect(
-        not near(value, -continual.backward_transfer(matrix)),
+        not close(value, -continual.backward_transfer(matrix)),
         "this is minus the backward transfer, which starts from the diagonal; "
         "forgetting starts from the best score so far, after any task",
     )
     expect(
-        not near(value, (matrix.max(0).values - matrix[-1])[:-1].mean()),
+        not close(value, (matrix.max(0).values - matrix[-1])[:-1].mean()),
         "the final score is among the scores `so far`, or a gain is clamped at 0, so a "
         "task that gained at the end counts as 0; leave the last row out of the "
         "maximum, and let a gain be negative",
@@ -641,7 +621,7 @@ def forgetting_faults(value, matrix):
         f"forgetting is {value:.6g}, which is {lost:.6f} rounded; return it as it is",
     )
     expect(
-        near(value, lost),
+        close(value, lost),
         f"forgetting is {value:.6f}, expected {lost:.6f}; take the best score so far "
         "minus the final score, over the old tasks",
     )
@@ -738,7 +718,7 @@ def report_faults(answer, K):
         f"{float(expected.flatten()[i]):.6f}, the accuracy on that task's test texts",
     )
     expect(
-        near(got["new"], expected[-1, -1]),
+        close(got["new"], expected[-1, -1]),
         "new is the score on the last task after the last training: the last entry "
         "of the diagonal",
     )

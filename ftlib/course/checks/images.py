@@ -18,20 +18,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks.numeric import rounded_tensor
 
 
 def is_rounded(value, expected):
     """Whether `value` is `expected` rounded to some digits."""
     return any(abs(value - round(float(expected), k)) < 1e-7 for k in range(1, 7))
-
-
-def rounded_tensor(value, expected):
-    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
-    value, expected = value.detach().double(), expected.detach().double()
-    return not torch.allclose(value, expected, atol=1e-6) and any(
-        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
-        for k in range(1, 6)
-    )
 
 
 class Plain(nn.Module):

@@ -6,8 +6,10 @@
 
 What it is not: a bound for sums of many float32 numbers; those come nearer to 1e-6 of
 the sum than to 1e-7 of it, and that is what the default allows.
-Needs: the standard library, and the hints of `ftlib.course.checks`.
+Needs: torch, and the hints of `ftlib.course.checks`.
 """
+
+import torch
 
 from ftlib.course.checks import expect
 
@@ -17,6 +19,27 @@ def near(got, expected, within=1e-5, of=3e-6):
     expected number if that is more. False for NaN.
     """
     return abs(got - expected) <= max(within, of * abs(expected))
+
+
+def close(a, b, tolerance=1e-6):
+    """Whether two numbers, or tensors of one, differ by less than the tolerance."""
+    return abs(float(a) - float(b)) < tolerance
+
+
+def is_rounded(value, expected):
+    """Whether `value` is `expected` rounded to some digits, and not `expected`."""
+    return not close(value, expected) and any(
+        abs(float(value) - round(float(expected), k)) < 1e-7 for k in range(1, 7)
+    )
+
+
+def rounded_tensor(value, expected):
+    """Whether `value` is the tensor `expected` rounded to some digits, and not it."""
+    value, expected = value.detach().double(), expected.detach().double()
+    return not torch.allclose(value, expected, atol=1e-6) and any(
+        torch.allclose(value, expected.round(decimals=k), atol=1e-6, rtol=0)
+        for k in range(1, 6)
+    )
 
 
 def expect_none_of(got, expected, wrong):
