@@ -55,7 +55,7 @@ def write(folder, megabytes, files=8):
 def peak():
     """Bytes that this process has had resident at most."""
     try:
-        status = pathlib.Path("/proc/self/status").read_text()
+        status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
         # since this program began, not since its parent did
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from grid import about, add, done, read
+from grid import about, add, done, read, same_settings
 from peft_methods import QV, accuracy_of, best_rate, correct_per_text, encoder_of, fit
 from transformers import logging
 
@@ -279,6 +279,7 @@ def main():
         "base": a.base,
         **{name: getattr(a, name) for name in sizes},
     }
+    same_settings(a.out, facts, ["base", *sizes])
     for stage in a.stages:
         for seed in a.seeds:
             if (stage, seed) in done(a.out, "stage", "seed"):

@@ -15,12 +15,12 @@ validation or test split is among them. Done cells are skipped, so a run may be 
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
+import outputs  # beside this file: Python puts a script's own folder on its path
 import torch
-
-# beside this file: Python puts a script's own folder on its path
 from finetune import encoder_of, finetune, score
 from grid import about, add, done, read, same_settings, write
 
@@ -112,7 +112,7 @@ def adapt(seed, steps, ctx, lr=3e-4):
     }
 
 
-def one_cell(arm, labels, seed, tests, ctx):
+def one_cell(arm, labels, seed, tests, ctx, steps):
     """Fine-tune an arm's encoder on `labels` sentences of Rotten Tomatoes, drawn from
     the seed -> accuracy on test sentences.
     """
@@ -124,7 +124,7 @@ def one_cell(arm, labels, seed, tests, ctx):
     encoder = (
         encoder
         if arm == "plain"
-        else transformer.from_state(*hf_format.load(folder_of(arm)))
+        else transformer.from_state(*hf_format.load(folder_of(arm, steps)))
     )
     train_subset = tables.subset(splits["train"], labels, seed)
     test = tables.subset(splits["test"], tests)
@@ -149,8 +149,40 @@ def one_cell(arm, labels, seed, tests, ctx):
     }
 
 
-def folder_of(arm):
-    return Path("runs/domain_adaptation") / arm.replace(":", "-")
+def folder_of(arm, steps):
+    """Where an adapted encoder is kept, by all that decides what it has read."""
+    return Path("runs/domain_adaptation") / f"{arm.replace(':', '-')}-{steps}"
+
+
+def adapted(arm, steps, ctx):
+    """Adapt an arm and keep it in its folder, unless it is there; -> its record."""
+    folder = folder_of(arm, steps)
+    with outputs.claim(folder):
+        if not (folder / "run.json").exists():
+            encoder, record = adapt(int(arm.removeprefix("reviews:")), steps, ctx)
+
+            def fill(draft):
+                hf_format.save(encoder, draft, half=False)
+
+            outputs.write_folder(folder, fill, outputs.bytes_of(encoder, 4))
+            outputs.write_json(folder / "run.json", record)
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def check_arms(a):
+    """Stop where the file's arms were adapted for other steps, or are not there yet."""
+    kept = {r["arm"]: r["steps"] for r in read(a.out).get("adaptations", [])}
+    for arm in {*a.adapt, *a.score} - {"plain"}:
+        if kept.get(arm, a.steps) != a.steps:
+            raise SystemExit(
+                f"{a.out} was made with --steps {kept[arm]} for {arm}, this run has "
+                f"{a.steps}; give another --out"
+            )
+        if arm not in a.adapt and not folder_of(arm, a.steps).is_dir():
+            raise SystemExit(
+                f"{folder_of(arm, a.steps)} is not there; run --adapt {arm} --steps "
+                f"{a.steps} first"
+            )
 
 
 def main():
@@ -180,24 +212,20 @@ def main():
         "tuning": TUNING,
     }
     same_settings(a.out, facts, ["tests"])
+    check_arms(a)
     for arm in a.adapt:
-        kept = read(a.out).get("adaptations", [])
-        if (folder_of(arm) / "model.safetensors").exists() and arm in {
-            r["arm"] for r in kept
-        }:
-            continue
-        encoder, record = adapt(int(arm.removeprefix("reviews:")), a.steps, ctx)
-        hf_format.save(encoder, folder_of(arm), half=False)
-        runs = sorted(
-            [*(r for r in kept if r["arm"] != arm), record], key=lambda r: r["arm"]
-        )
-        write(a.out, {**read(a.out), **facts, "adaptations": runs})
+        record = adapted(arm, a.steps, ctx)
+        with outputs.claim(a.out, file=True, wait=60):
+            old = read(a.out)
+            others = [r for r in old.get("adaptations", []) if r["arm"] != arm]
+            runs = sorted([*others, record], key=lambda r: r["arm"])
+            write(a.out, {**old, **facts, "adaptations": runs})
     for seed in a.seeds:
         for labels in a.labels:
             # arms innermost: a run that is cut off leaves whole pairs
             for arm in a.score:
                 if (arm, labels, seed) not in done(a.out, "arm", "labels", "seed"):
-                    cell = one_cell(arm, labels, seed, a.tests, ctx)
+                    cell = one_cell(arm, labels, seed, a.tests, ctx, a.steps)
                     add(a.out, cell, facts, order=["labels", "seed", "arm"])
                     print(cell, flush=True)
 

@@ -12,34 +12,28 @@ grids of this folder share.
 The recipes that import it lie beside it: Python puts a script's own folder on its
 path.
 
-A run may be interrupted at any moment, and two processes may fill one file as long as
-they do not share a cell.
+A run may be interrupted at any moment, and two processes may fill one file: each takes
+its turn, and of a cell that both have made the first one stays.
 """
 
 import json
-import os
-import subprocess
-import sys
 
+import outputs  # beside this file
 import torch
 
 from ftlib.course import reproducibility
 
+# where numbers come from, and no part of what they mean
+ORIGIN = ("commit", "dirty", "machine", "versions")
+
 
 def about(ctx=None):
-    """Where the numbers come from: commit, whether code had changed since, machine,
-    versions, precision.
+    """Where the numbers come from: commit (None where there is no git), whether code
+    had changed since, machine, versions, precision.
     """
-    commit, changed = (
-        subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
-        for words in (
-            ["rev-parse", "HEAD"],
-            ["status", "--porcelain", "recipes", "ftlib"],
-        )
-    )
     return {
-        "commit": commit,
-        "dirty": bool(changed),
+        "commit": reproducibility.commit(__file__),
+        "dirty": reproducibility.changed(__file__),
         "machine": reproducibility.machine(),
         "versions": reproducibility.versions(),
         "precision": str(ctx and ctx.dtype or torch.float32),
@@ -47,10 +41,15 @@ def about(ctx=None):
 
 
 def read(path):
-    """The result file, or an empty one."""
-    return (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cells": []}
-    )
+    """The result file, or an empty one. One sentence for what is no result file."""
+    if not path.exists():
+        return {"cells": []}
+    try:
+        return {"cells": [], **json.loads(path.read_text(encoding="utf-8"))}
+    except (ValueError, TypeError) as error:
+        raise SystemExit(
+            f"{path} is no file of results ({error}); give another --out"
+        ) from error
 
 
 def done(path, *keys):
@@ -62,37 +61,59 @@ def write(path, result):
     """Replace the file in one move, with this run's command in it: whoever interrupts
     finds the old file or the new one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    commands = sorted({*result.get("commands", []), " ".join(["python", *sys.argv])})
-    draft.write_text(
-        json.dumps({**result, "commands": commands}, indent=1, ensure_ascii=False)
-        + "\n",
-        encoding="utf-8",
-    )
-    os.replace(draft, path)
+    commands = sorted({*result.get("commands", []), outputs.command()})
+    outputs.write_json(path, {**result, "commands": commands}, ensure_ascii=False)
 
 
 def add(path, cell, facts, order):
     """Put one cell into the file: read again, because another process may have added
-    one. order: what the cells are sorted by.
+    one. order: what the cells are sorted by; a cell that has all of this and the rate
+    in common with one that is there stays out.
     """
-    old = read(path)
-    cells = sorted(
-        [*old["cells"], cell], key=lambda c: [c.get(key, "") for key in order]
-    )
-    write(
-        path,
-        {**old, **facts, "seeds": sorted({c["seed"] for c in cells}), "cells": cells},
-    )
+    names = [*order, "rate"]
+    with outputs.claim(path, file=True, wait=60):
+        old = read(path)
+        what = [cell.get(name) for name in names]
+        if what in [[c.get(name) for name in names] for c in old["cells"]]:
+            print(f"another process has made {what} meanwhile; its cell stays")
+            return
+        cells = [*old["cells"], cell]
+        cells.sort(key=lambda c: [c.get(key, "") for key in order])
+        seeds = sorted({c["seed"] for c in cells})
+        write(path, {**old, **facts, "seeds": seeds, "cells": cells})
 
 
-def same_settings(path, facts, keys):
-    """Stop where the file was made with other settings than this run has."""
-    old = read(path)
-    for key in keys if old["cells"] else ():
-        if old[key] != facts[key]:
-            raise SystemExit(
-                f"{path} was made with --{key} {old[key]}, this run has "
-                f"{facts[key]}; give another --out"
-            )
+def same_settings(path, facts, options=(), made="cells"):
+    """Stop, before anything is computed, where the file cannot be written, or was made
+    with other settings than this run has: its numbers would be of two kinds.
+
+    facts: settings by name; of nested ones those are compared that both have. options:
+        the names that are options of the command line. made: what the file lists.
+    """
+    with outputs.claim(path, file=True, wait=60):
+        old = read(path)
+    if not old.get(made):
+        return
+    flags = {option.replace("-", "_"): f"--{option}" for option in options}
+    # tuples become lists, as they did in the file
+    new = {k: v for k, v in facts.items() if k not in ORIGIN}
+    for name, before, now in _differences(old, json.loads(json.dumps(new))):
+        flag = flags.get(name.split()[-1], name)
+        remedy = "give another --out"
+        if name == "precision":
+            remedy = f"set FTLIB_BF16={int('bfloat16' in before)}, or {remedy}"
+        raise SystemExit(
+            f"{path} was made with {flag} {before}, this run has {now}; {remedy}"
+        )
+
+
+def _differences(old, new, inside=""):
+    """(name, value in the file, value now) of each setting that both have, and that
+    differs.
+    """
+    for key in old.keys() & new.keys():
+        before, now, name = old[key], new[key], f"{inside} {key}".strip()
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, name)
+        elif str(before).removeprefix("torch.") != str(now).removeprefix("torch."):
+            yield name, before, now

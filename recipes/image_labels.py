@@ -25,7 +25,7 @@ import torch.nn.functional as F
 
 # beside this file: Python puts a script's own folder on its path
 from grid import about, add, done, same_settings
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -34,7 +34,7 @@ from torch import nn
 from ftlib.course import hub
 from ftlib.data.images import LETTERS, augment, glyphs, prepare
 from ftlib.models import cnn
-from ftlib.training import optim, train
+from ftlib.training import checkpoint, optim, train
 
 SIZES = (1, 3, 10, 30, 100)
 SIDE = {"small": 16, "lite0": 48}
@@ -219,7 +219,8 @@ def learned(kind, folder, steps, count):
     kept in `folder`, read from there.
     """
     net = network(kind, len(LETTERS))
-    path = Path(folder) / f"{kind}_letters_{steps}.safetensors"
+    # all that decides what it has learned
+    path = Path(folder) / f"{kind}_letters_{steps}_of_{count}.safetensors"
     if path.exists():
         net.load_state_dict(load_file(path))
         return net
@@ -227,8 +228,8 @@ def learned(kind, folder, steps, count):
         torch.manual_seed(0)
         net = network(kind, len(LETTERS))
         fit(net, *letters(count), SIDE[kind], steps, 3e-3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+    tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
+    checkpoint.write_whole(path, [save(tensors)])
     return net
 
 
@@ -322,7 +323,7 @@ def main():
         "sides": SIDE,
         "methods": {name: list(row) for name, row in METHODS.items()},
     }
-    same_settings(a.out, facts, ["tests", "letters", "source_steps"])
+    same_settings(a.out, facts, ["tests", "letters", "source-steps"])
     data, features = digits(a.tests), {}
     cheap_first = sorted(
         a.methods,

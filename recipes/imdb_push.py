@@ -12,19 +12,15 @@ skipped.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import outputs  # beside this file: Python puts a script's own folder on its path
 import torch
-
-# beside this file: Python puts a script's own folder on its path
 from finetune import encoder_of, finetune, score
+from grid import about, add, done, same_settings
 
-from ftlib.course import reproducibility, sources
+from ftlib.course import sources
 from ftlib.data import tables, tokenization
 from ftlib.evaluation import intervals, metrics
 from ftlib.models import hf_format, transformer
@@ -73,9 +69,14 @@ def adapted(a, texts, ctx):
     encoder, tokenizer = encoder_of("all-MiniLM-L6-v2")
     if a.adapt:
         folder = Path(f"runs/imdb_push-{a.adapt}")
-        if not (folder / "model.safetensors").exists():
-            adapt(encoder, tokenizer, texts, a.adapt, ctx)
-            hf_format.save(encoder, folder, half=False)
+        with outputs.claim(folder):
+            if not (folder / "model.safetensors").exists():
+                adapt(encoder, tokenizer, texts, a.adapt, ctx)
+
+                def fill(draft):
+                    hf_format.save(encoder, draft, half=False)
+
+                outputs.write_folder(folder, fill, outputs.bytes_of(encoder, 4))
         encoder = transformer.from_state(*hf_format.load(folder))
     return encoder, tokenizer
 
@@ -103,15 +104,6 @@ def one_seed(a, splits, seed, ctx):
     return score(net, tokenizer, val["text"], val["label"], a.tokens, ctx, how["head"])
 
 
-def read(path):
-    """The result file, or an empty one."""
-    return (
-        json.loads(path.read_text(encoding="utf-8"))
-        if path.exists()
-        else {"cells": [], "commands": []}
-    )
-
-
 def main():
     a = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -125,76 +117,37 @@ def main():
     a.add_argument("--out", type=Path, default=Path("data/results/imdb_1000.json"))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
+    options = ["labels", "tokens", "tests", "adapt", "split"]
     splits, ctx = sources.load("imdb"), distributed.setup()
-    old = read(a.out)
-    about = {
-        "commit": commit,
-        "machine": reproducibility.machine(),
-        "versions": reproducibility.versions(),
+    facts = {
+        **about(ctx),
         "data": "imdb",
-        "precision": str(ctx.dtype or torch.float32),
         "model": "all-MiniLM-L6-v2",
-        "labels": a.labels,
-        "tokens": a.tokens,
-        "tests": a.tests,
-        "adapt": a.adapt,
-        "split": a.split,
+        **{name: getattr(a, name) for name in options},
         "lr": LR,
         "layer_decay": LAYER_DECAY,
         "epochs": EPOCHS,
         "head": HEAD,
     }
-    for key in ("labels", "tokens", "tests", "adapt", "split") if old["cells"] else ():
-        if old[key] != about[key]:
-            raise SystemExit(
-                f"{a.out} was made with --{key} {old[key]}, this run has "
-                f"{about[key]}; give another --out"
-            )
-    for seed in [s for s in a.seeds if s not in {c["seed"] for c in old["cells"]}]:
-        if seed in {c["seed"] for c in read(a.out)["cells"]}:
-            continue  # a second process did it meanwhile
+    same_settings(a.out, facts, options)
+    for seed in a.seeds:
+        # asked anew: a second process may have done it meanwhile
+        if (seed,) in done(a.out, "seed"):
+            continue
         start = time.perf_counter()
         logits, correct = one_seed(a, splits, seed, ctx)
         seconds = time.perf_counter() - start
         labels = tables.subset(splits[a.split], a.tests)["label"]
         low, high = intervals.bootstrap_interval(correct)
-        old = read(a.out)  # again: a second process may have added other seeds
-        commands = sorted({*old["commands"], " ".join(["python", *sys.argv])})
-        cells = sorted(
-            [
-                *old["cells"],
-                {
-                    "seed": seed,
-                    "accuracy": round(float(correct.mean()), 4),
-                    "interval": [round(low, 4), round(high, 4)],
-                    "macro_f1": round(
-                        metrics.macro_f1(logits, torch.tensor(labels), 2), 4
-                    ),
-                    "seconds": round(seconds, 1),
-                },
-            ],
-            key=lambda c: c["seed"],
-        )
-        a.out.parent.mkdir(parents=True, exist_ok=True)
-        draft = a.out.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(
-            json.dumps(
-                {
-                    "commands": commands,
-                    **about,
-                    "seeds": [c["seed"] for c in cells],
-                    "cells": cells,
-                },
-                indent=1,
-            )
-            + "\n",
-            encoding="utf-8",
-        )
-        os.replace(draft, a.out)
-        print(seed, cells, flush=True)
+        cell = {
+            "seed": seed,
+            "accuracy": round(float(correct.mean()), 4),
+            "interval": [round(low, 4), round(high, 4)],
+            "macro_f1": round(metrics.macro_f1(logits, torch.tensor(labels), 2), 4),
+            "seconds": round(seconds, 1),
+        }
+        add(a.out, cell, facts, order=["seed"])
+        print(cell, flush=True)
 
 
 if __name__ == "__main__":

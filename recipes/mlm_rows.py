@@ -63,10 +63,16 @@ def stream_of(a):
 
 def trained_on(text):
     """Whether a streamed text is for training. A function of the text: however often it
-    comes, it stays on its side.
+    comes, it stays on its side. Raises ValueError for half a character.
     """
-    # not tables.bucket: the text may be one side of a split by that
-    return zlib.crc32(text.encode()) % 100 > 0
+    try:
+        # not tables.bucket: the text may be one side of a split by that
+        return zlib.crc32(text.encode()) % 100 > 0
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"a text has half a character at {error.start} (a lone surrogate, "
+            f"{text[error.start]!a}) and begins {text[:40]!a}; mend it or leave it out"
+        ) from error
 
 
 def streamed_corpus(source, vocab, longest, length):

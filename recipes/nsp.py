@@ -6,18 +6,19 @@ first weights; another loss.
 Arm "with": the sum of the masked-word loss and the next-sentence loss
 (mlm.pretraining_loss). Arm "without": the masked-word loss alone (mlm.mlm_loss) on the
 same pairs. The result holds, for each arm and seed, the held-out loss and accuracy of
-the masked words and the held-out accuracy on the pairs, every --every steps.
+the masked words and the held-out accuracy on the pairs, every --every steps. Seeds that
+are done are skipped, so the run may be interrupted.
 """
 
 import argparse
 import functools
-import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import outputs  # beside this file: Python puts a script's own folder on its path
 import torch
+from grid import read, same_settings
 
 from ftlib.course import reproducibility, sources
 from ftlib.data import tokenization
@@ -45,9 +46,9 @@ def arguments():
     for name, value in sizes.items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--lr", type=float, default=3e-3)
-    a.add_argument("--share", type=float, default=0.15)
+    a.add_argument("--mask_prob", type=float, default=0.15)
     a.add_argument("--data", nargs="+", default=["zh_shop_reviews", "peoples_daily"])
-    a.add_argument("--out", default="data/results/nsp.json")
+    a.add_argument("--out", type=Path, default=Path("data/results/nsp.json"))
     return a.parse_args()
 
 
@@ -162,7 +163,18 @@ def one_run(loss_fn, seed, documents, tests, tokenizer, a):
 
 
 def main(a):
+    # the whole file is in this process's memory
+    with outputs.claim(a.out, file=True):
+        compare(a)
+
+
+def compare(a):
     start = time.time()
+    commit = reproducibility.commit(__file__)
+    # the number of seeds may grow
+    free = ("out", "seeds")
+    settings = {k: v for k, v in vars(a).items() if k not in free}
+    same_settings(a.out, {"settings": settings}, list(settings), made="seeds")
     tokenizer, documents, held_out = corpus(a.data, a.vocab, a.length)
     # the pairs are judged on all collections together, and on each alone, where the
     # subject gives less away
@@ -172,42 +184,32 @@ def main(a):
         for t in tests
     ]
     arms = {"with": mlm.pretraining_loss, "without": mlm.mlm_loss}
-    result = {
-        arm: {"loss": [], "accuracy": [], "pairs": [], "pairs_in_one_collection": []}
-        for arm in arms
-    }
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
-    for seed in range(a.seeds):
+    names = ("loss", "accuracy", "pairs", "pairs_in_one_collection")
+    old = read(a.out)
+    result = {arm: old.get(arm, {name: [] for name in names}) for arm in arms}
+    seeds, together = old.get("seeds", []), [row for rows in documents for row in rows]
+    for seed in range(len(seeds), a.seeds):
         for arm, loss_fn in arms.items():
             print(f"arm {arm}", file=sys.stderr)
-            columns = one_run(
-                loss_fn,
-                seed,
-                [row for rows in documents for row in rows],
-                tests,
-                tokenizer,
-                a,
-            )
-            for name, column in zip(result[arm], columns):
+            columns = one_run(loss_fn, seed, together, tests, tokenizer, a)
+            for name, column in zip(names, columns):
                 result[arm][name].append(column)
+        seeds = [*seeds, seed]
         # written after every seed, so that a run that is stopped leaves the seeds it
         # has finished
         record = {
-            "command": " ".join(["python", *sys.argv]),
+            "command": outputs.command(),
             "commit": commit,
             "machine": reproducibility.machine(),
-            "seeds": list(range(seed + 1)),
-            "settings": {k: v for k, v in vars(a).items() if k != "out"},
+            "seeds": seeds,
+            "settings": settings,
             "documents": [len(rows) for rows in documents],
             "held_out": [len(rows) for rows in held_out],
-            "seconds": round(time.time() - start),
+            "seconds": round(old.get("seconds", 0) + time.time() - start),
             "steps": list(range(0, a.steps + 1, a.every)),
             **result,
         }
-        Path(a.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(a.out).write_text(json.dumps(record) + "\n", encoding="utf-8")
+        outputs.write_json(a.out, record, indent=None)
 
 
 if __name__ == "__main__":

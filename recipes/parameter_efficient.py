@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from grid import about, add, read
+from grid import about, add, read, same_settings
 from peft_methods import (
     METHODS,
     accuracy_of,
@@ -130,6 +130,7 @@ def main():
         **{name: getattr(a, name) for name in sizes},
         "methods": {k: [list(v[0]), v[1]] for k, v in METHODS.items()},
     }
+    same_settings(a.out, facts, ["base", *sizes])
     test = tables.subset(films["test"], a.tests)
     most = min(a.tests, len(films["validation"]["text"]))
     validation = tables.subset(films["validation"], most)

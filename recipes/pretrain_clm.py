@@ -16,7 +16,8 @@ import math
 import time
 from pathlib import Path
 
-import pretraining  # beside this file
+import outputs  # beside this file
+import pretraining
 import torch
 
 from ftlib.course import sources
@@ -99,7 +100,14 @@ def report(net, rows, tokenizer, documents, texts, length):
 
 
 def main(a):
-    ctx, out = distributed.setup(a.seed), Path(a.out)
+    ctx = distributed.setup(a.seed)
+    # before anything is computed: a second run, or no right to write there
+    with outputs.claim(a.out, rank=ctx.rank):
+        pretrain(a, ctx, Path(a.out))
+        distributed.cleanup()
+
+
+def pretrain(a, ctx, out):
     if a.batch < a.accumulate * ctx.world_size:
         raise ValueError(
             f"--batch {a.batch} has no row for each of {a.accumulate} micro-batches x "
@@ -150,7 +158,6 @@ def main(a):
         quality = report(net, rows, tokenizer, documents, texts, a.length)
         record = pretraining.record_of(net, a, ctx, commit, meta | now, **quality)
         pretraining.write(out, net, tokenizer, a.length, record)
-    distributed.cleanup()
 
 
 if __name__ == "__main__":

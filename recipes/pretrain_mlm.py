@@ -40,6 +40,7 @@ import time
 from pathlib import Path
 
 import mlm_rows  # beside this file
+import outputs
 import pretraining
 import torch
 
@@ -106,7 +107,14 @@ def finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta):
 
 
 def main(a):
-    ctx, out, stages = distributed.setup(a.seed), Path(a.out), mlm_rows.stages_of(a)
+    stages, ctx = mlm_rows.stages_of(a), distributed.setup(a.seed)
+    # before anything is computed: a second run, or no right to write there
+    with outputs.claim(a.out, rank=ctx.rank):
+        pretrain(a, ctx, Path(a.out), stages)
+        distributed.cleanup()
+
+
+def pretrain(a, ctx, out, stages):
     source, longest = mlm_rows.stream_of(a), max(length for length, _ in stages)
     mlm_rows.check_rows(a, stages, ctx.world_size, source)
     commit = pretraining.commit()
@@ -119,6 +127,7 @@ def main(a):
     meta |= {"mask_prob": a.mask_prob, "stages": stages, "start": a.start}
     if source:
         meta |= {"data": source.describe(), "lanes": a.lanes}
+        meta |= {"field": a.field, "hub": a.hub}
     info = pretraining.resume(out, net, optimizer, meta)
     pretraining.same_for_all(info["step"], meta["vocabulary"], ctx, a)
     if source:
@@ -165,7 +174,6 @@ def main(a):
             here = {"position": stream.position()} if source else {}
             pretraining.save(out, net, optimizer, done, meta | now | here)
     finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta | now)
-    distributed.cleanup()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ curve, and the folder that a run leaves.
 """
 
 import hashlib
-import json
-import subprocess
-import sys
 
+import outputs  # beside this file
 import torch
 
 from ftlib.course import reproducibility
@@ -41,9 +39,10 @@ def options(parser, **defaults):
 
 
 def commit():
-    """The commit that this runs from; read at the start, because it may change."""
-    command = ["git", "rev-parse", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    """The commit that this runs from, None where there is no git; read at the start,
+    because it may change.
+    """
+    return reproducibility.commit(__file__)
 
 
 def start(config, a, ctx, before=None, shard=False):
@@ -140,7 +139,7 @@ def save(out, net, optimizer, done, meta):
 def record_of(net, a, ctx, made_at, meta, **more):
     """What run.json holds: where the weights come from, and their numbers."""
     return {
-        "command": " ".join(["python", *sys.argv]),
+        "command": outputs.command(),
         "commit": made_at,
         "machine": reproducibility.machine(),
         "processes": ctx.world_size,
@@ -173,8 +172,13 @@ def after(before, record):
 
 
 def write(out, net, tokenizer, max_tokens, record):
-    """The folder that transformers reads, and run.json."""
-    hf_format.save(net, out)
-    tokenization.save(tokenizer, out, max_tokens)
-    text = json.dumps(record, indent=1) + "\n"
-    (out / "run.json").write_text(text, encoding="utf-8")
+    """The folder that transformers reads, and run.json: each file whole, or the one of
+    before.
+    """
+
+    def fill(draft):
+        hf_format.save(net, draft)
+        tokenization.save(tokenizer, draft, max_tokens)
+
+    outputs.write_folder(out, fill, outputs.bytes_of(net, 2))
+    outputs.write_json(out / "run.json", record)

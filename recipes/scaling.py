@@ -5,7 +5,7 @@ grid; about 7 minutes of one core.
     python recipes/scaling.py                    # family, prediction, held-out run
     python recipes/scaling.py --part family      # up to the prediction; commit it
     python recipes/scaling.py --part held-out    # refused while none is stored
-    python recipes/scaling.py --widths 16 24 32 --held-out 48 --steps 60 \\
+    python recipes/scaling.py --widths 16 24 32 40 --held-out 48 --steps 60 \\
         --texts 200 --out runs/try.json          # a small trial
 
 All models read equally many tokens in rows of equal length, differ in width alone, and
@@ -16,16 +16,14 @@ done runs are skipped, so the program may be interrupted.
 import argparse
 import datetime
 import itertools
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import outputs  # beside this file: Python puts a script's own folder on its path
 import torch
+from grid import about, read, same_settings, write
 
-from ftlib.course import reproducibility, sources
+from ftlib.course import sources
 from ftlib.data import tables, tokenization
 from ftlib.evaluation import cost, metrics, scaling
 from ftlib.models import transformer
@@ -168,13 +166,6 @@ def foretell(runs, width, s):
     }
 
 
-def write(path, result):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)  # whole or not at all
-
-
 def main():
     a = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -188,36 +179,49 @@ def main():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--out", type=Path, default=Path("data/results/scaling.json"))
     a = a.parse_args()
-    torch.set_num_threads(a.threads)
-    s, ctx = {name: getattr(a, name) for name in SETTINGS}, distributed.setup()
-    result = (
-        json.loads(a.out.read_text(encoding="utf-8"))
-        if a.out.exists()
-        else {"runs": []}
-    )
-    if result["runs"] and result["settings"] != s:
+    if len({*a.widths}) < 4:
         raise SystemExit(
-            f"{a.out} was made with {result['settings']}, this run has "
-            f"{s}; give another --out"
+            f"--widths has {len({*a.widths})} sizes; a law is fitted to 3 and tried on "
+            "the next one, so give 4 or more"
         )
-    if a.part == "held-out" and "prediction" not in result:
+    torch.set_num_threads(a.threads)
+    # the whole file is in this process's memory
+    with outputs.claim(a.out, file=True):
+        grid(a, distributed.setup())
+
+
+def closed(result, a):
+    """Stop where the stored prediction was made for other runs than are asked for."""
+    made = sorted({(r["width"], r["seed"]) for r in result["runs"]})
+    asked = set(itertools.product(a.widths, a.seeds))
+    if more := sorted(asked - {*made}):
+        raise SystemExit(
+            f"{a.out} holds a prediction from (width, seed) {made}, this run has "
+            f"{more[0]} too; give another --out"
+        )
+    width = result["prediction"]["width"]
+    if width != a.held_out:
+        raise SystemExit(
+            f"{a.out} was made with --held-out {width}, this run has {a.held_out}; "
+            "give another --out"
+        )
+
+
+def grid(a, ctx):
+    s = {name: getattr(a, name) for name in SETTINGS}
+    facts = {**about(ctx), "rate_times_width": RATE, "data": "imdb", "settings": s}
+    same_settings(a.out, facts, list(SETTINGS), made="runs")
+    result = {"runs": [], **read(a.out)}
+    if "prediction" in result:
+        closed(result, a)
+    elif a.part == "held-out":
         raise SystemExit(f"{a.out} holds no prediction yet; run --part family first")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
+    commit = facts["commit"]
     result = {
-        "commands": sorted(
-            {*result.get("commands", []), " ".join(["python", *sys.argv])}
-        ),
-        "commit": commit,
-        "machine": reproducibility.machine(),
-        "versions": reproducibility.versions(),
+        "commands": result.get("commands", []),
+        **facts,
         "threads": a.threads,
         "seeds": a.seeds,
-        "precision": str(ctx.dtype or torch.float32),
-        "rate_times_width": RATE,
-        "data": "imdb",
-        "settings": s,
         **{
             k: v
             for k, v in result.items()

@@ -13,16 +13,14 @@ skipped, so the run may be interrupted at any moment.
 """
 
 import argparse
-import json
 import re
 import time
 from pathlib import Path
 
+import outputs  # beside this file: Python puts a script's own folder on its path
 import torch
-
-# beside this file: Python puts a script's own folder on its path
 from finetune import encoder_of, finetune, score
-from grid import about, write
+from grid import about, read, same_settings, write
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -169,6 +167,12 @@ def arguments():
 
 def main(a):
     torch.set_num_threads(1)
+    # the whole file is in this process's memory
+    with outputs.claim(a.out, file=True):
+        grid(a)
+
+
+def grid(a):
     ctx, pool = distributed.setup(), three_classes("train")
     test, odd = tables.subset(three_classes("test"), a.tests), swapped()
     sides = (
@@ -176,19 +180,11 @@ def main(a):
         as_newspaper(three_classes("test"), a.tests // 2),
     )
     settings = {k: getattr(a, k) for k in ("tests", "tokens", "size", "steps")}
-    result = (
-        json.loads(a.out.read_text(encoding="utf-8"))
-        if a.out.exists()
-        else {"cells": [], "three": [], "seconds": 0}
-    )
-    if result["cells"] and result["settings"] != settings:
-        raise SystemExit(
-            f"{a.out} was made with {result['settings']}, this run has "
-            f"{settings}; give another --out"
-        )
+    result, facts = {"three": [], "seconds": 0, **read(a.out)}, about(ctx)
+    same_settings(a.out, {**facts, "settings": settings}, list(settings))
     result = {
         "commands": result.get("commands", []),
-        **about(ctx),
+        **facts,
         "settings": settings,
         "classes": CLASSES,
         **{k: result[k] for k in ("seconds", "cells", "three")},

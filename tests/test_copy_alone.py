@@ -229,7 +229,7 @@ BAD = {
 
 def plant(tmp_path, text):
     path = tmp_path / "double.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     (tmp_path / "empty").mkdir()
     return run_alone(path, tmp_path / "empty")
 

@@ -330,16 +330,18 @@ def model_folder(folder, marker):
         "tokenization_poison.py",
         "__init__.py",
     ):
-        (folder / name).write_text(source(marker) + "\nclass Poison: pass\n")
+        (folder / name).write_text(
+            source(marker) + "\nclass Poison: pass\n", encoding="utf-8"
+        )
     for name in ("config.json", "tokenizer_config.json"):
-        settings = json.loads((folder / name).read_text())
+        settings = json.loads((folder / name).read_text(encoding="utf-8"))
         settings["auto_map"] = {
             "AutoConfig": "configuration_poison.Poison",
             "AutoModel": "modeling_poison.Poison",
             "AutoModelForMaskedLM": "modeling_poison.Poison",
             "AutoTokenizer": ["tokenization_poison.Poison"] * 2,
         }
-        (folder / name).write_text(json.dumps(settings))
+        (folder / name).write_text(json.dumps(settings), encoding="utf-8")
     return folder
 
 
@@ -710,8 +712,10 @@ def test_planted_faults_in_files_and_notebooks(tmp_path, counted):
 
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / ".venv").mkdir()
-    (tmp_path / "deep" / "er" / "a.py").write_text("x = 1\nimport pickle\n")
-    (tmp_path / ".venv" / "b.py").write_text("import pickle\n")
+    (tmp_path / "deep" / "er" / "a.py").write_text(
+        "x = 1\nimport pickle\n", encoding="utf-8"
+    )
+    (tmp_path / ".venv" / "b.py").write_text("import pickle\n", encoding="utf-8")
     cells = [
         cell("code", "%matplotlib inline\n!ls\nimport torch\nlen?\n"),
         cell("code", "%%bash\nimport pickle\n"),
@@ -719,7 +723,7 @@ def test_planted_faults_in_files_and_notebooks(tmp_path, counted):
         cell("code", "if True:\n    %time x = 1\n    f(trust_remote_code=True)"),
         cell("markdown", "Solution\n```python\nimport dill\n```\n"),
     ]
-    (tmp_path / "c.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "c.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     found, files = lint_folder(tmp_path)
     assert files == ["c.ipynb", "deep/er/a.py"]
     assert found == [

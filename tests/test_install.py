@@ -426,7 +426,7 @@ def test_the_second_make_installs_nothing(bootstrap, recorded, clone):
     python = bootstrap.ensure(str(clone))
     assert recorded == WHOLE and python == bootstrap.python_of(str(clone / ".venv"))
     assert bootstrap.ensure(str(clone)) == python and len(recorded) == 3
-    (clone / "constraints.txt").write_text("six==1.17.0\n")
+    (clone / "constraints.txt").write_text("six==1.17.0\n", encoding="utf-8")
     bootstrap.ensure(str(clone))
     assert recorded == [*WHOLE, "uv", "check"]  # newer versions, the same environment
     os.remove(python)
@@ -517,7 +517,7 @@ def test_the_last_line_says_what_and_what_to_do(
 def test_a_failed_update_leaves_no_stamp(bootstrap, recorded, clone):
     bootstrap.ensure(str(clone))
     before = (clone / "constraints.txt").read_text(encoding="utf-8")
-    (clone / "constraints.txt").write_text("six==1.17.0\n")
+    (clone / "constraints.txt").write_text("six==1.17.0\n", encoding="utf-8")
     recorded.fail = "both"
     with pytest.raises(SystemExit):
         bootstrap.ensure(str(clone))
@@ -549,7 +549,7 @@ def test_a_link_to_somebody_elses_environment_is_left_alone(
     bootstrap, recorded, clone, tmp_path_factory, capsys
 ):
     other = tmp_path_factory.mktemp("other")
-    (other / "theirs.txt").write_text("precious")
+    (other / "theirs.txt").write_text("precious", encoding="utf-8")
     (clone / ".venv").symlink_to(other)
     assert "is a link to" in fault(lambda: bootstrap.ensure(str(clone)), capsys)
     assert recorded == [] and (other / "theirs.txt").exists()
@@ -662,7 +662,9 @@ def package(tmp_path_factory):
         for name, text in texts.items():
             file.writestr(name, text)
     link = f'<a href="{wheel.name.replace("+", "%2B")}">{wheel.name}</a>'
-    (folder / "index.html").write_text(f"<!DOCTYPE html><body>{link}</body>")
+    (folder / "index.html").write_text(
+        f"<!DOCTYPE html><body>{link}</body>", encoding="utf-8"
+    )
     return top
 
 
@@ -693,7 +695,7 @@ def fresh(tmp_path, pip_file, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
-    (tmp_path / "constraints.txt").write_text("ftlib-probe==1.0\n")
+    (tmp_path / "constraints.txt").write_text("ftlib-probe==1.0\n", encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
     return load(ROOT / "tools" / "bootstrap.py").python_of(str(tmp_path / ".venv"))
 
@@ -714,7 +716,9 @@ def test_without_a_gpu_the_cpu_index_gives_the_build(
     monkeypatch.setenv("PIP_USER", "1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "polluted"))
     (tmp_path / "polluted").mkdir()
-    (tmp_path / "polluted" / "pip.py").write_text("raise SystemExit('the wrong pip')")
+    (tmp_path / "polluted" / "pip.py").write_text(
+        "raise SystemExit('the wrong pip')", encoding="utf-8"
+    )
     settings = bootstrap.pip_settings([fresh, "-m", "pip"])
     variables = bootstrap.install_environment(settings, os.environ)
     installer = [fresh, "-m", "pip", "install"]
@@ -797,13 +801,15 @@ def test_the_cpu_index_is_asked_only_without_a_gpu(
 def test_ready_means_imported_from_the_environment(bootstrap, fresh, tmp_path, capsys):
     python, root = fresh, tmp_path
     folder = pathlib.Path(bootstrap.output([python, "-c", SITE])[1])
-    (folder / "inside.py").write_text("")
-    (tmp_path / "ftlib.py").write_text("")
-    (folder / "course.pth").write_text(str(root))  # as an editable installation does
+    (folder / "inside.py").write_text("", encoding="utf-8")
+    (tmp_path / "ftlib.py").write_text("", encoding="utf-8")
+    (folder / "course.pth").write_text(
+        str(root), encoding="utf-8"
+    )  # as an editable installation does
     words = bootstrap.check(python, str(root), ["inside", "ftlib"])
     assert words == f"Python {platform.python_version()}, torch none"
-    (tmp_path / "stranger.py").write_text("")
-    (folder / "broken.py").write_text("import no_such_module")
+    (tmp_path / "stranger.py").write_text("", encoding="utf-8")
+    (folder / "broken.py").write_text("import no_such_module", encoding="utf-8")
     for name, word in (
         ("stranger", f"stranger comes from {tmp_path / 'stranger.py'}"),
         ("broken", "broken cannot be imported (ModuleNotFoundError"),
@@ -811,7 +817,9 @@ def test_ready_means_imported_from_the_environment(bootstrap, fresh, tmp_path, c
     ):
         said = fault(functools.partial(bootstrap.check, python, root, [name]), capsys)
         assert word in said and "remove the folder .venv" in said
-    (folder / "ftlib.py").write_text("")  # a copy that hides the folder's own
+    (folder / "ftlib.py").write_text(
+        "", encoding="utf-8"
+    )  # a copy that hides the folder's own
     assert "ftlib comes from" in fault(
         lambda: bootstrap.check(python, str(root), ["ftlib"]), capsys
     )
@@ -857,7 +865,7 @@ def test_twenty_starts_at_once_install_once(clone, tmp_path):
     started = [subprocess.Popen(command, **pipe) for _ in range(20)]
     said = [process.communicate(timeout=60)[0] for process in started]
     assert [process.returncode for process in started] == [0] * 20, said
-    assert (clone / "made").read_text() == "x"
+    assert (clone / "made").read_text(encoding="utf-8") == "x"
     assert sum("waiting until it ends" in text for text in said) >= 1
     assert sum("ready in" in text for text in said) == 1
 
@@ -1019,7 +1027,7 @@ def test_ci_exits_as_make_does(tmp_path, apt):
         "timeout": 'shift; "$@"',
         "make": "cat; exit 3",
     }.items():
-        (commands / name).write_text(f"#!/bin/sh\n{body}\n")
+        (commands / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         (commands / name).chmod(0o755)
     for name in ("dirname", "grep", "cat", "sh"):
         (commands / name).symlink_to(shutil.which(name))

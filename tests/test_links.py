@@ -21,11 +21,14 @@ def site(tmp_path):
     """A small repository without a fault: two documents, a notebook, an address."""
     (tmp_path / "docs").mkdir()
     (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "README.md").write_text("[somebody else's](gone.md)")
-    (tmp_path / "picture.svg").write_text("<svg/>")
+    (tmp_path / ".venv" / "README.md").write_text(
+        "[somebody else's](gone.md)", encoding="utf-8"
+    )
+    (tmp_path / "picture.svg").write_text("<svg/>", encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nname = "x"\n[project.urls]\n'
-        'Repository = "https://github.com/ada/course"\n'
+        'Repository = "https://github.com/ada/course"\n',
+        encoding="utf-8",
     )
     (tmp_path / "README.md").write_text(
         "# Course\n\n[text](docs/more.md#two-words--code), "
@@ -34,17 +37,19 @@ def site(tmp_path):
         "[mail](mailto:ada@example.org)\n[named][more]\n\n[more]: docs/more.md\n\n"
         "`[code](gone.md)` and $p[t](x)$ <!-- [comment](gone.md) -->\n\n"
         "```text\n[code](gone.md)\n# no heading\n```\n"
-        '<img src="picture.svg" alt="">\n'
+        '<img src="picture.svg" alt="">\n',
+        encoding="utf-8",
     )
     (tmp_path / "docs" / "more.md").write_text(
         '# Two words: & `code`\n\n## Again\n\n## Again\n\n<a id="here"></a>\n'
-        "[up](../README.md) [second](#again-1) [placed](#here)\n"
+        "[up](../README.md) [second](#again-1) [placed](#here)\n",
+        encoding="utf-8",
     )
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "[up](README.md)"]},
         {"cell_type": "code", "source": "'[code](gone.md)'"},
     ]
-    (tmp_path / "book.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "book.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     return tmp_path
 
 
@@ -90,9 +95,9 @@ PLANTED = {
 )
 def test_a_planted_fault_is_found(page, old, new, words, site, counted, capsys):
     path = site / page
-    good = path.read_text()
+    good = path.read_text(encoding="utf-8")
     assert old in good
-    path.write_text(good.replace(old, new, 1))
+    path.write_text(good.replace(old, new, 1), encoding="utf-8")
     assert check_links.main(["--root", str(site)]) == 1
     said = capsys.readouterr().out
     assert words in said and "1 faults" in said, said
@@ -127,7 +132,8 @@ def server():
 def test_external_links_are_asked_only_online(site, server, counted):
     (site / "more.md").write_text(
         f"[a]({server}/good#part) [b]({server}/get) <{server}/gone>\n"
-        "[own](https://github.com/ada/course/issues)\n"
+        "[own](https://github.com/ada/course/issues)\n",
+        encoding="utf-8",
     )
     counts, faults = check_links.check(site)
     assert counts["external"] == 4 and faults == []

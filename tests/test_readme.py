@@ -157,7 +157,9 @@ def test_another_table_is_noticed(monkeypatch, tmp_path, capsys, counted):
     (tmp_path / "ftlib").mkdir()
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
     page = tmp_path / "ftlib" / "README.md"
-    page.write_text((ROOT / "ftlib" / "README.md").read_text(encoding="utf-8"))
+    page.write_text(
+        (ROOT / "ftlib" / "README.md").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     tables = readme_tables.TABLES
     made = {mark: make() for mark, (_, make) in tables.items()}
     fixed = {m: (tables[m][0], lambda m=m: made[m]) for m in tables}
@@ -176,7 +178,7 @@ def test_another_table_is_noticed(monkeypatch, tmp_path, capsys, counted):
         assert "another table" in capsys.readouterr().out
         assert readme_tables.main([]) == 0 and path.read_text(encoding="utf-8") == good
         counted("fault")
-    page.write_text("# Files\n")
+    page.write_text("# Files\n", encoding="utf-8")
     with pytest.raises(ValueError, match="lacks <!-- files:begin -->"):
         readme_tables.main([])
 
@@ -191,12 +193,12 @@ def test_another_table_is_noticed(monkeypatch, tmp_path, capsys, counted):
 )
 def test_the_first_sentence_of_a_file(docstring, sentence, tmp_path):
     path = tmp_path / "file.py"
-    path.write_text(f'"""{docstring}"""\n')
+    path.write_text(f'"""{docstring}"""\n', encoding="utf-8")
     assert readme_tables.summary(path) == sentence
 
 
 def test_a_file_without_a_docstring_is_refused(tmp_path):
     path = tmp_path / "silent.py"
-    path.write_text("x = 1\n")
+    path.write_text("x = 1\n", encoding="utf-8")
     with pytest.raises(ValueError, match="silent.py has no docstring"):
         readme_tables.summary(path)

@@ -122,13 +122,15 @@ def test_a_fault_in_the_table_is_noticed(lines, words, collected, counted):
 def test_another_table_on_the_page_is_noticed(tmp_path, monkeypatch, capsys, counted):
     monkeypatch.setattr(reliability, "ROOT", tmp_path)
     page = tmp_path / "RELIABILITY.md"
-    page.write_text(f"# Course\n\n{reliability.BEGIN}\n{reliability.END}\n\nEnd\n")
+    page.write_text(
+        f"# Course\n\n{reliability.BEGIN}\n{reliability.END}\n\nEnd\n", encoding="utf-8"
+    )
     assert (
         reliability.main(["--check"]) == 1
         and "another table" in capsys.readouterr().out
     )
     assert reliability.main([]) == 0 and reliability.main(["--check"]) == 0
-    good = page.read_text()
+    good = page.read_text(encoding="utf-8")
     assert (
         good.startswith("# Course\n")
         and good.endswith("\nEnd\n")
@@ -139,8 +141,8 @@ def test_another_table_on_the_page_is_noticed(tmp_path, monkeypatch, capsys, cou
         ("test_resume.py", "test_resumed.py"),
         ("| 28 |", "| 29 |"),
     ):
-        page.write_text(good.replace(old, new, 1))
+        page.write_text(good.replace(old, new, 1), encoding="utf-8")
         assert reliability.main(["--check"]) == 1, old
         counted("fault")
-    page.write_text("# Course\n")
+    page.write_text("# Course\n", encoding="utf-8")
     assert reliability.main([]) == 1 and "no marks" in capsys.readouterr().out

@@ -59,7 +59,7 @@ def test_a_count_under_its_floor_is_noticed(counted):
 
 
 def test_every_floor_is_a_count_and_every_count_has_a_floor():
-    floors = json.loads(runner.FLOORS.read_text())
+    floors = json.loads(runner.FLOORS.read_text(encoding="utf-8"))
     assert set(floors) == set(runner.count([])) - {runner.COUNTS["tolerated mutant"]}
 
 
@@ -96,7 +96,7 @@ def test_the_last_line_tells_the_truth(
     text, code, ending, tmp_path, monkeypatch, capfd
 ):
     path = tmp_path / "test_planted.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     monkeypatch.setattr(
         runner,
         "stages",
@@ -171,7 +171,8 @@ def test_plain_pytest_blocks_the_network(tmp_path, counted):
     path = tmp_path / "test_reach.py"
     path.write_text(
         "import os, socket\ndef test_a():\n    assert os.environ['NO_COLOR'] == '1'\n"
-        "def test_b():\n    socket.getaddrinfo('example.org', 80)"
+        "def test_b():\n    socket.getaddrinfo('example.org', 80)",
+        encoding="utf-8",
     )
     keep = {k: v for k, v in os.environ.items() if k not in stages.variables("")}
     result = subprocess.run(

@@ -92,6 +92,6 @@ def test_a_malformed_name_is_refused_in_one_sentence(slug):
 
 def test_a_broken_pyproject_is_named(tmp_path):
     text = '[project]\nname = "x"\n[project.urls]\nRepository = "http://example.org"\n'
-    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"example\.org.*must be https://github"):
         set_repository.current(tmp_path)

@@ -45,7 +45,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_caught(name, tmp_path, counted):
     command, text, words = FAULTS[name]
-    (tmp_path / "sample.py").write_text(text)
+    (tmp_path / "sample.py").write_text(text, encoding="utf-8")
     options = ["--check"] if command == "format" else []
     status, printed = ruff(command, *options, "--no-cache", "sample.py", cwd=tmp_path)
     assert status == 1 and words in printed

@@ -115,7 +115,7 @@ def stop(sentence, status=1):
 
 def runs(command, environ=None):
     """Does this command run and succeed? Its output is thrown away."""
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
         try:
             return (
                 subprocess.call(command, stdout=nowhere, stderr=nowhere, env=environ)

@@ -153,7 +153,7 @@ class Child:
         if self.pid == 0:
             try:
                 ended = job(folder, save=save, hook=self._at, done=self._done)
-                (folder / "bits").write_text(ended)
+                (folder / "bits").write_text(ended, encoding="utf-8")
                 os._exit(0)
             except BaseException as error:
                 sys.stderr.write(f"the run stopped by itself: {error!r}\n")
@@ -222,7 +222,10 @@ def kill_often(kills, seed, seconds, save=checkpoint.save_numbered):
                 "the run that nobody is to touch did not end in "
                 f"{seconds} s; give it more --seconds"
             )
-        duration, wanted = time.perf_counter() - forked, (whole / "bits").read_text()
+        duration, wanted = (
+            time.perf_counter() - forked,
+            (whole / "bits").read_text(encoding="utf-8"),
+        )
         while hits.total() < kills:
             folder, safe = pathlib.Path(scratch) / str(ended), 0
             while True:
@@ -240,7 +243,7 @@ def kill_often(kills, seed, seconds, save=checkpoint.save_numbered):
                 if hit is None:
                     break
                 hits[hit] += 1
-            if (folder / "bits").read_text() != wanted:
+            if (folder / "bits").read_text(encoding="utf-8") != wanted:
                 raise RuntimeError(
                     f"run {ended} of seed {seed} ended with other bits "
                     "than the run that nobody touched"

@@ -208,11 +208,11 @@ def write_whole(path, parts, hook=None):
                 file.flush()
             hook("fsync")
             # or a power cut could leave the new name on an empty file
-            _sync(file.fileno())
+            sync(file.fileno())
         hook("replace")
         os.replace(temporary, path)
         hook("fsync folder")
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException as error:
         # after an interrupt, too, no temporary file may stay
         with contextlib.suppress(OSError):
@@ -238,8 +238,8 @@ def write_error(path, size, error):
     return OSError(kind, f"cannot write {path}: {why}")
 
 
-def _sync(target):
-    """fsync of an open file, or of a folder: a new name is data of the folder."""
+def sync(target):
+    """fsync of a file (its handle) or of a folder: a new name is data of the folder."""
     # Windows opens no folder, and nobody opens one that may not be read
     with contextlib.suppress(PermissionError):
         handle = target if isinstance(target, int) else os.open(target, os.O_RDONLY)

@@ -233,7 +233,7 @@ class Lab:
         for name in ("data", "ftlib", "recipes", "chapters/figures"):
             if (ROOT / name).exists():
                 (folder / "course" / name).symlink_to(ROOT / name)
-        self.log = open(folder / "lab.log", "w")
+        self.log = open(folder / "lab.log", "w", encoding="utf-8")
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -277,7 +277,7 @@ class Lab:
                 time.sleep(0.2)
         raise RuntimeError(
             "JupyterLab did not start:\n"
-            + (self.folder / "lab.log").read_text()[-3000:]
+            + (self.folder / "lab.log").read_text(encoding="utf-8")[-3000:]
         )
 
     def request(self, method, path, body=None):

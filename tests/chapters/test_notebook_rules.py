@@ -666,7 +666,8 @@ def test_disagreements_are_caught(tmp_path, monkeypatch):
         new_notebook(cells=[new_markdown_cell(opening)]), folder / "01_sample.ipynb"
     )
     (tmp_path / "README.md").write_text(
-        "Course\n\n<!-- chapters:begin -->\n<!-- chapters:end -->\nEnd\n"
+        "Course\n\n<!-- chapters:begin -->\n<!-- chapters:end -->\nEnd\n",
+        encoding="utf-8",
     )
     (tmp_path / "pyproject.toml").write_bytes(
         (notebooks.ROOT / "pyproject.toml").read_bytes()
@@ -680,7 +681,7 @@ def test_disagreements_are_caught(tmp_path, monkeypatch):
     measure_chapters.write({"01_sample": {"minutes": 1.5, "gigabytes": 0.6}})
     assert measure_chapters.disagreements() == []
     good = {
-        path: path.read_text()
+        path: path.read_text(encoding="utf-8")
         for path in (
             tmp_path / "README.md",
             folder / "01_sample.ipynb",
@@ -693,13 +694,13 @@ def test_disagreements_are_caught(tmp_path, monkeypatch):
     )
     for path, text in good.items():
         for old, new in (("1.5", "1.4"), ("0.6", "0.7")):
-            path.write_text(text.replace(old, new, 1))
+            path.write_text(text.replace(old, new, 1), encoding="utf-8")
             assert measure_chapters.disagreements(), (path.name, old)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     path = folder / "01_sample.ipynb"
-    path.write_text(good[path].replace("blob/main", "blob/other"))
+    path.write_text(good[path].replace("blob/main", "blob/other"), encoding="utf-8")
     assert any("badge" in line for line in measure_chapters.disagreements())
-    path.write_text(good[path])
+    path.write_text(good[path], encoding="utf-8")
     measure_chapters.write({"01_sample": {"minutes": 3.5, "gigabytes": 0.6}})
     assert any("at most" in line for line in measure_chapters.disagreements())
 

@@ -38,14 +38,14 @@ def test_a_polluted_pythonpath_is_seen(tmp_path):
 
     fine = tmp_path / "fine"
     fine.mkdir()
-    (fine / "mine.py").write_text("")
+    (fine / "mine.py").write_text("", encoding="utf-8")
     (fine / "torch").mkdir()  # no package: a folder of data
     assert doctor.examine_path({}) == ("path", None, "PYTHONPATH is not set", "")
     assert examined(fine, ROOT, ROOT / "tests" / "offline", tmp_path / "no").ok is None
     for name in ("torch/__init__.py", "json.py", "ftlib/__init__.py", "snownlp.py"):
         bad = tmp_path / name.partition("/")[0].removesuffix(".py")
         (bad / name).parent.mkdir(parents=True)
-        (bad / name).write_text("")
+        (bad / name).write_text("", encoding="utf-8")
         word = f"PYTHONPATH names {bad}, whose {bad.name} hides"
         needs_repair(examined(fine, bad), word, "unset PYTHONPATH")
     other = tmp_path / "lib" / "python3.9" / "site-packages"
@@ -77,7 +77,7 @@ def fake_torch(tmp_path, monkeypatch):
 
     def make(source):
         name = f"planted_torch_{abs(hash(source))}"
-        (tmp_path / f"{name}.py").write_text(source)
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
         return name
 
     return make
@@ -102,8 +102,12 @@ def test_torch(fake_torch):
 
 
 def test_device_is_for_information(tmp_path):
-    (tmp_path / "with").write_text("flags : fpu avx512_bf16 amx_bf16 sse\n")
-    (tmp_path / "without").write_text("flags : fpu avx512_vnni amx_bf16x sse\n")
+    (tmp_path / "with").write_text(
+        "flags : fpu avx512_bf16 amx_bf16 sse\n", encoding="utf-8"
+    )
+    (tmp_path / "without").write_text(
+        "flags : fpu avx512_vnni amx_bf16x sse\n", encoding="utf-8"
+    )
     has, has_not = (
         doctor.examine_device(str(tmp_path / name)) for name in ("with", "without")
     )
@@ -153,8 +157,8 @@ def model_folder(folder, name="tiny"):
     ).encode()
     path = folder / name
     path.mkdir(parents=True)
-    (path / "config.json").write_text("{}")
-    (path / "tokenizer.json").write_text("{}")
+    (path / "config.json").write_text("{}", encoding="utf-8")
+    (path / "tokenizer.json").write_text("{}", encoding="utf-8")
     (path / "model.safetensors").write_bytes(
         len(header).to_bytes(8, "little") + header + bytes(8)
     )
@@ -176,7 +180,7 @@ def test_checkpoints(tmp_path, monkeypatch):
         (path / "model.safetensors").write_bytes(weights[:cut])
         needs_repair(doctor.examine_checkpoints(tmp_path), "tiny", words)
     (path / "model.safetensors").write_text(
-        "version https://git-lfs.github.com/spec/v1\n"
+        "version https://git-lfs.github.com/spec/v1\n", encoding="utf-8"
     )
     needs_repair(doctor.examine_checkpoints(tmp_path), "cannot be read")
     (path / "config.json").unlink()
@@ -203,7 +207,7 @@ def test_kernel(tmp_path):
     try:
         link.symlink_to(sys.executable)  # as in a venv
     except OSError:  # Windows without the right to make links
-        link.write_text("")
+        link.write_text("", encoding="utf-8")
     for program in ("python", str(link)):
         named = functools.partial(str, program)
         assert doctor.examine_kernel(str(mine), {"VIRTUAL_ENV": str(mine)}, named).ok
@@ -233,7 +237,8 @@ def test_the_kernel_of_another_project_is_seen(tmp_path):
                 "display_name": "x",
                 "language": "python",
             }
-        )
+        ),
+        encoding="utf-8",
     )
     code = (
         "from ftlib.course import doctor\n"

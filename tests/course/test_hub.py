@@ -60,7 +60,7 @@ def alone(monkeypatch, tmp_path):
 
 def make_model(folder, weights=b"weights"):
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text("{}", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(weights)
     return hashlib.sha256(weights).hexdigest()
 

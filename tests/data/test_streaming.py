@@ -442,7 +442,7 @@ def test_a_stream_that_gives_no_rows_is_refused(files, more, counted):
 
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "LONGEST", 1000)
-    (tmp_path / "x.txt").write_text("a\n" + "b " * 600)
+    (tmp_path / "x.txt").write_text("a\n" + "b " * 600, encoding="utf-8")
     with pytest.raises(
         ValueError,
         match="line at byte 2 is longer than 1000 bytes; write a document a line",

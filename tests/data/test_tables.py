@@ -506,7 +506,9 @@ def test_control_a_careless_reader_takes_most_bad_tables(tmp_path, counted):
 
 def test_control_pandas_drops_words_that_are_texts(tmp_path, counted):
     pandas = pytest.importorskip("pandas")
-    (tmp_path / "mine.csv").write_text("text,label\nNA,0\nnull,1\nNone,0\nfine,1\n")
+    (tmp_path / "mine.csv").write_text(
+        "text,label\nNA,0\nnull,1\nNone,0\nfine,1\n", encoding="utf-8"
+    )
     assert pandas.read_csv(tmp_path / "mine.csv")["text"].isna().sum() == 3
     assert tables.read_csv(tmp_path / "mine.csv")["text"] == [
         "NA",

@@ -234,9 +234,9 @@ def test_fixed_padding_and_truncation_of_published_files_are_taken_off(
     tokenizer.enable_padding(length=20), tokenizer.enable_truncation(4)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     tokenizer.no_padding(), tokenizer.no_truncation()
-    assert json.loads((tmp_path / "tokenizer.json").read_text())["padding"][
-        "strategy"
-    ] == {"Fixed": 20}
+    assert json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))[
+        "padding"
+    ]["strategy"] == {"Fixed": 20}
     text = ["good film a good film"]
     assert tokenization.encode(
         tokenization.load(tmp_path), text

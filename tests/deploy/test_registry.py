@@ -113,7 +113,10 @@ def _flip(shelf):
 
 def _alpha(shelf):
     path = shelf / "mood" / lora.CONFIG
-    path.write_text(path.read_text().replace('"lora_alpha": 4', '"lora_alpha": 8'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"lora_alpha": 4', '"lora_alpha": 8'),
+        encoding="utf-8",
+    )
 
 
 def _remove(shelf):
@@ -165,7 +168,10 @@ def test_a_part_without_files_is_refused(shelf):
     with pytest.raises(FileNotFoundError, match="0 files"):
         registry.register(shelf, "empty", "0" * 64, "mood", {})
     assert (
-        "empty" not in json.loads((shelf / registry.REGISTER).read_text())["adapters"]
+        "empty"
+        not in json.loads((shelf / registry.REGISTER).read_text(encoding="utf-8"))[
+            "adapters"
+        ]
     )
 
 

@@ -146,7 +146,9 @@ def test_the_recipe_predicts_before_it_runs(tmp_path):
     """The stored grid is complete, its prediction follows from its own runs, and was
     written before the held-out run began.
     """
-    stored = json.loads((ROOT / "data" / "results" / "scaling.json").read_text())
+    stored = json.loads(
+        (ROOT / "data" / "results" / "scaling.json").read_text(encoding="utf-8")
+    )
     assert (
         len(stored["commit"]) == 40
         and stored["machine"]

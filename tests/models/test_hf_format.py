@@ -304,16 +304,18 @@ def test_errors_name_value_and_remedy(tmp_path):
     assert not (tmp_path / "no").exists()
     net = transformer.LanguageModel(transformer.Config(**SIZES, pre_norm=False))
     hf_format.save(net, tmp_path)
-    good = json.loads((tmp_path / "config.json").read_text())
+    good = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     for change, words in [
         (dict(model_type="t5"), "'t5'"),
         (dict(hidden_act="relu"), "hidden_act='relu'"),
         (dict(tie_word_embeddings=False), "tie_word_embeddings=False"),
     ]:
-        (tmp_path / "config.json").write_text(json.dumps(good | change))
+        (tmp_path / "config.json").write_text(
+            json.dumps(good | change), encoding="utf-8"
+        )
         with pytest.raises(ValueError, match=words):
             transformer.from_state(*hf_format.load(tmp_path))
-    (tmp_path / "config.json").write_text(json.dumps(good))
+    (tmp_path / "config.json").write_text(json.dumps(good), encoding="utf-8")
     tensors = load_file(tmp_path / "model.safetensors")
     lost = "bert.encoder.layer.1.attention.self.key.bias"
     save_file(

@@ -252,9 +252,11 @@ def test_a_field_that_changes_the_numbers_is_refused_by_name(
     import json
 
     folder_of(family, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     hf_format.load(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | {key: value}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=f"{key}={value!r}".replace("[", r"\[")):
         hf_format.load(tmp_path)
     counted("fault")
@@ -321,11 +323,13 @@ def test_published_fields_are_harmless_and_absent_ones_have_their_default(
     import transformers
 
     theirs = folder_of(family, tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     # the activation of a GPT-2 is gelu_new where nothing is said
     for key in ("activation_function", "hidden_act", "layer_norm_eps"):
         config.pop(key, None)
-    (tmp_path / "config.json").write_text(json.dumps(config | PUBLISHED[family]))
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | PUBLISHED[family]), encoding="utf-8"
+    )
     theirs = type(theirs).from_pretrained(tmp_path).eval()
     assert isinstance(theirs, transformers.PreTrainedModel)
     ours = transformer.from_state(*hf_format.load(tmp_path)).eval()

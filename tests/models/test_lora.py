@@ -233,8 +233,10 @@ def test_other_kinds_are_refused(tmp_path, key, value, counted):
     net = bert()
     lora.add(net, ["query"], 2)
     lora.save(net, tmp_path)
-    config = json.loads((tmp_path / lora.CONFIG).read_text())
-    (tmp_path / lora.CONFIG).write_text(json.dumps(config | {key: value}))
+    config = json.loads((tmp_path / lora.CONFIG).read_text(encoding="utf-8"))
+    (tmp_path / lora.CONFIG).write_text(
+        json.dumps(config | {key: value}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=key):
         lora.load(bert(), tmp_path)
     counted("fault")
@@ -377,12 +379,14 @@ def test_an_option_that_changes_the_numbers_is_refused(tmp_path, key, value, cou
     net = bert()
     lora.add(net, ["query"], 2)
     lora.save(net, tmp_path)
-    config = json.loads((tmp_path / lora.CONFIG).read_text())
+    config = json.loads((tmp_path / lora.CONFIG).read_text(encoding="utf-8"))
     for harmless in ("gaussian", True):
         config["init_lora_weights"] = harmless
-        (tmp_path / lora.CONFIG).write_text(json.dumps(config))
+        (tmp_path / lora.CONFIG).write_text(json.dumps(config), encoding="utf-8")
         lora.load(bert(), tmp_path)
-    (tmp_path / lora.CONFIG).write_text(json.dumps(config | {key: value}))
+    (tmp_path / lora.CONFIG).write_text(
+        json.dumps(config | {key: value}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=f"{key}=.*open it with peft"):
         lora.load(bert(), tmp_path)
     counted("fault")

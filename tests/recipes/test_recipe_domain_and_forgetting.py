@@ -44,7 +44,7 @@ def test_forgetting_fills_the_matrix_and_skips_what_is_done(tmp_path):
         ("--seeds", 0, "--train", 16, "--tests", 20, "--methods"),
     )
     run("forgetting", *line, "naive", "LoRA, one a task", "--out", out)
-    stored = json.loads(out.read_text())
+    stored = json.loads(out.read_text(encoding="utf-8"))
     assert {c["method"] for c in stored["cells"]} == {
         "naive",
         "LoRA, one a task",

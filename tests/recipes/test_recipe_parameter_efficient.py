@@ -70,7 +70,7 @@ def test_toy_run_continues_and_counts(tmp_path):
     assert (
         run(*TOY, "--stages", "tune", "grid", "--methods", *methods, "--out", out) == []
     )
-    cells = json.loads(out.read_text())["cells"]
+    cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
     trained = {c["method"]: c["trained"] for c in cells}
     assert trained["head"] == 514 and trained["LoRA r4 q+v"] == 514 + 4 * 8 * 512
     assert (
@@ -89,7 +89,7 @@ def test_toy_adapters(tmp_path):
     words = [*TOY[: TOY.index("--tries")], *TOY[TOY.index("--seeds") :], "--out", out]
     assert len(run(*words, recipe=COMBINED)) == 2
     assert run(*words, recipe=COMBINED) == []
-    compose, tags = json.loads(out.read_text())["cells"]
+    compose, tags = json.loads(out.read_text(encoding="utf-8"))["cells"]
     first, last = compose["mix"][0], compose["mix"][4]
     # weights 0 and 1
     assert (
@@ -167,7 +167,7 @@ def test_the_edge_is_left_behind(methods):
 
 
 def test_stored_file_is_complete():
-    stored = json.loads(STORED.read_text())
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
     cells, methods = stored["cells"], list(stored["methods"])
     for method in methods:
         tried = [c for c in cells if c["stage"] == "tune" and c["method"] == method]

@@ -306,16 +306,18 @@ def killed_runs(folder, operations):
     """
     for at in range(operations):
         place, safe = folder / str(at), folder / f"{at}.safe"
-        safe.write_text("0")
+        safe.write_text("0", encoding="utf-8")
         status = child(
             lambda: train(
-                place, hook=Killer(at), done=lambda step: safe.write_text(str(step))
+                place,
+                hook=Killer(at),
+                done=lambda step: safe.write_text(str(step), encoding="utf-8"),
             )
         )
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (
             f"operation {at}: the child was not killed"
         )
-        yield place, int(safe.read_text())
+        yield place, int(safe.read_text(encoding="utf-8"))
 
 
 def broken(folder):
@@ -541,10 +543,10 @@ def test_full_disk_names_path_and_bytes_and_keeps_the_old_file(saved):
         try:
             checkpoint.save_numbered(saved, model, optimizer, step=3)
         except OSError as error:
-            report.write_text(f"{error.errno} {error}")
+            report.write_text(f"{error.errno} {error}", encoding="utf-8")
 
     assert child(work) == 0
-    text = report.read_text()
+    text = report.read_text(encoding="utf-8")
     assert str(saved / "step-3.safetensors") in text and re.search(
         r"needs 3\d{4} "
         r"bytes, \d+ are "
@@ -659,9 +661,9 @@ def test_files_that_are_not_numbered_checkpoints_are_left_alone(tmp_path):
         )
     ]
     for path in mine:
-        path.write_text("mine")
+        path.write_text("mine", encoding="utf-8")
     save_all(tmp_path, [1, 2, 3, 4])
-    assert [path.read_text() for path in mine] == ["mine"] * 4
+    assert [path.read_text(encoding="utf-8") for path in mine] == ["mine"] * 4
 
 
 def test_temporary_files_of_dead_processes_are_swept(tmp_path):
@@ -704,7 +706,7 @@ def test_umask_is_followed(tmp_path, mask, mode):
 
 def test_a_link_at_the_temporary_name_is_not_followed(tmp_path):
     target, path = tmp_path / "target", tmp_path / "run" / "a.safetensors"
-    target.write_text("mine")
+    target.write_text("mine", encoding="utf-8")
     path.parent.mkdir()
 
     def plant(operation):
@@ -715,7 +717,7 @@ def test_a_link_at_the_temporary_name_is_not_followed(tmp_path):
 
     with pytest.raises(OSError):
         checkpoint.save(path, *build(), step=1, hook=plant)
-    assert target.read_text() == "mine"
+    assert target.read_text(encoding="utf-8") == "mine"
 
 
 # ---- what the disk or the rights refuse, and what a file system cannot ----

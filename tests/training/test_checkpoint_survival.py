@@ -82,7 +82,7 @@ def killed_at(folder, save, number, count=None):
         sys.addaudithook(watch)
         save(folder)
         if count:
-            count.write_text(str(number - left[0]))
+            count.write_text(str(number - left[0]), encoding="utf-8")
 
     return child(work)
 
@@ -112,7 +112,7 @@ def lost_by_kills(place, save):
     checkpoint that had been there).
     """
     assert killed_at(place / "whole", save, 0, count=place / "count") == 0
-    changes, lost, best = int((place / "count").read_text()), 0, 0
+    changes, lost, best = int((place / "count").read_text(encoding="utf-8")), 0, 0
     for number in range(changes):
         folder = place / f"killed {number}" / "run"
         folder.parent.mkdir()

@@ -329,7 +329,7 @@ def test_no_thread_of_gloo_outlives_the_model(way, left, tmp_path):
     """A thread that is left may abort the process while Python shuts down; the control
     shows that it would be left.
     """
-    (tmp_path / "x.py").write_text(SCRIPT)
+    (tmp_path / "x.py").write_text(SCRIPT, encoding="utf-8")
     ended = torchrun(
         tmp_path / "x.py",
         way,

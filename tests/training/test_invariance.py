@@ -182,7 +182,7 @@ def found(tmp_path_factory):
         "1": everything(
             distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
         ),
-        "2": json.loads(out.read_text()),
+        "2": json.loads(out.read_text(encoding="utf-8")),
     }
 
 
@@ -302,5 +302,5 @@ if __name__ == "__main__":
     here = distributed.setup(device="cpu")
     results = everything(here)
     if here.rank == 0:
-        pathlib.Path(sys.argv[1]).write_text(json.dumps(results))
+        pathlib.Path(sys.argv[1]).write_text(json.dumps(results), encoding="utf-8")
     distributed.cleanup()

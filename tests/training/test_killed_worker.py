@@ -32,7 +32,9 @@ def worker(folder):
         if (attempt, place.rank, step) == (0, 1, 5):
             os.kill(os.getpid(), signal.SIGKILL)
         checkpoint.save_numbered(where, net, optimizer, step=step, keep=kill_test.STEPS)
-        with open(folder / f"steps {attempt} {place.rank}", "a") as file:
+        with open(
+            folder / f"steps {attempt} {place.rank}", "a", encoding="utf-8"
+        ) as file:
             file.write(f"{step} ")
 
     ended = kill_test.job(
@@ -42,7 +44,7 @@ def worker(folder):
         rank=place.rank,
         world_size=place.world_size,
     )
-    (folder / f"bits {place.rank}").write_text(ended)
+    (folder / f"bits {place.rank}").write_text(ended, encoding="utf-8")
     distributed.cleanup()
 
 
@@ -74,8 +76,13 @@ def test_a_worker_killed_under_torchrun_ends_with_the_same_bits(
     assert ended.returncode == 0, ended.stderr[:3000] + ended.stderr[-1000:]
     # the first attempt was killed, and the second one went on where it stopped; it did
     # not begin again
-    assert (tmp_path / "steps 0 1").read_text().split() == ["1", "2", "3", "4"]
-    assert (tmp_path / "steps 1 1").read_text().split() == [
+    assert (tmp_path / "steps 0 1").read_text(encoding="utf-8").split() == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
+    assert (tmp_path / "steps 1 1").read_text(encoding="utf-8").split() == [
         str(step) for step in range(5, kill_test.STEPS + 1)
     ]
 
@@ -88,11 +95,13 @@ def test_a_worker_killed_under_torchrun_ends_with_the_same_bits(
             world_size=2,
             forget=forget,
         )
-        (tmp_path / f"{name} {rank}").write_text(ended)
+        (tmp_path / f"{name} {rank}").write_text(ended, encoding="utf-8")
         return True
 
     def found(name):
-        return [(tmp_path / f"{name} {rank}").read_text() for rank in (0, 1)]
+        return [
+            (tmp_path / f"{name} {rank}").read_text(encoding="utf-8") for rank in (0, 1)
+        ]
 
     assert two_processes(lambda rank: alone(rank, "untouched")) == [0, 0]
     assert found("bits") == found("untouched")

@@ -88,7 +88,7 @@ def squeeze(megabytes=170):
     # what waits to be collected would be counted as in use, and then freed
     gc.collect()
     now = (
-        int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
         * resource.getpagesize()
     )
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
@@ -97,8 +97,15 @@ def squeeze(megabytes=170):
 def in_a_child(folder, work):
     """What `work()` returns in a forked process, through a file."""
     folder.mkdir(exist_ok=True)
-    assert child(lambda: (folder / "report.json").write_text(json.dumps(work()))) == 0
-    return json.loads((folder / "report.json").read_text())
+    assert (
+        child(
+            lambda: (folder / "report.json").write_text(
+                json.dumps(work()), encoding="utf-8"
+            )
+        )
+        == 0
+    )
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.skipif(

@@ -105,7 +105,7 @@ def found(tmp_path_factory):
     losses = {"one": run(alone, False, folder, "one")}
     ended = torchrun(pathlib.Path(__file__).resolve(), folder)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    losses |= json.loads((folder / "out.json").read_text())
+    losses |= json.loads((folder / "out.json").read_text(encoding="utf-8"))
     losses |= {
         f"one from {name}": run(alone, False, folder, f"one from {name}", name)
         for name in ("one", "ddp", "sharded")
@@ -171,5 +171,5 @@ if __name__ == "__main__":
         }
     results["shares"] = with_shares_of_the_optimizer(place, here)
     if place.rank == 0:
-        (here / "out.json").write_text(json.dumps(results))
+        (here / "out.json").write_text(json.dumps(results), encoding="utf-8")
     distributed.cleanup()
