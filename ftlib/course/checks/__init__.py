@@ -22,9 +22,10 @@ not yet: your function returns None; fill it in and run the cell again
 
 What the decorator does: an answer that returns `None` or `...` on its first call is
 "not yet"; an exception in the answer becomes a hint with the exception and the line; a
-result the checker cannot read becomes a hint with its type; the random state of the
-notebook is the same after the check as before it, so a solved exercise never changes
-the cells that follow.
+result the checker cannot read becomes a hint with its type; every check
+starts with the same random numbers, so an answer gets the same verdict twice; the
+random state of the notebook is the same after the check as before it, so a solved
+exercise never changes the cells that follow.
 
 What it is not: a sandbox. It runs the reader's own code in the reader's own kernel, and
 an endless loop stays endless.
@@ -43,6 +44,7 @@ import random
 import sys
 
 STATUSES = ("correct", "hint", "not yet")
+SEED = 0  # of the random numbers that an answer draws without a seed of its own
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -151,6 +153,7 @@ def exercise(check=None, *, changes=()):
                 "there is no answer here yet; fill it in and run the cell again"
             )
         before = _random_state()
+        _seed(SEED)
         try:
             verdict = check(_guard(answer, changes) if callable(answer) else answer)
         except _Stop as stop:
@@ -281,6 +284,15 @@ def _random_state():
         numpy.random.get_state() if numpy else None,
         torch.get_rng_state() if torch else None,
     )
+
+
+def _seed(seed):
+    """Start the random generators that are loaded at `seed`."""
+    random.seed(seed)
+    for name in ("numpy.random", "torch"):
+        module = sys.modules.get(name)
+        if module is not None:
+            getattr(module, "manual_seed", module.seed)(seed)
 
 
 def _restore(state):
