@@ -1,4 +1,4 @@
-"""Checks of chapter 09: masking, whole words, the unigram baseline, the loss taken apart,
+"""Checks of chapter 09: masking, whole words, the unigram baseline, a loss taken apart,
 the loss at the target positions, and a broken batch.
 
 >>> from ftlib.course.checks.masked_lm import check_hide_tokens
