@@ -143,7 +143,7 @@ def main():
     a.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     a.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     a.add_argument("--languages", nargs="+", choices=DATA, default=list(DATA))
-    a.add_argument("--steps", type=int, default=450)
+    a.add_argument("--steps", type=int, default=600)
     a.add_argument("--out", type=Path, default=Path("data/results/live_mlm.json"))
     for name, value in SETTINGS.items():
         a.add_argument(f"--{name}", type=type(value), default=value)
