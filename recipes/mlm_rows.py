@@ -182,6 +182,30 @@ def test_batches(rows, tokenizer, count=512):
     ]
 
 
+def loss_apart(net, tests, rows, tokenizer):
+    """Held-out loss where [MASK] is shown and at the visible targets, and for each the
+    best guess without context (the unigram of `rows`; a copy of the shown token).
+    """
+    special = [tokenizer.token_to_id(name) for name in tokenization.SPECIAL]
+    vocab, mask_id = tokenizer.get_vocab_size(), special[-1]
+    together = {k: torch.cat([b[k] for b in tests]) for k in ("input_ids", "labels")}
+    hidden, visible = mlm.split_targets(together, mask_id)
+    answers = hidden["labels"][hidden["labels"] != -100]
+
+    def loss(part):
+        rows = zip(*(part[k].split(32) for k in ("input_ids", "labels")))
+        batches = [{"input_ids": ids, "labels": labels} for ids, labels in rows]
+        return metrics.mean_loss(net, batches, mlm.mlm_loss)
+
+    found = {
+        "hidden": loss(hidden),
+        "unigram": metrics.unigram_loss(rows, answers, vocab),
+        "visible": loss(visible),
+        "copy": mlm.copy_loss(rows, together, vocab, mask_id, special),
+    }
+    return {name: round(nats, 4) for name, nats in found.items()}
+
+
 def loss_by_quarter(net, held_out, tokenizer, a, ctx):
     """Held-out loss in each quarter of rows of --max_tokens: are the last positions as
     good as the first? Every process calls it.

@@ -99,6 +99,7 @@ def finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta):
     targets = torch.cat([b["labels"][b["labels"] != -100] for b in tests])
     unigram = metrics.unigram_loss(rows, targets, tokenizer.get_vocab_size())
     more = {"unigram": unigram, "loss_by_quarter": quarters}
+    more["loss_apart"] = mlm_rows.loss_apart(net, tests, rows, tokenizer)
     record = pretraining.record_of(net, a, ctx, commit, meta, **more)
     if a.start:
         before = (Path(a.start) / "run.json").read_text(encoding="utf-8")

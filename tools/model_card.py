@@ -72,7 +72,11 @@ MASKED = dict(
     result="Held-out loss **{held_out:.2f}** nats per masked piece (15 % masked, "
     "validation texts). The unigram entropy of the same\n"
     "places is {unigram:.2f}, so the model is **{gain:.2f} nats** under "
-    "it.{verdict}",
+    "it.{verdict}\n\n"
+    "The two kinds of targets apart: **{loss_apart[hidden]:.2f}** nats where [MASK] is "
+    "shown (unigram {loss_apart[unigram]:.2f}), and\n{loss_apart[visible]:.2f} where a "
+    "token is shown, kept or drawn at random (the best guess from that token alone: "
+    "{loss_apart[copy]:.2f}).",
 )
 KINDS = {
     "reviews-bert-mini": MASKED

@@ -124,6 +124,40 @@ def masked_batch(input_ids, index, tokenizer, *, seed, epoch=0, mask_prob=0.15):
     return {"input_ids": masked, "labels": labels, "index": index}
 
 
+def split_targets(batch, mask_id):
+    """The batch twice: with the targets that show [MASK] alone, and with those that
+    show a token alone; the other labels are -100.
+
+    batch: {"input_ids" (B, T), "labels" (B, T), ...} from `mask_tokens`. One target in
+    five shows a token, half of them the right one, so a model that copies what it sees
+    has a good mean loss over all targets and cannot fill a gap. Measure the two apart.
+    """
+    hidden = batch["input_ids"] == mask_id
+    return tuple(
+        batch | {"labels": batch["labels"].masked_fill(hidden != wanted, -100)}
+        for wanted in (True, False)
+    )
+
+
+def copy_loss(train, batch, vocab_size, mask_id, special_ids):
+    """Nats per visible target of the best guess from the token that is shown there and
+    nothing else: either it was kept, or it was drawn in place of another one.
+
+    train: LongTensor of ids of any shape, for the frequency p of each token (add-one).
+    batch: as `split_targets`. By Bayes, shown x was kept with probability
+    p(x) / (p(x) + 1 / W), W the number of ordinary tokens, as both happen to one target
+    in ten. At [MASK] such a guess is worth the unigram loss.
+    """
+    labels = split_targets(batch, mask_id)[1]["labels"]
+    shown, answers = (x[labels != -100] for x in (batch["input_ids"], labels))
+    p = torch.bincount(train.flatten(), minlength=vocab_size).double() + 1
+    p = p / p.sum()
+    drawn = 1 / (vocab_size - len(set(special_ids)))
+    kept = p[shown] / (p[shown] + drawn)
+    guess = (1 - kept) * p[answers] + kept * (shown == answers)
+    return float(-guess.log().mean())
+
+
 def mlm_loss(model, batch):
     """Summed cross-entropy, in nats, over the target positions of batch["labels"] (B,
     T); logits are made there only.

@@ -737,10 +737,18 @@ def seed_dots():
 def two_panels():
     result = read("nsp")
     fig, axes = plot.figure(columns=2, size=plot.WIDEST)
-    for ax, what in zip(axes, ("accuracy", "pairs")):
-        curves = {arm: result[arm][what] for arm in ("with", "without")}
+    for ax, what, place in zip(axes, ("all pairs", "of one collection"), (3, 4)):
+        curves = {
+            arm: [
+                [row[place] for row in cell["curve"]]
+                for cell in result["cells"]
+                if cell["arm"] == arm
+            ]
+            for arm in ("with", "without")
+        }
+        steps = [row[0] for row in result["cells"][0]["curve"]]
         look = {"title": what, "ax": ax, "baselines": {"chance": 0.5}}
-        plot.lines(result["steps"], curves, xlabel="step", ylabel="accuracy", **look)
+        plot.lines(steps, curves, xlabel="step", ylabel="accuracy", **look)
     return fig
 
 

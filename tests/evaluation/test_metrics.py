@@ -312,6 +312,47 @@ def test_bigram_is_a_distribution_and_tends_to_the_unigram():
     )
 
 
+@pytest.mark.parametrize("some_places", [False, True])
+def test_neighbours_equal_a_slow_loop(some_places, counted):
+    strength, single, n = 5.0, Counter(ROWS.flatten().tolist()), ROWS.numel() + 11
+    pairs = Counter((a, b) for row in ROWS.tolist() for a, b in zip(row, row[1:]))
+    before = Counter(a for row in ROWS.tolist() for a in row[:-1])
+
+    def after(a, b):
+        p = (single[b] + 1) / n
+        return (pairs[a, b] + strength * p) / (before[a] + strength)
+
+    places = torch.rand(TEST.shape, generator=torch.Generator().manual_seed(2)) < 0.4
+    places = places if some_places else torch.ones_like(places)
+    losses = []
+    for row, asked in zip(TEST.tolist(), places.tolist()):
+        for t in (t for t in range(len(row)) if asked[t]):
+            shares = [
+                (after(row[t - 1], b) if t else (single[b] + 1) / n)
+                * (after(b, row[t + 1]) if t + 1 < len(row) else 1)
+                for b in range(11)
+            ]
+            losses.append(-math.log(shares[row[t]] / sum(shares)))
+    asked = places if some_places else None
+    got = metrics.neighbours_loss(ROWS, TEST, 11, strength, asked)
+    assert abs(got - sum(losses) / len(losses)) < 1e-5
+    # control: left and right are not the same
+    assert abs(metrics.neighbours_loss(ROWS.flip(1), TEST, 11, strength) - got) > 1e-3
+    counted("fault")
+
+
+def test_a_second_neighbour_helps():
+    """In a chain that jumps, the token before does not tell which branch it was."""
+    g = torch.Generator().manual_seed(3)
+    middle = torch.randint(1, 9, (4000, 1), generator=g)
+    rows = torch.cat([torch.zeros_like(middle), middle, middle + 8], dim=1)
+    asked = torch.zeros_like(rows, dtype=torch.bool)
+    asked[:, 1] = True
+    one = metrics.bigram_loss(rows, rows, 17, target_mask=asked)
+    assert abs(one - math.log(8)) < 0.1
+    assert metrics.neighbours_loss(rows, rows, 17, target_mask=asked) < 0.3
+
+
 def test_mean_loss_divides_once():
     class Net(torch.nn.Linear):
         pass

@@ -7,6 +7,7 @@ of its own that names the misunderstanding.
 import importlib
 import importlib.util
 import pathlib
+import random
 
 import notebooks
 import pytest
@@ -82,6 +83,45 @@ def markup(item):
     return found
 
 
+def fingerprint():
+    """Where the shared random generators are, as bytes."""
+    python, numpy_, torch_ = checks._random_state()
+    return repr(python), repr(numpy_[1:3]), torch_.numpy().tobytes()
+
+
+def watched(check, answer):
+    """(verdict, whether the answer or the check drew from the shared generators)."""
+    ends, restore = [], checks._restore
+    checks._restore = lambda state: (ends.append(fingerprint()), restore(state))
+    try:
+        verdict = check(answer)
+    finally:
+        checks._restore = restore
+    here = checks._random_state()
+    checks._seed(checks.SEED)
+    start = fingerprint()
+    restore(here)
+    return verdict, any(end != start for end in ends)
+
+
+def by_luck(check, answer, seeds=(1, 2, 3)):
+    """The verdicts with other random numbers -> [Verdict]."""
+    verdicts, before = [], checks.SEED
+    try:
+        for checks.SEED in seeds:
+            verdicts.append(check(answer))
+    finally:
+        checks.SEED = before
+    return verdicts
+
+
+def same_kind(one, other):
+    """Whether two verdicts say the same, whatever numbers they name."""
+    digits = str.maketrans("", "", "0123456789")
+    first, second = (repr(x).translate(digits) for x in (one, other))
+    return first == second
+
+
 def audit(check, name, stub, solution, answers, names):
     """What is wrong with an exercise's checker -> ([sentence], number of wrong answers
     that got their hint).
@@ -89,7 +129,10 @@ def audit(check, name, stub, solution, answers, names):
     found, hints = [], {}
 
     def verdict(answer, wanted, what):
-        result = check(answer)
+        result, drew = watched(check, answer)
+        for other in by_luck(check, answer) if drew else ():
+            if not same_kind(other, result):
+                found.append(f"{what} gets {result!r}, and by luck {other!r}")
         if not isinstance(result, Verdict) or result.status != wanted:
             found.append(f"{what} gets {result!r}, and should be {wanted!r}")
         elif len(repr(result).splitlines()) != 1:
@@ -253,6 +296,15 @@ FAULTY = {
             type("Answers", (Answers,), {"another": staticmethod(lambda x: x + 3)}),
         ),
         "right answer <lambda> gets hint",
+    ),
+    "a hint that depends on luck": (
+        (
+            check_double,
+            STUB,
+            SOLUTION,
+            with_wrong(*Answers.WRONG, (lambda x: random.choice([2, 3]) * x, "became")),
+        ),
+        "and by luck",
     ),
     "refuses one right answer of several": (
         (

@@ -95,6 +95,43 @@ def test_every_place_and_every_word_is_asked_alike():
     assert abs(chi2 - (V - 6)) < 4.5 * math.sqrt(2 * (V - 6))
 
 
+def test_targets_are_split_into_hidden_and_visible():
+    masked, labels = masks()
+    batch = {"input_ids": masked, "labels": labels, "index": torch.arange(len(masked))}
+    hidden, visible = mlm.split_targets(batch, MASK)
+    for part, shows_mask in ((hidden, True), (visible, False)):
+        asked = part["labels"] != -100
+        assert ((part["input_ids"] == MASK)[asked] == shows_mask).all()
+        assert torch.equal(part["labels"][asked], BIG[asked])
+        assert part["index"] is batch["index"]
+    both = (hidden["labels"] != -100).long() + (visible["labels"] != -100)
+    assert torch.equal(both, (labels != -100).long())  # each target once
+    assert torch.equal(batch["labels"], labels)
+
+
+def test_copy_loss_is_that_of_the_best_guess_from_the_token_alone(counted):
+    """Counted over a million draws: what stands in the place of a token that is shown,
+    and how often.
+    """
+    g = torch.Generator().manual_seed(0)
+    frequency = torch.cat([torch.zeros(5), torch.arange(1.0, 16)])  # 5 are special
+    ids = torch.multinomial(frequency, 2_000_000, True, generator=g).view(-1, 50)
+    masked, labels = mlm.mask_tokens(
+        ids, 20, MASK, SPECIAL, seed=0, epoch=0, index=torch.arange(len(ids))
+    )
+    batch = {"input_ids": masked, "labels": labels}
+    got = mlm.copy_loss(ids, batch, 20, MASK, SPECIAL)
+    shown = (labels != -100) & (masked != MASK)
+    pairs = torch.bincount(masked[shown] * 20 + labels[shown], minlength=400)
+    seen = pairs.view(20, 20).double()[5:, 5:]
+    entropy = -(seen * (seen / seen.sum(1, keepdim=True)).log()).sum() / seen.sum()
+    assert abs(got - entropy) < 0.005
+    # controls: a guess that always copies or never does is worse
+    p = seen.sum(0) / seen.sum()
+    assert got < -(p * p.log()).sum() - 0.5
+    counted("fault")
+
+
 def test_special_tokens_are_neither_asked_nor_drawn(counted):
     ids = BIG.clone()
     ids[:, ::4] = torch.arange(5).repeat(4)[:16]

@@ -19,8 +19,9 @@ def start(recipe, monkeypatch, *words):
 
 
 SMALL = (
-    "--steps 2 --every 1 --batch 4 --length 16 --warmup 1 --vocab 300 --width 16 "
-    "--layers 1 --heads 2 --data zh_shop_reviews zh_shop_reviews"
+    "--first_steps 2 --steps 2 --every 1 --batch 4 --length 16 --warmup 1 --vocab 300 "
+    "--width 16 --layers 1 --heads 2 --labels 50 --epochs 1 --data rotten_tomatoes "
+    "rotten_tomatoes"
 ).split()
 
 
@@ -31,39 +32,111 @@ def test_next_sentences_go_on_with_the_next_seed(tmp_path, monkeypatch, counted)
         nsp.main(start(nsp, monkeypatch, *SMALL, "--out", out, *words))
         return json.loads(out.read_text(encoding="utf-8"))
 
-    # what the loop of a seed needs, without its minutes
-    monkeypatch.setattr(nsp, "corpus", lambda *a: (None, [[]], [[]]))
-    monkeypatch.setattr(nsp, "make_batch", lambda *a: {})
+    # the loop over seeds and arms, without its minutes
     seen = []
 
-    def one_run(loss_fn, seed, *_):
-        seen.append(seed)
-        return [[seed, seed]] * 4
+    def one_run(arm, weights, seed, *_):
+        seen.append((seed, arm))
+        return {"seed": seed, "arm": arm, "curve": [[0]]}
 
     monkeypatch.setattr(nsp, "one_run", one_run)
-    first = run("--seeds", 1)
-    assert first["seeds"] == [0] and first["with"]["loss"] == [[0, 0]]
-    second = run("--seeds", 3)
-    assert seen == [0, 0, 1, 1, 2, 2] and second["seeds"] == [0, 1, 2]
-    assert second["without"]["pairs"] == [[0, 0], [1, 1], [2, 2]]
-    for option in ("lr", "mask_prob", "batch", "steps"):
+    monkeypatch.setattr(nsp, "first_weights", lambda *a: "weights")
+    assert run("--seeds", 0)["seeds"] == [0]
+    second = run("--seeds", 0, 1)
+    every = [(seed, arm) for seed in (0, 1) for arm in ("with", "without")]
+    assert seen == every and second["seeds"] == [0, 1]
+    assert [(cell["seed"], cell["arm"]) for cell in second["cells"]] == every
+    for option in ("lr", "mask_prob", "batch", "steps", "labels"):
         with pytest.raises(SystemExit, match=f"--{option} .*, this run has 7"):
-            run("--seeds", 3, f"--{option}", 7)
+            run("--seeds", 2, f"--{option}", 7)
         counted("fault")
-    assert json.loads(out.read_text(encoding="utf-8")) == second
+    assert json.loads(out.read_text(encoding="utf-8")) == second and seen == every
     with outputs.claim(out, file=True):
         outputs.HELD.clear()  # as in another process
+        claim = outputs.claim
+        monkeypatch.setattr(
+            outputs, "claim", lambda *a, **k: claim(*a, **{**k, "wait": 0})
+        )
         with pytest.raises(outputs.Taken):
-            run("--seeds", 3)
+            run("--seeds", 2)
+
+
+def small_corpus(monkeypatch, *words):
+    a = start(nsp, monkeypatch, *SMALL, *words)
+    return a, nsp.corpus(a.data, a)
 
 
 def test_next_sentences_mask_what_the_option_says(monkeypatch):
     """The option and its use had different names once: the program died at once."""
-    a = start(nsp, monkeypatch, *SMALL, "--mask_prob", 0.5)
-    tokenizer, documents, _ = nsp.corpus(["rotten_tomatoes"], 300, 16)
-    index = nsp.torch.arange(64)
-    batch = nsp.make_batch(documents[0], index, 0, tokenizer, a, 0)
+    a, (tokenizer, read, *_) = small_corpus(monkeypatch, "--mask_prob", 0.5)
+    batch = nsp.make_batch(read[0], nsp.torch.arange(64), 0, tokenizer, a, 0)
     assert 0.3 < float((batch["labels"] != -100).float().mean()) < 0.6
+
+
+def test_pairs_are_what_their_label_says(monkeypatch, counted):
+    """Found again in the texts: B follows A, lies GAP behind it, stands before it."""
+    a, (tokenizer, read, labelled, held_out) = small_corpus(monkeypatch)
+    for part in (read, labelled, held_out):
+        assert len(part[0]) == len(part[1]) > 0
+    half = (a.length - 3) // 2
+    marked = [list(range(1000 * i, 1000 * i + 60)) for i in range(80)]
+    for task, apart in (
+        ("next sentence", half),
+        ("same text", half + nsp.GAP),
+        ("order", half),
+    ):
+        pairs = nsp.task_pairs(task, [marked], tokenizer, a.length, 0)
+        again = nsp.task_pairs(task, [marked], tokenizer, a.length, 0)
+        assert nsp.torch.equal(pairs["input_ids"], again["input_ids"])
+        ids, labels = pairs["input_ids"], pairs["next_sentence_label"]
+        between = ids[:, half + 2] - ids[:, 1]
+        assert len(labels) == 80 and 20 < int(labels.sum()) < 60
+        assert (between[labels == 0] == apart).all()
+        foreign = (ids[:, half + 2] // 1000 != ids[:, 1] // 1000)[labels == 1]
+        assert (
+            (between[labels == 1] == -half).all() if task == "order" else foreign.all()
+        )
+        kinds = pairs["token_type_ids"]
+        assert (kinds[:, : half + 2] == 0).all() and (kinds[:, half + 2 :] == 1).all()
+        counted("number", 3)
+
+
+def test_shared_tokens_tell_what_a_threshold_can():
+    """Pairs with label 0 share half of B's tokens, the others one or none."""
+    kinds = nsp.torch.tensor([[0] * 4 + [1] * 5] * 4)
+    rows = [
+        [2, 5, 6, 3, 5, 6, 8, 9, 3],
+        [2, 5, 6, 3, 7, 4, 8, 9, 3],
+        [2, 5, 6, 3, 5, 6, 9, 9, 3],
+        [2, 5, 6, 3, 5, 4, 8, 9, 3],
+    ]
+    labels = nsp.torch.tensor([0, 1, 0, 1])
+    pairs = {
+        "input_ids": nsp.torch.tensor(rows),
+        "token_type_ids": kinds,
+        "next_sentence_label": labels,
+    }
+    assert nsp.overlap(pairs).tolist() == [0.5, 0.0, 0.5, 0.25]
+    assert nsp.by_overlap(pairs, pairs) == 1
+    turned = {**pairs, "next_sentence_label": 1 - labels}
+    assert nsp.by_overlap(pairs, turned) == 0
+
+
+def test_arms_start_alike_and_tasks_leave_the_model_alone(monkeypatch):
+    """A run of both arms with two steps each."""
+    a, data = small_corpus(monkeypatch)
+    tokenizer, read, _, held_out = data
+    texts = [text for collection in read for text in collection]
+    net = nsp.first_weights(texts, tokenizer, a, 0)
+    before = {name: x.clone() for name, x in net.state_dict().items()}
+    part = [nsp.make_batch(held_out[0], nsp.torch.arange(40), 0, tokenizer, a, 9)]
+    cells = {arm: nsp.one_run(arm, net, 0, data, [part, part], a) for arm in nsp.ARMS}
+    assert all(nsp.torch.equal(x, before[n]) for n, x in net.state_dict().items())
+    one, other = (cell["curve"] for cell in cells.values())
+    assert one[0] == other[0] and one[-1] != other[-1] and one[-1][0] == a.steps
+    for cell in cells.values():
+        assert cell["tasks"].keys() == set(nsp.TASKS)
+        assert all(t["rate"] in nsp.RATES for t in cell["tasks"].values())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""Checks of chapter 09: masking, the loss at the target positions, whole-word masking,
-the unigram baseline, and a broken batch.
+"""Checks of chapter 09: masking, whole words, the unigram baseline, a loss taken apart,
+the loss at the target positions, and a broken batch.
 
 >>> from ftlib.course.checks.masked_lm import check_hide_tokens
 >>> check_hide_tokens(
@@ -20,7 +20,12 @@ import torch
 import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect
-from ftlib.course.checks.numeric import expect_none_of, expect_unrounded, near
+from ftlib.course.checks.numeric import (
+    expect_none_of,
+    expect_unrounded,
+    near,
+    two_numbers,
+)
 from ftlib.evaluation import metrics
 
 V, MASK, SPECIAL = 1000, 4, [0, 1, 2, 3, 4]
@@ -749,4 +754,125 @@ def check_make_questions(answer):
     return correct(
         f"{n} masked tokens are targets, the other {labels.numel() - n} positions are "
         "ignored"
+    )
+
+
+def _measured(mask_id=MASK, seed=21, shape=(30, 20), dtype=torch.float64):
+    """(losses, input_ids, labels) of one batch, (B, T) each. A target is hidden, or
+    shows its own token or another one; elsewhere the losses are those of a copy, and
+    one place shows mask_id without being a target.
+    """
+    g = torch.Generator().manual_seed(seed)
+    before = torch.randint(5, 90, shape, generator=g)
+    before[before == mask_id] = 91
+    target = torch.rand(shape, generator=g) < 0.3
+    target[0] = False  # a row without targets
+    how = torch.rand(shape, generator=g)
+    shown = torch.where(target & (how < 0.6), mask_id, before)
+    other = torch.where(before == 50, 51, 50)
+    shown = torch.where(target & (how >= 0.8), other, shown)
+    target[0, :2] = False
+    shown[0, 0] = mask_id
+    losses = torch.rand(shape, generator=g, dtype=torch.float64) + 0.1
+    losses = losses + 6 * (shown == mask_id) + 3 * (target & (how >= 0.8))
+    return losses.to(dtype), shown, before.masked_fill(~target, -100)
+
+
+def _wrong_parts(losses, shown, labels, mask_id):
+    """Known wrong numbers for the hidden and the visible part, with their hints."""
+    target, hidden = labels != -100, shown == mask_id
+    every = "it counts positions that are no targets; labels are -100 there"
+    hidden_rows, visible_rows = (
+        torch.stack([row[part].mean() for row, part in zip(losses, kind) if part.any()])
+        for kind in (target & hidden, target & ~hidden)
+    )
+    return (
+        [
+            (losses[hidden].mean(), f"the first number is wrong: {every}"),
+            (losses[target].mean(), "the first number is the mean over all targets"),
+            (
+                losses[target & ~hidden].mean(),
+                "the two numbers are exchanged: first where [MASK] is shown",
+            ),
+            (losses[target & hidden].sum(), "the first number is a sum; take the mean"),
+            (
+                losses[target & hidden].sum() / target.sum(),
+                "the first sum is divided by all targets; divide by its own",
+            ),
+            (
+                hidden_rows.mean(),
+                "the first number is a mean of the rows' means, and rows have "
+                "different numbers of targets",
+            ),
+            (losses[target & hidden].median(), "the first number is a median"),
+        ],
+        [
+            (losses[~hidden].mean(), f"the second number is wrong: {every}"),
+            (losses[target].mean(), "the second number is the mean over all targets"),
+            (
+                losses[target & (shown == labels)].mean(),
+                "the second number leaves out the targets that show another token; "
+                "they are visible too",
+            ),
+            (
+                losses[target & ~hidden & (shown != labels)].mean(),
+                "the second number leaves out the targets that show their own token; "
+                "they are visible too",
+            ),
+            (losses[~target].mean(), "the second number is that of no target at all"),
+            (
+                losses[target & ~hidden].sum(),
+                "the second number is a sum; take the mean",
+            ),
+            (
+                losses[target & ~hidden].sum() / target.sum(),
+                "the second sum is divided by all targets; divide by its own",
+            ),
+            (
+                visible_rows.mean(),
+                "the second number is a mean of the rows' means, and rows have "
+                "different numbers of targets",
+            ),
+        ],
+    )
+
+
+@exercise
+def check_two_losses(answer):
+    """answer(losses (B, T), input_ids (B, T), labels (B, T), mask_id) -> mean loss of
+    the targets that show [MASK], mean loss of the other targets.
+    """
+    names = "mean where [MASK] is shown, mean at the visible targets"
+    for number, (mask_id, batch) in enumerate(
+        [
+            (MASK, _measured()),
+            (7, _measured(7, seed=22)),
+            (MASK, _measured(seed=23, shape=(1, 40), dtype=torch.float32)),
+            (MASK, _measured(seed=24, shape=(40, 6), dtype=torch.float32)),
+        ]
+    ):
+        losses, shown, labels = batch
+        if len(losses) == 1:  # the first row of `_measured` has no targets
+            labels = torch.where(torch.arange(40) % 3 == 0, 33, -100)[None]
+            shown = torch.where(torch.arange(40) % 6 == 0, mask_id, shown)
+        target, hidden = labels != -100, shown == mask_id
+        got = two_numbers(answer(losses, shown, labels, mask_id), names)
+        wanted = losses[target & hidden].mean(), losses[target & ~hidden].mean()
+        parts = _wrong_parts(losses, shown, labels, mask_id)
+        where = "" if number == 0 else f" (shape {tuple(shown.shape)}, mask {mask_id})"
+        for value, right, wrong, name in zip(got, wanted, parts, names.split(", ")):
+            right = float(right)
+            expect(
+                math.isfinite(value),
+                f"the {name} is not a number; take the mean over the targets of that "
+                "kind",
+            )
+            expect_none_of(value, right, [(float(n), f"{w}{where}") for n, w in wrong])
+            expect_unrounded(value, right, f"the {name}")
+            expect(
+                near(value, right),
+                f"the {name} is {value:.7g} and not {right:.7g}{where}",
+            )
+    return correct(
+        "the two kinds of target are told apart; now see what the run has learned"
     )
