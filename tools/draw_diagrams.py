@@ -137,7 +137,7 @@ def draw_00_vector() -> Diagram:
         f"{', '.join(words)}. Each token has a number, its id: {', '.join(ids)}. "
         "MiniLM turns the nine ids into nine vectors of 384 numbers, a table of shape "
         "9, 384. Their mean is one vector of 384 numbers for the sentence. It is "
-        "compared with the vectors of 2,000 film sentences. The most similar one wins.",
+        "compared with the vectors of 4,000 film sentences. The most similar one wins.",
         446,
     )
     d.text(
@@ -166,7 +166,7 @@ def draw_00_vector() -> Diagram:
     d.arrow((215, 266), mean.top)
     d.text(225, 282, "the mean of the nine", 12, "black", "start")
     d.text(20, 316, "1 sentence", 13, "black", "start")
-    close = d.box(400, 300, 300, 34, "compare with 2,000 vectors: (2000, 384)",
+    close = d.box(400, 300, 300, 34, "compare with 4,000 vectors: (4000, 384)",
                   "green", 12)  # fmt: skip
     d.arrow(mean.right, close.left)
     d.box(130, 376, 570, 42, "the film sentence whose vector is most similar",
@@ -188,7 +188,7 @@ def draw_00_trainings() -> Diagram:
         "another arrives, and the old ones must not be forgotten.",
         392,
     )
-    data = d.box(20, 40, 190, 76, "very much text:\npairs, hidden words,\nnext words",
+    data = d.box(20, 40, 190, 76, "a lot of text:\npairs, hidden words,\nnext words",
                  "orange")  # fmt: skip
     train = d.box(256, 40, 190, 76, "Pretraining\nonce, days on\nmany machines",
                   "orange", tint=0.16)  # fmt: skip
