@@ -248,13 +248,9 @@ def check_decide(answer):
     )
 
 
-# what `run` may give, by the name of the case: differences that a race measures
-RACES = {
-    "large lead": [0.10, 0.14, 0.08, 0.12, 0.11, 0.15, 0.09, 0.13, 0.12, 0.10],
-    "no lead": [0.03, -0.02, 0.01, -0.04, 0.02, 0.00, -0.01, 0.03, -0.03, 0.01],
-    "behind": [-0.21, -0.18, -0.25, -0.19, -0.22, -0.2, -0.24, -0.17, -0.2, -0.23],
-    "five draws": [0.06, 0.02, 0.09, 0.01, 0.07],
-}
+# how far ten or five runs may lie from their mean
+TEN_RUNS = [0.03, -0.02, 0.01, -0.04, 0.02, 0.0, -0.01, 0.03, -0.03, 0.01]
+FIVE_RUNS = [0.01, -0.03, 0.04, -0.04, 0.02]
 CONCLUSIONS = ("as predicted", "more than predicted", "less than predicted")
 
 
@@ -306,8 +302,18 @@ def check_forecast(answer):
     """`forecast(run)`: a guess, then `run(64)` -> the paired differences of ten draws;
     returns {"predicted", "measured", "interval", "conclusion"}.
     """
-    guesses = set()
-    for differences in RACES.values():
+    first, *_ = _forecast(answer, TEN_RUNS)
+    first = float(first)
+    guesses = {first}
+    # as predicted, above and below it, and as predicted from a few runs that scatter
+    for runs, centre in (
+        (TEN_RUNS, 0.114),
+        (TEN_RUNS, first + 0.003),
+        (TEN_RUNS, first + 0.13),
+        (TEN_RUNS, first - 0.13),
+        (FIVE_RUNS, first - 0.02),
+    ):
+        differences = [centre + run for run in runs]
         predicted, measured, (low, high), result = _forecast(answer, differences)
         guesses.add(float(predicted))
         mean = statistics.mean(differences)

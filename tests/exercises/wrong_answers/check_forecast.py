@@ -161,3 +161,13 @@ WRONG = [
 ]
 
 RIGHT = [with_tensors, with_sixteen_labels]
+
+ANY_NUMBER = "the task names 64, and a run with another number is as honest"
+EDGE = "a guess that meets the interval's end to the last digit may count either way"
+EQUIVALENT = {
+    "`0.2` -> `0.4`": "every guess is a right one before the run",
+    "`64` -> `65`": ANY_NUMBER,
+    "`64` -> `63`": ANY_NUMBER,
+    "`predicted < low` -> `predicted <= low`": EDGE,
+    "`predicted > high` -> `predicted >= high`": EDGE,
+}
