@@ -124,6 +124,100 @@ def _legend(d, y):
     d.text(430, y + 10, "for those who fine-tune and nothing else", 12, anchor="start")
 
 
+# --- chapter 00: a sentence becomes a vector; two trainings
+
+
+def draw_00_vector() -> Diagram:
+    """Sentence, tokens, ids, a vector for each token, their mean, a comparison."""
+    words = "[CLS] i fell asleep in the cinema . [SEP]".split()
+    ids = "101 1045 3062 6680 1999 1996 5988 1012 102".split()
+    d = Diagram(
+        "From a sentence to a vector, and from the vector to its nearest neighbour.",
+        "The sentence 'I fell asleep in the cinema.' is cut into nine tokens: "
+        f"{', '.join(words)}. Each token has a number, its id: {', '.join(ids)}. "
+        "MiniLM turns the nine ids into nine vectors of 384 numbers, a table of shape "
+        "9, 384. Their mean is one vector of 384 numbers for the sentence. It is "
+        "compared with the vectors of 4,000 film sentences. The most similar one wins.",
+        446,
+    )
+    d.text(
+        20, 26, "A sentence: I fell asleep in the cinema.", 14, "black", "start", True
+    )
+    x, tops, ends = 130, [], []
+    for word, number in zip(words, ids):
+        wide = max(text_width(word, 12), text_width(number, 12)) + 12
+        tops.append(d.box(x, 48, wide, 28, word, "orange", 12))
+        ends.append(d.box(x, 100, wide, 28, number, "orange", 12, 0.02))
+        d.arrow(tops[-1].bottom, ends[-1].top, color="grey")
+        x += wide + 8
+    d.text(20, 62, "9 tokens", 13, "black", "start")
+    d.text(20, 114, "9 numbers (ids)", 13, "black", "start")
+    right = x - 8
+    model = d.box(130, 152, right - 130, 42, "MiniLM: 22.6 million trained numbers",
+                  "blue", 14, 0.16, bold=True)  # fmt: skip
+    d.group(122, 214, right - 114, 52)
+    for box in ends:
+        d.arrow(box.bottom, (box.bottom[0], model.y), color="grey")
+        low = (box.bottom[0], 194)
+        d.arrow(low, (low[0], 220), color="grey")
+        d.box(box.x, 220, box.width, 40, "", "blue", tint=0.12)
+    d.text(20, 240, "9 vectors:\n(9, 384)", 13, "black", "start")
+    mean = d.box(130, 300, 170, 34, "1 vector: (384,)", "blue", 13, 0.16)
+    d.arrow((215, 266), mean.top)
+    d.text(225, 282, "the mean of the nine", 12, "black", "start")
+    d.text(20, 316, "1 sentence", 13, "black", "start")
+    close = d.box(400, 300, 300, 34, "compare with 4,000 vectors: (4000, 384)",
+                  "green", 12)  # fmt: skip
+    d.arrow(mean.right, close.left)
+    d.box(130, 376, 570, 42, "the film sentence whose vector is most similar",
+                 "green", 14)  # fmt: skip
+    d.arrow(close.bottom, (550, 376))
+    return d
+
+
+def draw_00_trainings() -> Diagram:
+    """Pretraining once, and what is done with its weights."""
+    d = Diagram(
+        "One expensive training, and the many cheap uses of its weights.",
+        "Pretraining reads a lot of text that nobody has labelled for your task: a "
+        "billion pairs of texts for MiniLM, hidden words for BERT, next words for GPT. "
+        "It takes days on many machines, once. What it leaves is a file of weights. "
+        "Three ways lead on. Frozen: the weights stay, their vectors are searched or "
+        "feed a small classifier, in seconds. Fine-tuning: the weights go on learning "
+        "from your labelled examples, in minutes. Continual learning: one task after "
+        "another arrives, and the old ones must not be forgotten.",
+        392,
+    )
+    data = d.box(20, 40, 190, 76, "a lot of text:\npairs, hidden words,\nnext words",
+                 "orange")  # fmt: skip
+    train = d.box(256, 40, 190, 76, "Pretraining\nonce, days on\nmany machines",
+                  "orange", tint=0.16)  # fmt: skip
+    file = d.box(500, 40, 200, 76, "a file of weights:\n22.6 million numbers,\n90 MB",
+                 "blue", tint=0.16)  # fmt: skip
+    d.text(20, 22, "Somebody else pays this bill", 13, "black", "start", True)
+    d.arrow(data.right, train.left)
+    d.arrow(train.right, file.left)
+    d.text(132, 172, "You pay these bills", 13, "black", "start", True)
+    uses = (
+        ("Frozen", "the weights stay:\nsearch, or a small\nclassifier on top",
+         "seconds"),
+        ("Fine-tuning", "the weights go on\nlearning from your\nlabelled examples",
+         "minutes"),
+        ("Continual learning", "task after task,\nwithout forgetting\nthe old ones",
+         "as long as it runs"),
+    )  # fmt: skip
+    d.arrow(file.bottom, (600, 148), (120, 148), head=False, color="blue")
+    for i, (name, what, time) in enumerate(uses):
+        box = d.box(20 + 240 * i, 200, 200, 122, "", "green", tint=0.1)
+        middle = box.x + 100
+        d.arrow((middle, 148), (middle, 200), color="blue")
+        d.text(middle, 220, name, 14, bold=True)
+        d.text(middle, 270, what, 13)
+        d.text(middle, 346, time, 13, "green", bold=True)
+    d.text(360, 376, "Using knowledge from one task in another is called transfer.", 13)
+    return d
+
+
 # --- chapter 07: the transformer block
 
 
@@ -279,6 +373,8 @@ def _row(d, y, words, widths, gap, color, marked):
 
 DRAWINGS = {
     "00_map": draw_00_map,
+    "00_trainings": draw_00_trainings,
+    "00_vector": draw_00_vector,
     "07_block": draw_07_block,
     "09_mlm": draw_09_mlm,
 }

@@ -1,5 +1,5 @@
-"""Checks of chapter 00: accuracy, intervals, bytes, when to use a pretrained model, the
-kernel's Python.
+"""Checks of chapter 00: accuracy, intervals, a prediction and its test, when to use a
+pretrained model, the kernel's Python.
 
 Use them as the chapter does: write the function, then call the check with it.
 
@@ -248,75 +248,144 @@ def check_decide(answer):
     )
 
 
+# how far ten or five runs may lie from their mean
+TEN_RUNS = [0.03, -0.02, 0.01, -0.04, 0.02, 0.0, -0.01, 0.03, -0.03, 0.01]
+FIVE_RUNS = [0.01, -0.03, 0.04, -0.04, 0.02]
+CONCLUSIONS = ("as predicted", "more than predicted", "less than predicted")
+
+
+def _forecast(answer, differences):
+    """The four entries of one experiment, each of its kind; ends the check if not."""
+    asked = []
+
+    def run(n):
+        expect(
+            isinstance(n, int) and 2 <= n <= 100,
+            f"run was called with {n!r}; it takes a number of labels from 2 to 100",
+        )
+        asked.append(n)
+        return list(differences)
+
+    result = answer(run)
+    expect(asked, "your function never calls run, so nothing is measured; call run(64)")
+    expect(
+        len(asked) == 1,
+        f"run is called {len(asked)} times; an experiment that is repeated until it "
+        "pleases proves nothing, so run it once and keep the result",
+    )
+    expect(
+        isinstance(result, dict)
+        and {"predicted", "measured", "interval", "conclusion"} == set(result),
+        "return a dictionary with the entries predicted, measured, interval and "
+        f"conclusion; yours is {str(result)[:60]}",
+    )
+    _number(result["measured"])
+    try:
+        low, high = (float(_number(end)) for end in result["interval"])
+    except (TypeError, ValueError):
+        expect(False, "interval is a pair of numbers, (low, high)")
+    expect(
+        result["conclusion"] in CONCLUSIONS,
+        f"the conclusion is {result['conclusion']!r}; it is one of "
+        f"{', '.join(CONCLUSIONS)}",
+    )
+    predicted = result["predicted"]
+    expect(
+        predicted is not None and predicted is not ...,
+        "predicted is still empty; write down your guess before you run anything",
+    )
+    return _number(predicted), _number(result["measured"]), (low, high), result
+
+
 @exercise
-def check_bytes_of(answer):
-    """`bytes_of(vocabulary, width, classes, bytes_each)`: bytes of an embedding (V, D)
-    and a linear layer D -> C with biases.
+def check_forecast(answer):
+    """`forecast(run)`: a guess, then `run(64)` -> the paired differences of ten draws;
+    returns {"predicted", "measured", "interval", "conclusion"}.
     """
-    V, D, C, size = 1000, 16, 3, 2
-    weights = V * D + D * C + C
-    result = _number(answer(V, D, C, size))
-    expect(
-        result != weights,
-        "you return the number of parameters; multiply by `bytes_each`, the bytes of "
-        "one parameter",
-    )
-    expect(
-        result != weights * size * 8,
-        "you count bits; a byte is 8 bits, and `bytes_each` is in bytes already",
-    )
-    expect(
-        result != (V * D + D * C) * size,
-        "the layer's biases are missing; add one parameter for each class",
-    )
-    expect(
-        result != (D * C + C) * size,
-        "the embedding is missing; it has `width` numbers for each of the tokens, "
-        "and is by far the largest tensor",
-    )
-    expect(
-        result != V * D * D * C * size,
-        "you multiply the sizes of the two tensors; both are in memory, so add them",
-    )
-    expect(
-        result != (V * D + D * C + D) * size,
-        "you count one bias for each input of the layer; it has one for each output, "
-        "that is, for each class",
-    )
-    expect(
-        result != weights * 4,
-        "you take 4 bytes for each parameter; the argument `bytes_each` says how many",
-    )
-    expect(
-        not 0 < result * 1000 <= weights * size * 1.05,
-        f"you return {result}, and the model has {weights * size} bytes; return bytes, "
-        "not kilobytes or megabytes",
-    )
-    expect(
-        result == weights * size,
-        f"you return {result}, expected {weights * size}: {V} tokens of width {D} and "
-        f"{C} classes are {weights} parameters of {size} bytes",
-    )
-    for V, D, C, size in (
-        (7, 5, 2, 4),
-        (3, 8, 1, 8),
-        (1, 1, 1, 1),
-        (5, 2, 40, 3),
-        (2999, 64, 20, 2),
+    first, *_ = _forecast(answer, TEN_RUNS)
+    first = float(first)
+    guesses = {first}
+    # as predicted, above and below it, and as predicted from a few runs that scatter
+    for runs, centre in (
+        (TEN_RUNS, 0.114),
+        (TEN_RUNS, first + 0.003),
+        (TEN_RUNS, first + 0.13),
+        (TEN_RUNS, first - 0.13),
+        (FIVE_RUNS, first - 0.02),
     ):
-        wanted, result = (V * D + D * C + C) * size, _number(answer(V, D, C, size))
+        differences = [centre + run for run in runs]
+        predicted, measured, (low, high), result = _forecast(answer, differences)
+        guesses.add(float(predicted))
+        mean = statistics.mean(differences)
         expect(
-            result == wanted or C > 2 or result != (V * D + D + 1) * size,
-            "with two classes you make a layer of one output; it has one for each of "
-            "`classes`",
+            abs(predicted) <= 1,
+            f"you predict {predicted}; a difference of two accuracies lies between -1 "
+            "and 1, and five points are 0.05",
         )
         expect(
-            result == wanted,
-            f"correct for one set of sizes only: for {V} tokens of width {D}, {C} "
-            f"classes and {size} bytes each you return {result}, expected {wanted}; "
-            "use the arguments",
+            len(guesses) == 1,
+            "your prediction changes with the result; a prediction is a fixed number, "
+            "written down before the run",
         )
-    return correct("embedding + layer + biases, times the bytes of one parameter")
+        expect(
+            abs(measured - 100 * mean) > 1e-6 or abs(mean) < 1e-6,
+            "measured is in percentage points; leave the accuracies between 0 and 1",
+        )
+        expect(
+            abs(measured - sum(differences)) > 1e-6 or abs(mean) < 1e-6,
+            "measured is the sum of the differences; take their mean",
+        )
+        expect(
+            abs(measured - mean) < 1e-6,
+            f"measured is {measured:.3f} and the mean of the differences {mean:.3f}",
+        )
+        expect(
+            abs(low - min(differences)) > 1e-9 or abs(high - max(differences)) > 1e-9,
+            "your interval reaches from the lowest to the highest draw; that shows "
+            "the scatter of single draws, and the question is how far their mean may "
+            "be off",
+        )
+        spread = statistics.stdev(differences) / len(differences) ** 0.5
+        reach = {10: 2.2622, 5: 2.7764}[len(differences)] * spread
+        expect(
+            abs(low + high - 2 * mean) < 1e-6,
+            "your interval does not have the mean in its middle; take t_interval of "
+            "the differences",
+        )
+        expect(
+            abs((high - low) / 2 - 1.96 * spread) > 1e-6,
+            "your interval reaches 1.96 standard errors to each side, which suits "
+            "hundreds of values; few values tell their own scatter only roughly, so "
+            "take t_interval",
+        )
+        expect(
+            abs((high - low) / 2 - reach) < 1e-4,
+            f"your interval is {high - low:.3f} wide, expected {2 * reach:.3f}; take "
+            "t_interval of the differences",
+        )
+        wanted = CONCLUSIONS[(predicted < low) + 2 * (predicted > high)]
+        if result["conclusion"] == wanted:
+            continue
+        opposite = {CONCLUSIONS[1], CONCLUSIONS[2]} == {wanted, result["conclusion"]}
+        expect(
+            not opposite,
+            f"you predicted {predicted}, the interval is {low:.3f} to {high:.3f}, and "
+            f"you conclude {result['conclusion']!r}; what was measured is {wanted!r}",
+        )
+        expect(
+            result["conclusion"] == "as predicted",
+            f"the prediction {predicted} lies inside the interval {low:.3f} to "
+            f"{high:.3f}, so nothing speaks against it; conclude 'as predicted'",
+        )
+        expect(
+            False,
+            f"the prediction {predicted} lies outside the interval {low:.3f} to "
+            f"{high:.3f}, and you conclude 'as predicted'",
+        )
+    return correct(
+        "a guess before the run, a number with its interval, and a conclusion that "
+        "follows from both"
+    )
 
 
 CHOICES = ("rule", "bag of words", "pretrained", "table model")
