@@ -13,7 +13,9 @@ from syntax import WithoutDocstrings
 FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
 TWINS = {
     "by_position",
+    "check_ids",
     "check_texts",
+    "checked",
     "class_ids",
     "freeze",
     "in_eval_mode",
