@@ -117,7 +117,71 @@ def test_the_last_line_tells_the_truth(
     assert capfd.readouterr().out.strip().splitlines()[-1] == ending
 
 
+PLANTED = """
+import time, pytest
+@pytest.mark.parametrize("number", range(4))
+def test_a(number, worker_id):
+    import conftest
+    conftest.record(kind="fault", number=1)
+    conftest.record(kind="widget", number=10 ** int(worker_id == "gw1"))
+    time.sleep(0.2)  # so that each of the two processes gets some
+    assert number != 3
+"""
+
+
+@pytest.mark.parametrize("way", ["WHOLE", "SPREAD"])
+def test_two_processes_count_and_fail_as_one_does(
+    way, tmp_path, monkeypatch, capfd, counted
+):
+    """Eight tests of two files, two of them fail: all are counted, whichever process
+    ran them.
+    """
+    for name in ("test_one.py", "test_two.py"):
+        (tmp_path / name).write_text(PLANTED, encoding="utf-8")
+    words = ["-p", "conftest", f"--rootdir={tmp_path}", str(tmp_path)]
+    plan = {"planted": getattr(runner, way) + words}
+    monkeypatch.setattr(runner, "stages", lambda: plan)
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    assert runner.main(["planted"]) == 1
+    lines = capfd.readouterr().out.strip().splitlines()
+    assert lines[-1] == "6 passed, 2 failed"
+    # four tests in each process
+    assert "8 planted faults caught" in lines[-2] and "44 widgets moved" in lines[-2]
+    counted("fault")
+
+
 # --- stages: one table for tools/test.py, for markers, and for plain pytest
+
+
+def test_long_files_start_first(monkeypatch, counted):
+    """Each stage that is shared out by files; a stage that is shared out test by test
+    may have any order.
+    """
+    minutes = json.loads(
+        (ROOT / "chapters" / "measured.json").read_text(encoding="utf-8")
+    )
+    listed = [pathlib.Path(path).stem for path in stages.files("chapters")]
+    long = [minutes[name]["minutes"] for name in listed]
+    assert len(long) == len(minutes) and long == sorted(long, reverse=True)
+    known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert stages.SECONDS.keys() <= known
+    first = stages.files("unit")[: len(stages.SECONDS)]
+    assert {pathlib.Path(path).name for path in first} == set(stages.SECONDS)
+    # planted: a short file that is said to be the longest one goes to the front
+    monkeypatch.setitem(stages.SECONDS, "test_runner.py", 1e6)
+    assert pathlib.Path(stages.files("unit")[0]).name == "test_runner.py"
+    counted("fault")
+
+
+def test_files_are_shared_out_in_the_order_of_the_stages():
+    """xdist would sort them by their number of tests."""
+    for name, words in runner.stages().items():
+        assert words[-len(stages.files(name)) :] == stages.files(name)
+        way = words[: -len(stages.files(name))]
+        assert way[:2] == ["-n", "2"]
+        assert ("--no-loadscope-reorder" in way) == ("loadfile" in way)
+        assert ("worksteal" in way) == (name in runner.SPREAD_STAGES)
 
 
 def test_every_test_file_and_chapter_belongs_to_one_stage():

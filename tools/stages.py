@@ -4,6 +4,7 @@ The one place for both: conftest.py gives every test the marker of its stage fro
 (`pytest -m rules`), and tools/test.py runs the stages in this order.
 """
 
+import json
 import os
 import pathlib
 
@@ -25,6 +26,12 @@ FILES = {  # what a file's name tells; every other file of tests/ is a unit test
     "test_mutation.py": "exercises",
     "test_copy_alone.py": "copy_alone",
 }
+# About how many seconds a test file of a stage that is shared out by files takes alone,
+# where it is more than ten. Only the order follows from it: what is missing or wrong
+# here costs time and nothing else
+SECONDS = {
+    "test_recipes.py": 150,
+}
 
 
 def stage_of(path) -> str:
@@ -35,13 +42,27 @@ def stage_of(path) -> str:
     return "browser" if path.parent.name == "browser" else FILES.get(path.name, "unit")
 
 
+def seconds() -> dict[str, float]:
+    """name -> about how long a long test file or a chapter takes (measured.json)."""
+    measured = ROOT / "chapters" / "measured.json"
+    entries = json.loads(measured.read_text(encoding="utf-8"))
+    chapters = {f"{name}.ipynb": 60 * one["minutes"] for name, one in entries.items()}
+    return {**SECONDS, **chapters}
+
+
 def files(stage) -> list[str]:
-    """The test files or notebooks of a stage, in order."""
+    """The test files or notebooks of a stage, the longest first: whoever shares them
+    out in this order is not left with a long one at the end.
+    """
     everything = [
         *TESTS.rglob("test_*.py"),
         *(ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"),
     ]
-    return sorted(str(path) for path in everything if stage_of(path) == stage)
+    long = seconds()
+    return sorted(
+        (str(path) for path in everything if stage_of(path) == stage),
+        key=lambda path: (-long.get(pathlib.Path(path).name, 0), path),
+    )
 
 
 def variables(stage) -> dict[str, str | None]:

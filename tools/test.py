@@ -36,8 +36,16 @@ PYTEST = [
     "-p",
     "no:cacheprovider",
 ]
-# two processes with one torch thread each: two threads on two busy cores are slower
-PARALLEL = ["-n", "2", "--dist", "loadfile"]
+# Two processes with one torch thread each: two threads on two busy cores are slower.
+TWO = ["-n", "2", "--dist"]
+# Each file whole, because its tests or cells share what was trained or run before them,
+# and in the order in which stages.files gives them: xdist's own order (most tests
+# first) started the longest chapter last, and one process waited for it
+WHOLE = [*TWO, "loadfile", "--no-loadscope-reorder"]
+# Stages of one to three files whose tests stand alone: shared out test by test, because
+# whole files would leave one process with nothing to do
+SPREAD = [*TWO, "worksteal"]
+SPREAD_STAGES = ("rules", "exercises", "copy_alone", "browser")
 # what a line of the record adds to (number fields; a test or a cell counts one)
 COUNTS = {
     "name": "names compared",
@@ -59,10 +67,8 @@ def stages():
     yet.
     """
     plan = {name: tests.files(name) for name in tests.STAGES}
-    # one browser, whose tests share a server
-    alone = ("browser",)
     return {
-        name: ([] if name in alone else PARALLEL) + files if files else None
+        name: (SPREAD if name in SPREAD_STAGES else WHOLE) + files if files else None
         for name, files in plan.items()
     }
 

@@ -107,7 +107,21 @@ def _total(values, device):
 
 
 def _label_columns(batch):
-    return [k for k in batch if k == "labels" or k.endswith("_label")]
+    columns = [k for k in batch if k == "labels" or k.endswith("_label")]
+    if not columns:
+        raise ValueError(
+            f"a batch has the columns {sorted(batch)}; targets are read from `labels` "
+            "and from columns that end in `_label`, so give one of them that name"
+        )
+    return columns
+
+
+def _tokens(batch):
+    """Real tokens of a micro-batch; without a mask every label or id counts."""
+    if "attention_mask" in batch:
+        return int(batch["attention_mask"].sum())
+    names = [name for name in ("labels", "input_ids") if name in batch]
+    return batch[(names or _label_columns(batch))[0]].numel()
 
 
 def _groups(batches, size):
@@ -142,8 +156,9 @@ def _loss(loss_fn, model, batch):
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
+        rows = len(next(iter(batch.values())))
         raise ValueError(
-            f"a micro-batch has {len(batch['labels'])} row, and batch norm needs at "
+            f"a micro-batch has {rows} row, and batch norm needs at "
             "least 2 to train; choose a size or `accumulate` that leaves no single "
             "row, leave the last batch out (drop_last=True of a DataLoader), or freeze "
             "the batch norm"
@@ -161,11 +176,17 @@ def _gradients(model, group, counts, loss_fn, dtype, world_size):
         # ones until the last would need the memory that sharding saves
         hold = i + 1 < len(group) and hasattr(model, "no_sync")
         with model.no_sync() if hold else contextlib.nullcontext():
-            device = batch["labels"].device.type
+            device = next(iter(batch.values())).device.type
             with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
                 loss = _loss(loss_fn, model, batch)
             # one form for both kinds of loss function from here on
             loss = loss if isinstance(loss, dict) else {"labels": loss}
+            if not loss.keys() <= counts.keys():
+                raise ValueError(
+                    f"the loss has the sums {sorted(loss)}, the batch the label "
+                    f"columns {sorted(counts)}; return {{label column: sum}}, or a "
+                    "tensor for `labels`"
+                )
             # DDP averages gradients over processes; we want the sum, so multiply by
             # their number
             sum(
@@ -237,8 +258,9 @@ def steps(
     A step with a non-finite loss or gradient leaves weights, buffers, optimizer and
     random state untouched and warns; after `patience` such steps in a row it raises
     FloatingPointError. A step without targets changes nothing. Raises ValueError for
-    `accumulate` below 1, for an optimizer whose step needs a closure (LBFGS), and for a
-    micro-batch of one row where batch norm trains.
+    `accumulate` below 1, for batches and losses without a label column in common, for
+    an optimizer whose step needs a closure (LBFGS), and for a micro-batch of one row
+    where batch norm trains.
     """
     _check(optimizer, accumulate)
     device = next(model.parameters()).device
@@ -260,12 +282,7 @@ def steps(
         before = _state_beside_weights(model, device)
         columns = _label_columns(group[0])
         counted = [sum(int((b[k] != -100).sum()) for b in group) for k in columns]
-        tokens = sum(
-            int(b["attention_mask"].sum())
-            if "attention_mask" in b
-            else b["labels"].numel()
-            for b in group
-        )
+        tokens = sum(map(_tokens, group))
         *counted, tokens = _total([*counted, tokens], device)
         counts = dict(zip(columns, counted))
         sums = _gradients(model, group, counts, loss_fn, dtype, world_size)

@@ -202,14 +202,15 @@ def test_only_the_needed_cells_are_chosen():
 
 
 class Lab:
-    """JupyterLab on a free port of 127.0.0.1 with folders of its own."""
+    """JupyterLab on a free port of 127.0.0.1 with folders of its own, because two test
+    processes start one each.
+    """
 
     def __init__(self, folder):
         self.folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+            wanted = free.getsockname()[1]
         own = {
             "HOME": "home",
             "JUPYTER_CONFIG_DIR": "config",
@@ -242,7 +243,7 @@ class Lab:
                 "--no-browser",
                 "--allow-root",
                 "--ip=127.0.0.1",
-                f"--port={self.port}",
+                f"--port={wanted}",
                 f"--IdentityProvider.token={TOKEN}",
                 "--LabServerApp.extension_manager=readonly",
                 "--LabApp.collaborative=False",
@@ -272,13 +273,24 @@ class Lab:
             if self.process.poll() is not None:
                 break
             try:
+                self.url = self.address()
                 return self.request("GET", "/api/status")
-            except OSError:
+            except (OSError, LookupError, ValueError):  # not there, or half-written
                 time.sleep(0.2)
         raise RuntimeError(
             "JupyterLab did not start:\n"
             + (self.folder / "lab.log").read_text(encoding="utf-8")[-3000:]
         )
+
+    def address(self):
+        """Where the server says that it listens: if somebody took the wanted port in
+        the meantime, perhaps another Lab, it has gone to the next free one.
+        """
+        told = next((self.folder / "runtime").glob("jpserver-*.json"), None)
+        if told is None:
+            raise FileNotFoundError("the server does not say yet where it listens")
+        port = json.loads(told.read_text(encoding="utf-8"))["port"]
+        return f"http://127.0.0.1:{port}"
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -407,6 +419,19 @@ class Page:
             if areas.nth(i).locator(".noUi-handle, .jupyter-button").count()
         ]
 
+    def moves(self, area, slider):
+        """Whether an arrow key changes what the reader sees; first the one that has
+        somewhere to go, because the other one costs a whole WAIT.
+        """
+        end, now = (
+            slider.get_attribute(f"aria-value{name}") for name in ("max", "now")
+        )
+        keys = ["ArrowRight", "ArrowLeft"]
+        return any(
+            self.changes(area, slider, key)
+            for key in (reversed(keys) if end == now else keys)
+        )
+
     def changes(self, area, control, key):
         """Focus `control`, press `key` -> whether what the reader sees changed."""
         before = area.evaluate(SEEN)
@@ -417,7 +442,7 @@ class Page:
             if area.evaluate(SEEN) != before:
                 return True
             self.page.wait_for_timeout(100)
-            if key == "ArrowRight" and self.errors():
+            if key.startswith("Arrow") and self.errors():
                 return False
         return False
 
@@ -447,10 +472,7 @@ def operate(page):
                 "text field beside it"
             )
         for i in range(sliders.count()):
-            # a slider that stands at its right end moves to the left
-            if page.changes(area, sliders.nth(i), "ArrowRight") or page.changes(
-                area, sliders.nth(i), "ArrowLeft"
-            ):
+            if page.moves(area, sliders.nth(i)):
                 moved += 1
             else:
                 faults.append(

@@ -210,6 +210,61 @@ def test_each_part_of_a_joint_loss_has_its_own_count(counted):
     counted("fault")
 
 
+def test_pairs_alone_are_targets_too():
+    """Without a column `labels`: the same gradient as the pairs under that name."""
+    batch = rows_of(16)
+    pairs = batch.pop("labels")[:, 0].clamp(min=0) % 2
+
+    def loss(net, b, name):
+        logits = net(b["input_ids"], b.get("attention_mask")).logits[:, 0, :2]
+        return F.cross_entropy(logits, b[name], reduction="sum")
+
+    def pair_loss(net, b):
+        return {"next_sentence_label": loss(net, b, "next_sentence_label")}
+
+    def plain_loss(net, b):
+        return loss(net, b, "labels")
+
+    named = {**batch, "next_sentence_label": pairs}
+    (step,), (got,) = gradients([named], 1, torch.float64, loss_fn=pair_loss)
+    plain = {**batch, "labels": pairs}
+    (same,), (wanted,) = gradients([plain], 1, torch.float64, loss_fn=plain_loss)
+    assert apart(got, wanted) == 0 and step.loss == same.loss and step.targets == 16
+    del named["attention_mask"]
+    (step,), _ = gradients([named], 1, torch.float64, loss_fn=pair_loss)
+    assert step.tokens == batch["input_ids"].numel()
+
+
+@pytest.mark.parametrize(
+    "column, returned, sentence",
+    [
+        ("label", "label", "columns .*'label'.*; targets are read from `labels`"),
+        ("label", None, "give one of them that name"),
+        ("pair_label", None, r"the sums \['labels'\], the batch .*\['pair_label'\]"),
+        ("labels", "pairs", r"the sums \['pairs'\], the batch .*\['labels'\]"),
+    ],
+)
+def test_a_column_without_its_name_is_told_before_the_first_step(
+    column, returned, sentence, counted
+):
+    """It was a KeyError: 'labels', from inside the loop."""
+    batch = rows_of(4)
+    batch[column] = batch.pop("labels")[:, 0].clamp(min=0)
+
+    def loss(net, b):
+        logits = net(b["input_ids"], b["attention_mask"]).logits[:, 0]
+        value = F.cross_entropy(logits, b[column], reduction="sum")
+        return {returned: value} if returned else value
+
+    net = tiny()
+    before = [p.clone() for p in net.parameters()]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=sentence):
+        next(train.steps(net, [batch], loss, optimizer))
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters()))
+    counted("fault")
+
+
 def test_same_update_as_a_hand_written_loop():
     """Three updates of AdamW with clipping and a schedule, against plain torch."""
     batch, schedule = rows_of(12), lambda step: optim.warmup_linear(step, 1, 4)
