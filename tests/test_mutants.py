@@ -66,3 +66,18 @@ def test_every_file_of_the_library_has_tests_to_face():
     assert len(files) > 20
     for file in files:
         assert mutation_score.mirrored(file), file
+
+
+def test_a_sample_of_the_library_is_drawn_before_its_texts_are_written():
+    file = "ftlib/training/oom.py"
+    drawn = mutation_score.library_mutants(12, 3, [file])
+    assert drawn == mutation_score.library_mutants(12, 3, [file])
+    assert drawn != mutation_score.library_mutants(12, 4, [file])
+    source = (mutation_score.ROOT / file).read_text(encoding="utf-8")
+    every = {mutant.source for mutant in mutants.mutants(source)}
+    texts = {mutant.source for _, mutant in drawn}
+    assert len(texts) == 12 and texts <= every
+    assert {str(path) for path, _ in drawn} == {file}
+    # all of them, where more are asked for
+    everything = mutation_score.library_mutants(10**6, 3, [file])
+    assert {mutant.source for _, mutant in everything} == every

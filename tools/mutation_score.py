@@ -88,13 +88,21 @@ def library_files():
     return [p.relative_to(ROOT) for p in files if "checks" not in p.parts]
 
 
-def library_mutants():
-    """[(file, Mutant)] of every file of the library."""
-    return [
-        (file, mutant)
+def library_mutants(sample, seed, files=()):
+    """[(file, Mutant)]: a random sample from the library, or from those files of it."""
+    everything = [
+        (file, *candidate)
         for file in library_files()
-        for mutant in mutants.mutants((ROOT / file).read_text(encoding="utf-8"))
+        if not files or str(file) in files
+        for candidate in mutants.candidates((ROOT / file).read_text(encoding="utf-8"))
     ]
+    chosen = []
+    for file, label, text_of in random.Random(seed).sample(everything, len(everything)):
+        if len(chosen) == sample:
+            break
+        if (text := text_of()) is not None:
+            chosen.append((file, mutants.Mutant(label, text)))
+    return chosen
 
 
 def mirrored(file):
@@ -203,8 +211,7 @@ def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=prin
     taken).
     """
     end = time.monotonic() + 60 * (minutes or 1e6)
-    everything = [m for m in library_mutants() if not files or str(m[0]) in files]
-    chosen = random.Random(seed).sample(everything, min(sample, len(everything)))
+    chosen = library_mutants(sample, seed, files)
     verdicts = collections.defaultdict(list)  # file -> for each mutant, whether taken
     with tempfile.TemporaryDirectory() as folder:
         homes = queue.Queue()
