@@ -206,7 +206,11 @@ def changed_names(before, after):
     return [name for name in old if old[name] != new.get(name)]
 
 
-def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=print):
+def say(sentence):
+    print(sentence, flush=True)  # at once, into a file too
+
+
+def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say):
     """Try `sample` random mutants of ftlib, as many as `minutes` allow -> (refused,
     taken).
     """
