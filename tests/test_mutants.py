@@ -1,6 +1,10 @@
 """tools/mutants.py makes the mutants that its labels promise, all of them programs."""
 
 import ast
+import json
+import os
+import subprocess
+import sys
 
 import mutants
 import mutation_score
@@ -66,3 +70,61 @@ def test_every_file_of_the_library_has_tests_to_face():
     assert len(files) > 20
     for file in files:
         assert mutation_score.mirrored(file), file
+
+
+def test_a_sample_of_the_library_is_drawn_before_its_texts_are_written():
+    file = "ftlib/training/oom.py"
+    drawn = mutation_score.library_mutants(12, 3, [file])
+    assert drawn == mutation_score.library_mutants(12, 3, [file])
+    assert drawn != mutation_score.library_mutants(12, 4, [file])
+    source = (mutation_score.ROOT / file).read_text(encoding="utf-8")
+    every = {mutant.source for mutant in mutants.mutants(source)}
+    texts = {mutant.source for _, mutant in drawn}
+    assert len(texts) == 12 and texts <= every
+    assert {str(path) for path, _ in drawn} == {file}
+    # all of them, where more are asked for
+    everything = mutation_score.library_mutants(10**6, 3, [file])
+    assert {mutant.source for _, mutant in everything} == every
+
+
+def test_a_warm_process_reads_the_files_anew_for_each_run(tmp_path, counted):
+    """Its verdicts are those of a fresh pytest: passed, failed, and -1 for too long."""
+    process = subprocess.Popen(
+        [sys.executable, str(mutation_score.ROOT / "tools" / "warm_tests.py")],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+    def verdict(source, seconds=60):
+        (tmp_path / "halves.py").write_text(source, encoding="utf-8")
+        request = {"files": ["test_halves.py"], "names": ["half"], "seconds": seconds}
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    (tmp_path / "test_halves.py").write_text(
+        "import halves\n\n\ndef test_half():\n    assert halves.half(4) == 2\n",
+        encoding="utf-8",
+    )
+    good = "def half(x):\n    return x / 2\n"
+    assert verdict(good) == 0
+    assert verdict(good.replace("/", "*")) == 1
+    assert verdict(good) == 0  # what a run before has imported is gone
+    assert verdict("def half(x):\n    while True:\n        pass\n", seconds=5) == -1
+    assert verdict(good) == 0
+    process.stdin.close()
+    assert process.wait(30) == 0
+    counted("fault", 2)
+
+
+def test_the_changed_function_is_found():
+    before = (
+        "def a():\n    return 1\n\n\nclass B:\n    def c(self):\n        return 2\n"
+    )
+    changed = mutation_score.changed_names
+    assert changed(before, before.replace("1", "3")) == ["a"]
+    assert changed(before, before.replace("2", "3")) == ["B", "c"]
+    assert changed(before, before) == []

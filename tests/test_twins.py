@@ -8,12 +8,19 @@ import pathlib
 import re
 
 import pytest
+import torch
 from syntax import WithoutDocstrings
+
+from ftlib.data import images, streaming
+from ftlib.objectives import classify, mlm
+from ftlib.training import continual, federated, train
 
 FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
 TWINS = {
     "by_position",
+    "check_ids",
     "check_texts",
+    "checked",
     "class_ids",
     "freeze",
     "in_eval_mode",
@@ -92,6 +99,66 @@ def test_one_formula_makes_every_seed():
         assert not other_formulas(text), path.name
         made += len(list(seeds(text)))
     assert made >= 6
+
+
+def drawn(monkeypatch, call):
+    """The seeds that the generators started in `call` keep: the lowest 32 bits."""
+    kept, real = [], torch.Generator
+
+    class Generator(real):
+        def manual_seed(self, seed):
+            kept.append(seed % 2**32)
+            return super().manual_seed(seed)
+
+    monkeypatch.setattr(torch, "Generator", Generator)
+    call()
+    monkeypatch.setattr(torch, "Generator", real)
+    return kept
+
+
+RUNS = [(seed, epoch) for seed in range(5) for epoch in range(12)]
+WITH_EPOCHS = {
+    "order": lambda seed, epoch: train.order(3, seed, epoch),
+    "length_grouped": lambda seed, epoch: classify.length_grouped(
+        [3, 1], 1, seed, epoch
+    ),
+    "replay_batches": lambda s, e: continual.replay_batches(4, 4, 0.5, 2, s, e),
+    "federated": lambda seed, number: federated.chosen(4, 0.5, seed, number),
+    "masks and pairs": lambda seed, epoch: (
+        mlm.mask_tokens(
+            torch.full((40, 2), 5), 9, 4, [0], seed=seed, epoch=epoch, index=FORTY
+        ),
+        mlm.sentence_pairs([[7, 8]] * 40, FORTY, 5, 2, 3, seed=seed, epoch=epoch),
+    ),
+    "augment": lambda seed, epoch: images.augment(
+        torch.zeros(40, 1, 2, 2), seed=seed, epoch=epoch, index=FORTY
+    ),
+    "streams": lambda seed, epoch: [
+        streaming._shuffled(2, seed, epoch, part, text)
+        for part in range(5)
+        for text in range(40)
+    ],
+}
+FORTY = torch.arange(40)
+
+
+@pytest.mark.parametrize("name", WITH_EPOCHS)
+def test_neighbouring_seeds_epochs_and_rows_share_no_generator(name, monkeypatch):
+    kept = [
+        seed
+        for run in RUNS
+        for seed in drawn(monkeypatch, lambda: WITH_EPOCHS[name](*run))
+    ]
+    assert len(kept) >= len(RUNS) and len({*kept}) == len(kept)
+
+
+def test_shared_generators_are_caught(monkeypatch, counted):
+    def start(seed, epoch):
+        torch.Generator().manual_seed(seed + epoch)
+
+    kept = [s for run in RUNS for s in drawn(monkeypatch, lambda: start(*run))]
+    assert len({*kept}) < len(kept) == len(RUNS)
+    counted("fault")
 
 
 @pytest.mark.parametrize(

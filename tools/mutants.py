@@ -243,9 +243,22 @@ def mutants(source):
     Comments and layout are lost: a mutant is text made from a syntax tree. Raises
     SyntaxError if the text cannot be parsed.
     """
+    seen, named = {}, []
+    for label, text_of in candidates(source):
+        if (text := text_of()) is not None:
+            seen[label] = seen.get(label, 0) + 1
+            again = f" ({seen[label]})" if seen[label] > 1 else ""
+            named.append(Mutant(label + again, text))
+    return named
+
+
+def candidates(source):
+    """[(label, text_of)] in the order of the lines: text_of() is the mutant's text, or
+    None where it is no program. To write a text takes far longer than to
+    find its place, so that a sample is drawn before.
+    """
     tree = ast.parse(source)
     skipped = _skipped(tree)
-    seen = {}
     found = []
     for parent in ast.walk(tree):
         for field, value in ast.iter_fields(parent):
@@ -255,16 +268,11 @@ def mutants(source):
                     continue
                 for new in _new_nodes(child):
                     label = f"`{_short(child)}` -> `{_short(new)}`"
-                    text = _replaced(tree, parent, field, i, value, new)
-                    if text is not None:
-                        found.append((_place(child, parent), label, text))
+                    how = (tree, parent, field, i, value, new)
+                    text_of = functools.partial(_replaced, *how)
+                    found.append((_place(child, parent), label, text_of))
     found.sort(key=lambda each: each[0])
-    named = []
-    for _, label, text in found:
-        seen[label] = seen.get(label, 0) + 1
-        again = f" ({seen[label]})" if seen[label] > 1 else ""
-        named.append(Mutant(label + again, text))
-    return named
+    return [each[1:] for each in found]
 
 
 def _place(child, parent):
@@ -280,7 +288,6 @@ def _replaced(tree, parent, field, i, value, new):
     try:
         _put(parent, field, i, new)
         text = ast.unparse(ast.fix_missing_locations(tree))
-        ast.parse(text)
         compile(text, "<mutant>", "exec")
     except (SyntaxError, ValueError, AttributeError, TypeError):
         return None

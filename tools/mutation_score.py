@@ -9,14 +9,18 @@ the exercise's catalogue (tests/exercises/wrong_answers) is said with its reason
 `library` changes one place of ftlib at a time in a copy of the repository and runs the
 tests that mirror the file (ftlib/models/lora.py: tests/models/test_lora.py); a mutant
 that they take is run against all unit tests with `--thorough`. A survivor is either the
-same program or a missing test: read it.
+same program or a missing test: read it. It is printed when it is found, and the count
+of each file at the end; `--minutes 60` starts no mutant after an hour.
 
 Ends with 1 if the share refused is below `--at-least`.
 """
 
 import argparse
+import ast
+import collections
 import concurrent.futures
 import difflib
+import json
 import os
 import pathlib
 import queue
@@ -25,6 +29,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -83,13 +88,21 @@ def library_files():
     return [p.relative_to(ROOT) for p in files if "checks" not in p.parts]
 
 
-def library_mutants():
-    """[(file, Mutant)] of every file of the library."""
-    return [
-        (file, mutant)
+def library_mutants(sample, seed, files=()):
+    """[(file, Mutant)]: a random sample from the library, or from those files of it."""
+    everything = [
+        (file, *candidate)
         for file in library_files()
-        for mutant in mutants.mutants((ROOT / file).read_text(encoding="utf-8"))
+        if not files or str(file) in files
+        for candidate in mutants.candidates((ROOT / file).read_text(encoding="utf-8"))
     ]
+    chosen = []
+    for file, label, text_of in random.Random(seed).sample(everything, len(everything)):
+        if len(chosen) == sample:
+            break
+        if (text := text_of()) is not None:
+            chosen.append((file, mutants.Mutant(label, text)))
+    return chosen
 
 
 def mirrored(file):
@@ -127,74 +140,131 @@ def copy_of_repository(folder):
     return pathlib.Path(folder)
 
 
-def run_tests(home, files, seconds):
-    """Whether the tests pass in `home`; a run that takes too long has not passed."""
-    environment = stages.environment("unit")
-    # this copy's ftlib, not the one that is installed
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(home / "tests/offline"), str(home)]
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    try:
-        done = subprocess.run(
-            [*command, *map(str, files)],
-            cwd=home,
+class Home:
+    """A copy of the repository and the process that runs its tests (warm_tests.py)."""
+
+    def __init__(self, folder):
+        self.folder = copy_of_repository(folder)
+        environment = stages.environment("unit")
+        # this copy's ftlib, not the one that is installed
+        paths = [self.folder / "tests/offline", self.folder]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+        # compiled files are known by second and size: two mutants can have both alike
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tools" / "warm_tests.py")],
+            cwd=self.folder,
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=seconds,
+            text=True,
         )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+
+    def run_tests(self, files, seconds, names=()):
+        """Whether the tests pass; a run that takes too long has not passed."""
+        request = {"files": [*map(str, files)], "names": names, "seconds": seconds}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline()) == 0
+
+    def survives(self, file, mutant, seconds, thorough):
+        """Whether the tests take `mutant` here; the file is put right again."""
+        path = self.folder / file
+        original = path.read_text(encoding="utf-8")
+        path.unlink()  # a link: writing into it would change the original
+        path.write_text(mutant.source, encoding="utf-8")
+        try:
+            names = changed_names(original, mutant.source)
+            taken = self.run_tests(mirrored(file), seconds, names)
+            if taken and thorough:
+                taken = self.run_tests(stages.files("unit"), 3600)
+        finally:
+            path.write_text(original, encoding="utf-8")
+        return taken
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def survives(home, file, mutant, seconds, thorough):
-    """Whether the tests take `mutant` in the copy `home`, which is put right again."""
-    path = home / file
-    original = path.read_text(encoding="utf-8")
-    path.unlink()  # a link: writing into it would change the original
-    path.write_text(mutant.source, encoding="utf-8")
-    try:
-        taken = run_tests(home, mirrored(file), seconds)
-        if taken and thorough:
-            taken = run_tests(home, stages.files("unit"), 3600)
-    finally:
-        path.write_text(original, encoding="utf-8")
-    return taken
+def changed_names(before, after):
+    """The functions and classes in which two texts differ, to find their tests by.
+
+    >>> changed_names("def a(): 1\\ndef b(): 2", "def a(): 1\\ndef b(): 3")
+    ['b']
+    """
+
+    def definitions(text):
+        return {
+            node.name: ast.dump(node)
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        }
+
+    old, new = definitions(before), definitions(after)
+    return [name for name in old if old[name] != new.get(name)]
 
 
-def library(sample, seed, jobs, files=(), thorough=False, out=print):
-    """Try `sample` random mutants of ftlib -> (refused, taken)."""
-    everything = [m for m in library_mutants() if not files or str(m[0]) in files]
-    chosen = random.Random(seed).sample(everything, min(sample, len(everything)))
+def say(sentence):
+    print(sentence, flush=True)  # at once, into a file too
+
+
+def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say):
+    """Try `sample` random mutants of ftlib, as many as `minutes` allow -> (refused,
+    taken).
+    """
+    end = time.monotonic() + 60 * (minutes or 1e6)
+    chosen = library_mutants(sample, seed, files)
+    verdicts = collections.defaultdict(list)  # file -> for each mutant, whether taken
     with tempfile.TemporaryDirectory() as folder:
         homes = queue.Queue()
         for i in range(jobs):
-            homes.put(copy_of_repository(pathlib.Path(folder) / str(i)))
-        times = {}
-        for file in sorted({file for file, _ in chosen}):
-            home = homes.get()
-            start = time.perf_counter()
-            if not run_tests(home, mirrored(file), 1800):
-                sys.exit(f"the tests of {file} fail without a mutant; mend them first")
-            times[file] = 30 + 3 * (time.perf_counter() - start)
-            homes.put(home)
+            homes.put(Home(pathlib.Path(folder) / str(i)))
+        times, timing = {}, collections.defaultdict(threading.Lock)
+
+        def seconds_of(file, home):
+            """How long its tests may take: they are run once without a mutant."""
+            with timing[file]:
+                if file not in times:
+                    start = time.perf_counter()
+                    if not home.run_tests(mirrored(file), 1800):
+                        raise SystemExit(
+                            f"the tests of {file} fail without a mutant; mend them "
+                            "first"
+                        )
+                    times[file] = 30 + 3 * (time.perf_counter() - start)
+            return times[file]
 
         def one(each):
+            if time.monotonic() > end:
+                return
+            file, mutant = each
             home = homes.get()
             try:
-                return survives(home, *each, times[each[0]], thorough)
+                seconds = seconds_of(file, home)
+                taken = home.survives(file, mutant, seconds, thorough)
             finally:
                 homes.put(home)
+            verdicts[str(file)].append(taken)
+            if taken:
+                before = unparsed_file(file)
+                out(f"{file}: {mutant.label}    {changed_line(before, mutant.source)}")
 
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            results = list(pool.map(one, chosen))
-    for (file, mutant), taken in zip(chosen, results):
-        if taken:
-            before = mutants.unparsed((ROOT / file).read_text(encoding="utf-8"))
-            out(f"{file}: {mutant.label}    {changed_line(before, mutant.source)}")
-    return len(results) - sum(results), sum(results)
+            list(pool.map(one, chosen))
+        while not homes.empty():
+            homes.get().close()
+    for file, taken in sorted(verdicts.items()):
+        out(f"{file}: {len(taken) - sum(taken)} of {len(taken)} refused")
+    tried = [taken for each in verdicts.values() for taken in each]
+    if len(tried) < len(chosen):
+        out(f"{len(tried)} of {len(chosen)} mutants tried in {minutes} minutes")
+    return len(tried) - sum(tried), sum(tried)
+
+
+def unparsed_file(file):
+    return mutants.unparsed((ROOT / file).read_text(encoding="utf-8"))
 
 
 def main(arguments=None):
@@ -206,6 +276,7 @@ def main(arguments=None):
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="library: start no mutant later")
     parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--at-least", type=float, default=AT_LEAST)
     options = parser.parse_args(arguments)
@@ -218,6 +289,7 @@ def main(arguments=None):
             options.jobs,
             options.only,
             options.thorough,
+            options.minutes,
         )
     share = refused / max(refused + taken, 1)
     print(f"{refused} of {refused + taken} mutants refused, {share:.1%}")

@@ -278,6 +278,36 @@ PARTS = {
             "recipe_finetune::test_the_recipe_refuses_what_cannot_train_before_step_1 "
             "sources::test_control_rows_split_by_number_do_leak",
         ),
+        Line(
+            42,
+            "An objective that would misread its input refuses it in a sentence with "
+            "value, limit and remedy: ids, masks, row numbers, probabilities and "
+            "documents of another kind, shape or range; a table under the name of a "
+            "text.",
+            "mlm::test_what_cannot_be_masked_is_refused "
+            "mlm::test_documents_without_a_pair_are_refused "
+            "clm::test_what_is_no_batch_is_refused "
+            "clm::test_what_cannot_be_continued_is_refused "
+            "clm::test_what_cannot_be_drawn_from_is_refused "
+            "clm::test_documents_that_cannot_be_read_are_refused "
+            "streaming::test_bad_files_are_named_with_the_place",
+            "one argument wrong, in a call that is right otherwise",
+            "mlm::test_what_cannot_be_masked_is_refused "
+            "mlm::test_documents_without_a_pair_are_refused "
+            "clm::test_what_is_no_batch_is_refused",
+        ),
+        Line(
+            43,
+            "Weights that were cut off on their way, a folder without one of its files "
+            "and a name that is none are told without a network; no such model is "
+            "handed out.",
+            "hub::test_weights_that_were_cut_off_are_refused "
+            "hub::test_a_checkpoint_without_one_of_its_files_is_refused "
+            "hub::test_what_is_no_name_is_refused "
+            "hub::test_absent_models_are_answered_at_once",
+            "half a file, in nine ways",
+            "hub::test_weights_that_were_cut_off_are_refused",
+        ),
     ],
     "Notebooks": [
         Line(

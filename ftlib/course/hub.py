@@ -19,6 +19,7 @@ mirror), HF_HUB_OFFLINE, HF_HOME and HTTPS_PROXY are honoured.
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 import pathlib
 import socket
@@ -151,8 +152,14 @@ def resolve(name):
         to where you are or whole; like transformers, it takes a model of your own.
     Raises KeyError for a name that is none of them, FileNotFoundError if a folder holds
     no whole model, or if the model is not on this machine and the hub does not answer,
-    ValueError if a file is not the published one.
+    ValueError if a file is not the published one, or was cut off on its way here, and
+    TypeError for what is no name.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(
+            f"the name of a model is {repr(name)[:40]}; give one of "
+            f"{', '.join(MODELS)}, or the path of a folder"
+        )
     entry = MODELS.get(str(name))
     folder = checkpoints() / name
     files = entry["files"] if entry else {}
@@ -162,6 +169,8 @@ def resolve(name):
         location = find(name)
         if location is not None and _complete(location, files):
             _verify(location, files)
+            if not files:
+                _check_length(location / "model.safetensors")
             return str(location)
     raise FileNotFoundError(_remedy(name, folder))
 
@@ -170,6 +179,7 @@ def _own_folder(name, checkpoint):
     """The folder that `name` is the path of; `checkpoint` is where it was not."""
     folder = pathlib.Path(name).expanduser()
     if _complete(folder, {}):
+        _check_length(folder / "model.safetensors")
         return str(folder)
     if folder.is_dir():
         raise FileNotFoundError(
@@ -274,10 +284,39 @@ def _snapshot(name, local_files_only):
         return None
 
 
+def _check_length(path):
+    """ValueError for a safetensors file that is not as long as its header says: a copy
+    or a download that was interrupted.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, size))
+    try:
+        tensors = json.loads(header)
+        tensors.pop("__metadata__", None)
+        data = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+        data = None
+    if data is None or size != 8 + length + data:
+        whole = (
+            "no whole header" if data is None else f"{8 + length + data} by its header"
+        )
+        raise ValueError(
+            f"{path} has {size} bytes and {whole}, so it was cut off or damaged; "
+            "remove it and copy or fetch it again"
+        )
+
+
 def _verify(folder, files):
     for file, expected in files.items():
         path = folder / file
-        digest = _sha256(path, path.stat().st_mtime_ns) if path.is_file() else "missing"
+        if not path.is_file():
+            raise ValueError(
+                f"{path} is missing, so the folder was not copied or fetched whole; "
+                "install or fetch the model again"
+            )
+        digest = _sha256(path, path.stat().st_mtime_ns)
         if digest != expected:
             raise ValueError(
                 f"{path} has SHA-256 {digest[:12]}..., not "

@@ -78,13 +78,16 @@ def _check_file(path, field):
         raise ValueError(
             f"{path} is compressed and cannot be read from the middle; unpack it first"
         )
-    if kind in TABLES:
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[0]
+    # the names of a table's columns, whatever the name of the file
+    cells = re.split("[,;\t]", first.decode("utf-8", "ignore").strip().replace('"', ""))
+    if kind in TABLES or (field in cells and len(cells) > 1):
         raise ValueError(
             f"{path} is a table, whose lines hold more than texts; read its text "
             'column (tables.read_csv) and write {"text": ...} lines as .jsonl'
         )
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
     if start := _BINARY.match(head):
         raise ValueError(
             f"{path} begins with {start[0]!r}, so it is compressed or no text; unpack "
@@ -95,7 +98,6 @@ def _check_file(path, field):
             f"{path} has lines that end in a carriage return alone (old Mac), so it "
             "would be one document; write \\n at the end of each"
         )
-    first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[0]
     key = json.dumps(field, ensure_ascii=False).encode()
     if kind not in LINES_OF_JSON and re.match(
         rb"\{.*" + re.escape(key) + rb"\s*:", first

@@ -306,6 +306,11 @@ def encode(tokenizer, texts, max_tokens=None, keep="head"):
     `truncate`; the special tokens always stay. Raises what `check_texts` raises, and
     ValueError for a tokenizer that pads or cuts by itself.
     """
+    if not isinstance(tokenizer, Tokenizer):
+        raise TypeError(
+            f"tokenizer is {type(tokenizer).__name__}, not one of the tokenizers "
+            "library; give the backend_tokenizer of one of transformers"
+        )
     if tokenizer.padding or tokenizer.truncation:
         raise ValueError(
             "the tokenizer pads or cuts texts by itself; call its no_padding() and "

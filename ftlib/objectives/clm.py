@@ -32,12 +32,73 @@ vocabulary.
 """
 
 import functools
+import inspect
 import math
 
 import torch
 import torch.nn.functional as F
 
 
+def checked(check):
+    """A decorator: `check` gets a function's arguments, {name: value}, before the
+    function does. It raises for what cannot be used, and may put right what can.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def guarded(*arguments, **keywords):
+            given = signature.bind(*arguments, **keywords)
+            given.apply_defaults()
+            check(given.arguments)
+            return function(*given.args, **given.kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def check_ids(input_ids):
+    """Raise unless the ids are a LongTensor (B, T), not empty and none negative."""
+    if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
+        kind = getattr(input_ids, "dtype", type(input_ids).__name__)
+        raise TypeError(
+            f"input_ids are {kind}, token ids are a LongTensor (B, T); write "
+            "torch.tensor(rows), or call .long() if they are whole numbers"
+        )
+    if input_ids.ndim != 2 or 0 in input_ids.shape:
+        raise ValueError(
+            f"input_ids have the shape {tuple(input_ids.shape)}, (B, T) is needed with "
+            "at least 1 row of 1 token; write ids[None] for a single row"
+        )
+    if (least := int(input_ids.min())) < 0:
+        raise ValueError(
+            f"input_ids have {least} among them, token ids begin at 0; give the ids "
+            "and not the labels, whose -100 is no token"
+        )
+
+
+def _check_batch(given):
+    """What `causal_batch` cannot use: ids that are none, a mask of other rows."""
+    input_ids, mask = given["input_ids"], given["attention_mask"]
+    check_ids(input_ids)
+    if mask is None:
+        return
+    if not isinstance(mask, torch.Tensor) or mask.shape != input_ids.shape:
+        shape = tuple(getattr(mask, "shape", ())) or type(mask).__name__
+        raise ValueError(
+            f"attention_mask has the shape {shape}, input_ids "
+            f"{tuple(input_ids.shape)}; give a tensor with 1 or 0 for each id"
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            f"attention_mask has values from {mask.min():g} to {mask.max():g}, 1 for a "
+            "token and 0 for padding are needed; write ids != pad_id"
+        )
+
+
+@checked(_check_batch)
 def causal_batch(input_ids, attention_mask=None):
     """The batch of a causal model: {"input_ids", "labels"} (B, T), and "attention_mask"
     if there is one.
@@ -47,6 +108,8 @@ def causal_batch(input_ids, attention_mask=None):
     train.steps must not count it. With a mask there are also "position_ids" (B, T),
     which count the tokens: padding may stand on either side, and the loss is that of
     the rows without it.
+    Raises TypeError for ids that are no LongTensor, ValueError for none, for negative
+    ones, and for a mask of another shape or with other values.
     """
     labels = input_ids.clone()
     labels[:, 0] = -100
@@ -74,6 +137,28 @@ def clm_loss(model, batch):
     )
 
 
+def _check_logits(given):
+    """What cannot be drawn from: the wrong axis or a wrong number would be cut."""
+    logits, k, p = given["logits"], given.get("k"), given.get("p")
+    if logits.ndim != 2 or 0 in logits.shape:
+        raise ValueError(
+            f"logits have the shape {tuple(logits.shape)}, (B, V) is needed; take the "
+            "last position, logits[:, -1], and write logits[None] for a single row"
+        )
+    if k is not None and not hasattr(k, "__index__"):
+        raise TypeError(
+            f"k is {repr(k)[:40]}; it counts tokens, so give a whole number"
+        )
+    temperature = given.get("temperature", 1.0)
+    drawn = temperature >= 0 and (k is None or k >= 1) and (p is None or 0 < p <= 1)
+    if not drawn:  # written so that NaN, which is not below anything, is refused
+        raise ValueError(
+            f"temperature={temperature}, k={k}, p={p}; take temperature >= 0, k >= 1 "
+            "and 0 < p <= 1"
+        )
+
+
+@checked(_check_logits)
 def keep_top_k(logits, k):
     """(B, V) -> (B, V): the k largest stay, the others become -inf (Fan et al.
     2018).
@@ -82,6 +167,7 @@ def keep_top_k(logits, k):
     return logits.masked_fill(logits < smallest, float("-inf"))
 
 
+@checked(_check_logits)
 def keep_top_p(logits, p):
     """(B, V) -> (B, V): the fewest tokens whose probabilities reach p stay (nucleus
     sampling, Holtzman et al. 2020).
@@ -96,6 +182,7 @@ def keep_top_p(logits, p):
     return logits.masked_fill(dropped, float("-inf"))
 
 
+@checked(_check_logits)
 def sample_token(logits, temperature=1.0, k=None, p=None, generator=None):
     """Draw a token id for each row, (B, V) -> (B,). Temperature 0 takes the likeliest;
     k and p leave out unlikely ones.
@@ -232,9 +319,17 @@ def generate(
         filled with `stop`.
     cached=False reads the whole text for each token; it gives the same ids and takes
     any causal model with `.logits`. Raises ValueError if the text would outgrow the
-    model, for a row without a token, and for a model that the cache does not know.
+    model, for a row without a token, a negative id or number of new tokens, and for a
+    model that the cache does not know; TypeError for ids that are no LongTensor.
     """
     config, given = model.config, input_ids
+    if not isinstance(given, torch.Tensor) or given.numel():
+        check_ids(given)
+    if not hasattr(max_new_tokens, "__index__") or max_new_tokens < 0:
+        raise ValueError(
+            f"max_new_tokens is {max_new_tokens}; ask for a whole number of tokens, 0 "
+            "or more"
+        )
     if cached and not (getattr(config, "causal", False) and config.pre_norm):
         raise ValueError(
             f"cached=True needs a causal pre-norm LanguageModel of transformer.py, and "
@@ -285,15 +380,27 @@ def document_nll(model, documents, window, stride=None):
     window // 2). Each token but the first of a document is a target once, in the first
     window that holds it; what overlaps is context. Sums are added, never means: a mean
     of the documents' means would give the words of short documents more weight.
+    Raises ValueError for a window below 2, a stride that leaves gaps and no document,
+    TypeError for a document that is no list of ids.
     """
-    stride, total, targets = stride or window // 2, 0.0, 0
+    if window < 2:
+        raise ValueError(
+            f"window is {window}; a target needs a token before it, so take 2 or more"
+        )
+    total, targets, row = 0.0, 0, -1
+    stride = window // 2 if stride is None else stride
     if not 0 < stride < window:
         raise ValueError(
             f"stride {stride} leaves gaps between windows of {window} "
             f"tokens; take 1 to {window - 1}"
         )
     device = next(model.parameters()).device
-    for ids in documents:
+    for row, ids in enumerate(documents):
+        if isinstance(ids, str) or not getattr(ids, "ndim", hasattr(ids, "__len__")):
+            raise TypeError(
+                f"document {row} is {repr(ids)[:40]}, not a list of token ids; encode "
+                "the texts first, and put a single document in a list, [ids]"
+            )
         done = 1  # nothing stands before the first token
         for begin in range(0, len(ids), stride):
             batch = causal_batch(
@@ -305,4 +412,8 @@ def document_nll(model, documents, window, stride=None):
             done = begin + window
             if done >= len(ids):
                 break
+    if row < 0:
+        raise ValueError(
+            "there are 0 documents; an iterator gives them once, so make it anew"
+        )
     return total, targets

@@ -30,6 +30,8 @@ Shapes: B rows, T tokens, V vocabulary, A target positions.
 """
 
 import functools
+import inspect
+import operator
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,101 @@ def _noise(seed, epoch, index, tokens):
     return torch.stack(draws, dim=1)
 
 
+def checked(check):
+    """A decorator: `check` gets a function's arguments, {name: value}, before the
+    function does. It raises for what cannot be used, and may put right what can.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def guarded(*arguments, **keywords):
+            given = signature.bind(*arguments, **keywords)
+            given.apply_defaults()
+            check(given.arguments)
+            return function(*given.args, **given.kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def check_ids(input_ids):
+    """Raise unless the ids are a LongTensor (B, T), not empty and none negative."""
+    if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
+        kind = getattr(input_ids, "dtype", type(input_ids).__name__)
+        raise TypeError(
+            f"input_ids are {kind}, token ids are a LongTensor (B, T); write "
+            "torch.tensor(rows), or call .long() if they are whole numbers"
+        )
+    if input_ids.ndim != 2 or 0 in input_ids.shape:
+        raise ValueError(
+            f"input_ids have the shape {tuple(input_ids.shape)}, (B, T) is needed with "
+            "at least 1 row of 1 token; write ids[None] for a single row"
+        )
+    if (least := int(input_ids.min())) < 0:
+        raise ValueError(
+            f"input_ids have {least} among them, token ids begin at 0; give the ids "
+            "and not the labels, whose -100 is no token"
+        )
+
+
+def _whole(number):
+    """Whether it is a whole number, of Python, NumPy or torch."""
+    try:
+        return operator.index(number) is not None
+    except (TypeError, RuntimeError):
+        return False
+
+
+def _check_draws(given, rows):
+    """What cannot start a draw; rows: how many there are, None for any number."""
+    for name in ("seed", "epoch"):
+        if not _whole(given[name]):
+            raise TypeError(
+                f"{name} is {repr(given[name])[:40]}, a whole number is needed; give 0"
+            )
+        given[name] = int(given[name])  # Python's do not overflow, NumPy's do
+    index, kind = given["index"], getattr(given["index"], "dtype", None)
+    if not isinstance(index, torch.Tensor) or kind not in (torch.long, torch.int):
+        raise TypeError(
+            f"index is {kind or type(index).__name__}, the numbers of the rows are a "
+            "LongTensor (B,); write torch.arange(B), or torch.tensor(numbers)"
+        )
+    if index.ndim != 1 or not len(index) or len(index) != (rows or len(index)):
+        raise ValueError(
+            f"index has the shape {tuple(index.shape)}, ({rows or 'B'},) is needed, or "
+            "rows would share a mask; give the number of each row in the corpus"
+        )
+
+
+def _check_masking(given):
+    """What `mask_tokens` cannot use: it would mask other tokens without a word."""
+    ids, vocab_size = given["input_ids"], given["vocab_size"]
+    check_ids(ids)
+    _check_draws(given, len(ids))
+    if not 0 <= (p := given["mask_prob"]) <= 1:
+        raise ValueError(
+            f"mask_prob is {p}, probabilities end at 0 and 1; write 0.15 for 15 %"
+        )
+    special = torch.as_tensor(given["special_ids"], dtype=torch.long).flatten().tolist()
+    named = {"input_ids": ids.max(), "mask_id": given["mask_id"]}
+    for name, i in [*named.items(), *(("special_ids", i) for i in special)]:
+        if not _whole(i) or not 0 <= i < vocab_size:
+            raise ValueError(
+                f"{name} has {i}, the vocabulary has 0 to {vocab_size - 1}; take ids, "
+                "special tokens and vocab_size from one tokenizer"
+            )
+    starts = given["starts_word"]
+    if starts is not None and (starts.dtype != torch.bool or len(starts) < vocab_size):
+        raise ValueError(
+            f"starts_word is {starts.dtype} {tuple(starts.shape)}, bool (V,) with V = "
+            f"{vocab_size} is needed; take it from tokenization.starts_word"
+        )
+
+
+@checked(_check_masking)
 def mask_tokens(
     input_ids,
     vocab_size,
@@ -71,6 +168,8 @@ def mask_tokens(
         of a word or none): what follows a token that starts a word shares its draw.
 
     Returns (masked ids, labels), both (B, T); labels are -100 at the other positions.
+    Raises TypeError for ids or an index that are no LongTensor, ValueError for another
+    shape, ids beyond the vocabulary and a mask_prob beyond 0 and 1.
     Why not always [MASK]: the model will later read texts without one, so it must
     expect any token to be a target.
     """
@@ -175,17 +274,54 @@ def mlm_loss(model, batch):
     )
 
 
+def _check_pairs(given):
+    """What `sentence_pairs` cannot use, such as a document that holds no pair."""
+    documents = given["documents"] = list(given["documents"])
+    length, ends = given["length"], {given["cls_id"], given["sep_id"]}
+    if not _whole(length) or length < 5:
+        raise ValueError(
+            f"length is {length}; a row of [CLS] A [SEP] B [SEP] has 5 tokens or more"
+        )
+    _check_draws(given, None)
+    for i in given["index"].tolist() if len(documents) > 1 else ():
+        if not 0 <= i < len(documents):
+            raise ValueError(
+                f"index has {i}, the documents are 0 to {len(documents) - 1}; give "
+                "positions in the list"
+            )
+        ids = documents[i]
+        if not hasattr(ids, "__len__") or len(ids) and not _whole(ids[0]):
+            raise TypeError(
+                f"document {i} is {repr(ids)[:40]}, not a list of token ids; encode "
+                "the texts first"
+            )
+        if len(ids) and {int(ids[0]), int(ids[-1])} & ends:
+            raise ValueError(
+                f"document {i} is framed by special tokens, ids {int(ids[0])} and "
+                f"{int(ids[-1])}, which come twice then; give row[1:-1]"
+            )
+    pair = (length - 3) // 2 * 2  # any of them may be drawn as the foreign one
+    if (least := min(map(len, documents), default=pair)) < pair:
+        raise ValueError(
+            f"document {[*map(len, documents)].index(least)} has {least} ids, a pair "
+            f"in rows of {length} takes {pair}; leave out shorter ones, or take a "
+            "smaller length"
+        )
+
+
+@checked(_check_pairs)
 def sentence_pairs(documents, index, length, cls_id, sep_id, *, seed, epoch):
     """BERT's second task: rows [CLS] A [SEP] B [SEP] in which B follows A in its
     document, or comes from another one.
 
-    documents: lists of ids without special tokens, each of at least `length` ids. index
-        (B,): which documents to take.
+    documents: lists of ids without special tokens, each of at least `length` - 3 ids.
+        index (B,): which documents to take.
     A fair coin per row, a function of (seed, epoch, index) like the masks, decides
     between the two.
 
     Returns {"input_ids", "token_type_ids" (B, T), "next_sentence_label" (B,)}; 0
-    follows, 1 does not, as in transformers.
+    follows, 1 does not, as in transformers. T is `length`, or one less if that is even.
+    Raises ValueError for a document that is too short, or framed by special tokens.
     """
     if len(documents) < 2:
         raise ValueError(
@@ -274,8 +410,11 @@ def fill_mask(model, tokenizer, text, k=5):
     """The k likeliest pieces for each [MASK] in `text`: one list of (piece,
     probability) per mask, best first.
 
-    Raises ValueError if the text has no [MASK].
+    Raises ValueError if the text has no [MASK], or for a k beyond the vocabulary.
     """
+    size = tokenizer.get_vocab_size()
+    if not 1 <= k <= size:
+        raise ValueError(f"k is {k}; ask for 1 to {size} tokens, the vocabulary's size")
     ids = torch.tensor([tokenizer.encode(text).ids])
     target_mask = ids == tokenizer.token_to_id("[MASK]")
     if not target_mask.any():

@@ -1,5 +1,6 @@
 """Comparisons that the checkers share: what is near, what is rounded, what is used."""
 
+import functools
 import math
 
 import pytest
@@ -79,6 +80,19 @@ def test_a_call_of_the_library_by_name_is_seen(function, counted):
         return correct(f"{answer(4)} {uses(answer, library)}")
 
     assert check_uses(answer_with(function)).message == "3.0 True"
+    counted("fault")
+
+
+def test_the_librarys_function_behind_a_check_is_seen(counted):
+    """The chapter shows it without the check of its arguments."""
+
+    @functools.wraps(library)
+    def guarded(*arguments):
+        return library(*arguments)
+
+    assert uses(answer_with(as_in_a_chapter()), guarded)
+    assert uses(answer_with(guarded), guarded)
+    assert not uses(answer_with(own_of_that_name()), guarded)
     counted("fault")
 
 

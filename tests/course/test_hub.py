@@ -18,6 +18,8 @@ import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.errors
 import pytest
+import safetensors.torch
+import torch
 from stages import ROOT
 
 from ftlib.course import hub
@@ -58,7 +60,16 @@ def alone(monkeypatch, tmp_path):
     return tried
 
 
-def make_model(folder, weights=b"weights"):
+def a_file(tensors=True):
+    """The bytes of a small safetensors file."""
+    kept = {"w": torch.arange(6.0)} if tensors else {}
+    return safetensors.torch.save(kept, metadata={"format": "pt"})
+
+
+WEIGHTS = a_file()
+
+
+def make_model(folder, weights=WEIGHTS):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(weights)
@@ -253,6 +264,63 @@ def test_any_checkpoint_folder_is_a_name(alone, tmp_path):
     (tmp_path / "checkpoints" / "half").mkdir()
     with pytest.raises(KeyError, match="no model 'half'.*there are all-MiniLM-L6-v2, "):
         hub.resolve("half")
+
+
+# what an interrupted copy or download leaves of the weights
+HALVES = {
+    "nothing": b"",
+    "half the length": WEIGHTS[:4],
+    "half the header": WEIGHTS[:40],
+    "the header": WEIGHTS[:-24],
+    "all but a byte": WEIGHTS[:-1],
+    "a byte too many": WEIGHTS + b"\0",
+    "a page of the web": b"<!DOCTYPE html><title>404 Not Found</title>",
+    "a list for a header": (2).to_bytes(8, "little") + b"[]",
+    "a header without places": (8).to_bytes(8, "little") + b'{"w":{}}',
+}
+
+
+@pytest.mark.parametrize("place", ["runs/mine", "checkpoints/my-model", "hub"])
+@pytest.mark.parametrize("half", HALVES)
+def test_weights_that_were_cut_off_are_refused(
+    alone, monkeypatch, tmp_path, half, place, counted
+):
+    monkeypatch.chdir(tmp_path)
+    at = {"hub": cache_folder(tmp_path, "resnet-50")}.get(place, tmp_path / place)
+    name = {"runs/mine": place, "hub": "resnet-50"}.get(place, "my-model")
+    make_model(at)
+    assert pathlib.Path(hub.resolve(name)).resolve() == at.resolve()  # control
+    (at / "model.safetensors").write_bytes(HALVES[half])
+    with pytest.raises(ValueError, match="so it was cut off or damaged; remove it and"):
+        hub.resolve(name)
+    assert alone == []
+    counted("fault")
+
+
+def test_weights_without_a_tensor_are_whole(alone, tmp_path):
+    make_model(tmp_path / "mine", a_file(tensors=False))
+    assert hub.resolve(tmp_path / "mine") == str(tmp_path / "mine")
+
+
+def test_a_checkpoint_without_one_of_its_files_is_refused(alone, tmp_path, counted):
+    """The weights came, the tokenizer did not."""
+    real = ROOT / "data" / "checkpoints" / "reviews-bert-mini"
+    copy = tmp_path / "checkpoints" / "reviews-bert-mini"
+    make_model(copy, (real / "model.safetensors").read_bytes())
+    with pytest.raises(
+        ValueError, match="tokenizer.json is missing, so the folder was"
+    ):
+        hub.resolve("reviews-bert-mini")
+    (copy / "tokenizer.json").write_bytes((real / "tokenizer.json").read_bytes())
+    assert hub.resolve("reviews-bert-mini") == str(copy)
+    counted("fault")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["bert-base-uncased"], b"bert-base-uncased"])
+def test_what_is_no_name_is_refused(alone, name, counted):
+    with pytest.raises(TypeError, match="the name of a model is .*, or the path of a"):
+        hub.resolve(name)
+    counted("fault")
 
 
 @pytest.mark.parametrize("name", HUB_ONLY)

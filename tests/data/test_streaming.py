@@ -336,6 +336,10 @@ def test_an_empty_row_of_a_data_set_is_no_document(counted):
         ("x.CSV", b"text,label\nfine,1\n", "is a table"),
         ("x.tsv", b"text\tlabel\nfine\t1\n", "is a table"),
         ("x.parquet", b"PAR1", "is a table"),
+        # its header and labels were read as documents
+        ("x.txt", b"text,label\nfine,1\n", "is a table, .*read its text column"),
+        ("x.txt", b'\xef\xbb\xbf"label";"text"\r\n1;fine\r\n', "is a table"),
+        ("x", "编号\ttext\n1\t好\n".encode(), "is a table"),
         (
             "x.txt",
             gzip.compress(b"a film\n", mtime=0),
@@ -369,6 +373,15 @@ def test_bad_files_are_named_with_the_place(tmp_path, name, data, words, counted
         source = streaming.Files([tmp_path / name], 10)
         [*itertools.chain(*(source.read(part) for part in range(len(source))))]
     counted("fault")
+
+
+@pytest.mark.parametrize(
+    "line", ["text", "Pictures, text, sound: a film", "the text, label and all"]
+)
+def test_a_sentence_that_says_text_is_no_header(tmp_path, line):
+    path = tmp_path / "x.txt"
+    path.write_text(f"{line}\nfine\n", encoding="utf-8")
+    assert list(streaming.Files([path]).read(0)) == [line, "fine"]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.ndjson", "x.JSON"])

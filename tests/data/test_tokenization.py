@@ -444,6 +444,21 @@ FRAMES = {  # (before, behind)
 }
 
 
+@pytest.mark.parametrize("kind", ["transformers", "swapped", "a folder"])
+def test_what_is_no_tokenizer_is_refused(tokenizer, tmp_path, kind, counted):
+    from transformers import AutoTokenizer
+
+    tokenization.save(tokenizer, tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    given = {"transformers": theirs, "swapped": ["a film"], "a folder": tmp_path}[kind]
+    with pytest.raises(TypeError, match="not one of the tokenizers library; give the"):
+        tokenization.encode(given, ["a film"])
+    # the remedy
+    ours = tokenization.encode(tokenizer, ["a film"])
+    assert tokenization.encode(theirs.backend_tokenizer, ["a film"]) == ours
+    counted("fault")
+
+
 @pytest.mark.parametrize("keep", ["head", "tail", "both"])
 @pytest.mark.parametrize("around", FRAMES)
 def test_truncation_knows_the_special_tokens(around, keep, counted):

@@ -86,6 +86,22 @@ def test_the_band_holds_new_runs_about_as_often_as_it_says():
     assert 49 <= held <= 60  # 57 expected
 
 
+@pytest.mark.parametrize("floor, parameters", [(0.0, 2), (1.5, 3)])
+def test_residuals_are_widened_for_each_parameter_that_was_fitted(floor, parameters):
+    """As a variance divides by n - p: a power law has two, one with a floor three."""
+    law = scaling.Law(5.0, 0.3, floor)
+    sizes = [10.0, 20.0, 40.0, 80.0, 160.0]
+    noise = [-0.02, 0.01, 0.0, 0.03, -0.02]
+    losses = [law(n) * math.exp(r) for n, r in zip(sizes, noise)]
+    middle, low, high = scaling.predict(
+        sizes, losses, 500.0, fit=lambda *runs: law, level=1.0
+    )
+    wider = math.sqrt(5 / (5 - parameters))
+    assert middle == law(500.0)
+    assert math.log(low / middle) == pytest.approx(-0.02 * wider)
+    assert math.log(high / middle) == pytest.approx(0.03 * wider)
+
+
 def test_the_form_is_chosen_on_the_family(counted):
     straight, bent = drawn(1, noise=0.001), [200 * n**-0.5 + 2.5 for n in SIZES]
     assert scaling.backtest_error(SIZES, straight, scaling.fit_power) < 0.005

@@ -218,6 +218,15 @@ def test_same_start_gives_pefts_training():
     )
 
 
+def test_an_adapter_is_written_into_a_folder_that_is_not_there_yet(tmp_path):
+    net = bert()
+    lora.add(net, ["query"], 2)
+    folder = tmp_path / "runs" / "mine"
+    for _ in range(2):  # and over itself
+        lora.save(net, folder)
+    assert (folder / lora.CONFIG).is_file()
+
+
 @pytest.mark.parametrize(
     "key, value",
     [

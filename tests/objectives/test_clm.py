@@ -548,3 +548,141 @@ def test_the_cache_reads_prompts_padded_left(dtype, counted):
         # the control: padding that is read
         assert (clm.cached_logits(ours, padded, []) - wanted).abs().max() > near
     counted("fault")
+
+
+# ---- what is no input ----
+
+
+@pytest.mark.parametrize(
+    "given, error, words",
+    [
+        (
+            [ids().float()],
+            TypeError,
+            "input_ids are torch.float32, token ids are a Long",
+        ),
+        ([ids().int()], TypeError, "input_ids are torch.int32, token ids are a Long"),
+        ([ids().tolist()], TypeError, "input_ids are list, .* write torch.tensor"),
+        ([ids()[:0]], ValueError, r"the shape \(0, 12\), .* at least 1 row of 1 token"),
+        ([ids()[:, :0]], ValueError, r"the shape \(3, 0\), .* at least 1 row of 1"),
+        (
+            [ids()[0]],
+            ValueError,
+            r"the shape \(12,\), .* write ids\[None\] for a single",
+        ),
+        (
+            [ids().fill_(-100)],
+            ValueError,
+            "have -100 among them, .* and not the labels",
+        ),
+        # one row's mask for all of them: other rows lost or kept what was not theirs
+        (
+            [ids(), torch.ones(1, 12)],
+            ValueError,
+            r"attention_mask has the shape \(1, 12\), input_ids \(3, 12\); give",
+        ),
+        ([ids(), torch.ones(3, 11)], ValueError, r"\(3, 11\), input_ids \(3, 12\)"),
+        ([ids(), [[1] * 12] * 3], ValueError, "the shape list, input_ids"),
+        # added to the scores by other libraries: 0 is a token there
+        (
+            [ids(), torch.full((3, 12), -1e9)],
+            ValueError,
+            r"values from -1e\+09 to -1e\+09, 1 for a token and 0 for padding",
+        ),
+        ([ids(), torch.full((3, 12), 0.5)], ValueError, "values from 0.5 to 0.5"),
+    ],
+)
+def test_what_is_no_batch_is_refused(given, error, words, counted):
+    with pytest.raises(error, match=words):
+        clm.causal_batch(*given)
+    counted("fault")
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        # all of the text would be given back, and nothing written
+        (dict(max_new_tokens=-3), ValueError, "max_new_tokens is -3; ask for a whole"),
+        (dict(max_new_tokens=2.5), ValueError, "max_new_tokens is 2.5; ask for"),
+        (
+            dict(input_ids=ids()[0]),
+            ValueError,
+            r"the shape \(12,\), \(B, T\) is needed",
+        ),
+        (
+            dict(input_ids=ids().float()),
+            TypeError,
+            "input_ids are torch.float32, token",
+        ),
+        (
+            dict(input_ids=ids().tolist()),
+            TypeError,
+            "input_ids are list, token ids are",
+        ),
+        (dict(input_ids=-ids()), ValueError, "among them, token ids begin at 0"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(call, error, words, counted):
+    settings = {"input_ids": ids(), "max_new_tokens": 2, **call}
+    with pytest.raises(error, match=words):
+        clm.generate(net(), **settings)
+    counted("fault")
+
+
+SCORES = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        # 90 for 90 %: everything stayed; 0: nothing, and NaN after softmax
+        (lambda: clm.keep_top_p(SCORES, 90), ValueError, "p=90; .* 0 < p <= 1"),
+        (lambda: clm.keep_top_p(SCORES, 0.0), ValueError, "p=0.0; .* 0 < p <= 1"),
+        (lambda: clm.keep_top_p(SCORES, float("nan")), ValueError, "p=nan; "),
+        (lambda: clm.keep_top_k(SCORES, 0), ValueError, "k=0, .* k >= 1"),
+        (lambda: clm.keep_top_k(SCORES, 1.5), TypeError, "k is 1.5; it counts tokens"),
+        (
+            lambda: clm.keep_top_k(SCORES[0], 2),
+            ValueError,
+            r"shape \(4,\), \(B, V\) is",
+        ),
+        # a whole text's logits: greedy gave an id for each position
+        (
+            lambda: clm.sample_token(SCORES[None], temperature=0),
+            ValueError,
+            r"the shape \(1, 1, 4\), \(B, V\) is needed; take the last position",
+        ),
+        (lambda: clm.sample_token(SCORES[0]), ValueError, r"write logits\[None\]"),
+        (lambda: clm.sample_token(SCORES[:0]), ValueError, r"the shape \(0, 4\)"),
+        (
+            lambda: clm.sample_token(SCORES, temperature=float("nan")),
+            ValueError,
+            "temperature=nan, k=None, p=None; take temperature >= 0",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_from_is_refused(call, error, words, counted):
+    with pytest.raises(error, match=words):
+        call()
+    counted("fault")
+
+
+@pytest.mark.parametrize(
+    "documents, how, error, words",
+    [
+        # 0 was taken for None
+        ([[7] * 9], dict(stride=0), ValueError, "stride 0 leaves gaps between windows"),
+        ([[7] * 9], dict(window=1), ValueError, "window is 1; .* take 2 or more"),
+        ([7] * 9, {}, TypeError, r"document 0 is 7, .* in a list, \[ids\]"),
+        (torch.arange(9), {}, TypeError, "document 0 is tensor.*, not a list of token"),
+        (["a film"], {}, TypeError, "document 0 is 'a film', not a list of token ids"),
+        ([[0.5, 1.5]], {}, TypeError, "input_ids are torch.float32, token ids are a"),
+        ([], {}, ValueError, "there are 0 documents; an iterator gives them once"),
+    ],
+)
+def test_documents_that_cannot_be_read_are_refused(
+    documents, how, error, words, counted
+):
+    with pytest.raises(error, match=words):
+        clm.document_nll(net(), documents, **{"window": 8, **how})
+    counted("fault")

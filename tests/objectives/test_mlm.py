@@ -2,6 +2,7 @@
 sentence pairs, filling in.
 """
 
+import inspect
 import math
 import types
 
@@ -50,8 +51,6 @@ def surprises(ids, masked, labels, mask_prob=0.15):
 
 def planted(old, new):
     """mask_tokens with one piece of its text changed."""
-    import inspect
-
     text = inspect.getsource(mlm.mask_tokens)
     code = text.split('"""')[2]
     assert old in code
@@ -171,7 +170,7 @@ def test_a_mask_is_a_function_of_seed_epoch_and_index(counted):
         return torch.rand(3, len(index), tokens)
 
     control = planted("choose, how", "choose, how")
-    control.__globals__["_noise"] = from_the_global_generator
+    inspect.unwrap(control).__globals__["_noise"] = from_the_global_generator
     assert not torch.equal(masks(function=control)[0], masks(function=control)[0])
     counted("fault")
 
@@ -452,8 +451,6 @@ def test_masks_do_not_tell_whether_the_pair_belongs_together(counted):
         )
 
     assert betrayal(mlm.sentence_pairs) < 4.5 / math.sqrt(2000)
-    import inspect
-
     space = dict(vars(mlm))
     exec(inspect.getsource(mlm.sentence_pairs).replace(" + 2**31", ""), space)
     assert betrayal(space["sentence_pairs"]) > 0.3
@@ -558,4 +555,173 @@ def test_a_tokenizer_without_a_mask_is_refused(counted):
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
     with pytest.raises(ValueError, match=r"the tokenizer has no \[MASK\]; train one"):
         mlm.masked_batch(torch.ones(1, 4).long(), torch.tensor([0]), tokenizer, seed=0)
+    counted("fault")
+
+
+# ---- what is no input ----
+
+IDS = BIG[:4]
+
+
+def mask_of(**changed):
+    """mask_tokens on four rows, one of its arguments changed."""
+    given = dict(
+        input_ids=IDS,
+        vocab_size=V,
+        mask_id=MASK,
+        special_ids=SPECIAL,
+        seed=0,
+        epoch=0,
+        index=torch.arange(4),
+    )
+    return mlm.mask_tokens(**{**given, **changed})
+
+
+@pytest.mark.parametrize(
+    "changed, error, words",
+    [
+        # more than a probability: every token, or none, was a target without a word
+        (dict(mask_prob=15), ValueError, "mask_prob is 15, .* write 0.15 for 15 %"),
+        (
+            dict(mask_prob=-1),
+            ValueError,
+            "mask_prob is -1, probabilities end at 0 and 1",
+        ),
+        (dict(mask_prob=float("nan")), ValueError, "mask_prob is nan"),
+        # one index for all rows: they shared one mask
+        (dict(index=torch.tensor([7])), ValueError, r"shape \(1,\), \(4,\) is needed"),
+        (dict(index=torch.arange(3)), ValueError, r"shape \(3,\), \(4,\) is needed"),
+        (dict(index=torch.arange(5)), ValueError, r"shape \(5,\), \(4,\) is needed"),
+        (dict(index=torch.tensor(7)), ValueError, r"shape \(\), \(4,\) is needed"),
+        (dict(index=torch.rand(4)), TypeError, "index is torch.float32, the numbers"),
+        (dict(index=range(4)), TypeError, "index is range, .* write torch.arange"),
+        (dict(input_ids=IDS.float()), TypeError, "input_ids are torch.float32, token"),
+        # torch would take bytes for a mask of places and not for ids
+        (dict(input_ids=IDS.byte()), TypeError, "input_ids are torch.uint8, token ids"),
+        (
+            dict(input_ids=IDS.tolist()),
+            TypeError,
+            "input_ids are list, .* torch.tensor",
+        ),
+        (dict(input_ids=IDS[0]), ValueError, r"the shape \(64,\), \(B, T\) is needed"),
+        (dict(input_ids=IDS[:0]), ValueError, r"the shape \(0, 64\), .* 1 row of 1"),
+        (dict(input_ids=IDS[:, :0]), ValueError, r"the shape \(4, 0\), .* 1 row of 1"),
+        # a negative id was looked up from the end of the vocabulary
+        (
+            dict(input_ids=IDS - 190),
+            ValueError,
+            "input_ids have -1.. among them, token",
+        ),
+        (dict(vocab_size=100), ValueError, "input_ids has 199, .* has 0 to 99; take"),
+        (dict(mask_id=-1), ValueError, "mask_id has -1, the vocabulary has 0 to 199"),
+        (dict(mask_id=V), ValueError, "mask_id has 200, the vocabulary has 0 to 199"),
+        (dict(mask_id=None), ValueError, "mask_id has None, the vocabulary has 0"),
+        (dict(special_ids=[0, -100]), ValueError, "special_ids has -100, the vocab"),
+        (dict(special_ids=[0, V]), ValueError, "special_ids has 200, the vocabulary"),
+        (dict(seed=0.5), TypeError, "seed is 0.5, a whole number is needed; give 0"),
+        (dict(epoch=None), TypeError, "epoch is None, a whole number is needed; give"),
+        (dict(starts_word=torch.ones(V)), ValueError, "starts_word is torch.float32"),
+        (
+            dict(starts_word=torch.ones(9, dtype=torch.bool)),
+            ValueError,
+            r"starts_word is torch.bool \(9,\), bool \(V,\) with V = 200 is needed",
+        ),
+    ],
+)
+def test_what_cannot_be_masked_is_refused(changed, error, words, counted):
+    mask_of()  # control
+    with pytest.raises(error, match=words):
+        mask_of(**changed)
+    counted("fault")
+
+
+def test_all_tokens_or_none_may_be_masked():
+    assert (mask_of(mask_prob=1)[1] == IDS).all()
+    assert (mask_of(mask_prob=0)[1] == -100).all()
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint8"])
+def test_numbers_of_numpy_give_the_masks_of_pythons(kind):
+    """They overflow, and Python's do not: the same seed gave other masks."""
+    import numpy
+
+    number = getattr(numpy, kind)
+    ours = mask_of(seed=number(97), epoch=number(3))
+    assert torch.equal(ours[1], mask_of(seed=97, epoch=3)[1])
+    pairs = pairs_of(seed=number(97), epoch=number(3))
+    assert torch.equal(pairs["input_ids"], pairs_of(seed=97, epoch=3)["input_ids"])
+
+
+SHORT = [[*range(10, 30)], [*range(40, 50)], [*range(60, 80)]]
+IDS_OF_PAIRS = [[*range(10 * d, 10 * d + 20)] for d in range(1, 5)]
+
+
+def pairs_of(documents=IDS_OF_PAIRS, index=(0, 1, 2), length=23, **changed):
+    index = torch.tensor(index) if isinstance(index, tuple) else index
+    settings = {"seed": 0, "epoch": 0, **changed}
+    return mlm.sentence_pairs(documents, index, length, 2, 3, **settings)
+
+
+@pytest.mark.parametrize(
+    "changed, error, words",
+    [
+        (
+            dict(documents=SHORT),
+            ValueError,
+            "document 1 has 10 ids, a pair in rows of 23 takes 20; leave out",
+        ),
+        # document 1 is not asked for, but may be the foreign one
+        (dict(documents=SHORT, index=(0, 2)), ValueError, "document 1 has 10 ids"),
+        (dict(documents=[[], [], []]), ValueError, "document 0 has 0 ids, a pair"),
+        (dict(documents=[]), ValueError, "0 document cannot give a foreign sentence"),
+        (dict(documents=["a film"] * 4), TypeError, "document 0 is 'a film', not a"),
+        (dict(documents="a film"), TypeError, "document 0 is 'a', not a list of token"),
+        (
+            dict(documents={"a": [7] * 20, "b": [8] * 20}),
+            TypeError,
+            "document 0 is 'a'",
+        ),
+        (dict(documents=[*range(9)]), TypeError, "document 0 is 0, not a list of"),
+        (
+            dict(documents=[[0.5] * 20] * 4),
+            TypeError,
+            r"document 0 is \[0.5, .*, not a list of token ids; encode",
+        ),
+        (
+            dict(documents=[torch.rand(20)] * 4),
+            TypeError,
+            r"document 0 is tensor\(.*, not a list of token ids; encode",
+        ),
+        (
+            dict(documents=[[2, *range(10, 28), 3]] * 4),
+            ValueError,
+            r"document 0 is framed by special tokens, ids 2 and 3, .*row\[1:-1\]",
+        ),
+        (dict(index=(0, 4)), ValueError, "index has 4, the documents are 0 to 3; give"),
+        # counted from the end without a word
+        (dict(index=(0, -1)), ValueError, "index has -1, the documents are 0 to 3"),
+        (dict(index=torch.zeros(0).long()), ValueError, r"index has the shape \(0,\)"),
+        (dict(index=[0, 1]), TypeError, "index is list, the numbers of the rows are"),
+        (dict(length=4), ValueError, "length is 4; a row of .* has 5 tokens or more"),
+        (dict(length=23.0), ValueError, "length is 23.0; a row of"),
+        (dict(seed="0"), TypeError, "seed is '0', a whole number is needed"),
+    ],
+)
+def test_documents_without_a_pair_are_refused(changed, error, words, counted):
+    assert pairs_of()["input_ids"].shape == (3, 23)  # control: just long enough
+    with pytest.raises(error, match=words):
+        pairs_of(**changed)
+    counted("fault")
+
+
+def test_documents_may_be_tensors():
+    tensors = [torch.tensor(ids) for ids in IDS_OF_PAIRS]
+    assert torch.equal(pairs_of(tensors)["input_ids"], pairs_of()["input_ids"])
+
+
+@pytest.mark.parametrize("k", [0, -1, 1000])
+def test_more_guesses_than_the_vocabulary_has_are_refused(k, counted):
+    tokenizer = tokenization.train_wordpiece(["the film was good"] * 3, 60)
+    with pytest.raises(ValueError, match=f"k is {k}; ask for 1 to"):
+        mlm.fill_mask(torch.nn.Linear(1, 1), tokenizer, "the [MASK]", k=k)
     counted("fault")
