@@ -395,7 +395,7 @@ REASONS = {  # situation -> (best choice, {another choice: the misunderstanding}
         "pretrained",
         {
             "bag of words": (
-                "a: 150 letters are few, and most words of a new letter never "
+                "a: 15 messages are few, and most words of a new message never "
                 "occurred in them; a pretrained model knows these words from its "
                 "pretraining"
             ),

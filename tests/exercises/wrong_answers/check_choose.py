@@ -47,7 +47,7 @@ class Choice:
 
 WRONG = [
     (always_pretrained, "one fixed form"),
-    (words_for_few_labels, "150 letters are few"),
+    (words_for_few_labels, "15 messages are few"),
     (large_for_many_labels, "1 millisecond"),
     (text_model_for_numbers, "no text here"),
     (words_for_search, "share no word"),
