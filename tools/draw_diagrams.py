@@ -179,8 +179,8 @@ def draw_00_trainings() -> Diagram:
     """Pretraining once, and what is done with its weights."""
     d = Diagram(
         "One expensive training, and the many cheap uses of its weights.",
-        "Pretraining reads a lot of text that nobody has labelled for your task: a "
-        "billion pairs of texts for MiniLM, hidden words for BERT, next words for GPT. "
+        "Pretraining reads a lot of text that nobody has labelled for your task: "
+        "pairs of texts for MiniLM, hidden words for BERT, next words for GPT. "
         "It takes days on many machines, once. What it leaves is a file of weights. "
         "Three ways lead on. Frozen: the weights stay, their vectors are searched or "
         "feed a small classifier, in seconds. Fine-tuning: the weights go on learning "
