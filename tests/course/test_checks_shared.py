@@ -2,9 +2,11 @@
 and a graph that stops an answer which walks every path.
 """
 
+import numpy
 import pytest
 import torch
 
+from ftlib.course import checks
 from ftlib.course.checks import accumulation, gradient_descent
 from ftlib.course.checks.backprop import check_backward_order
 from ftlib.course.checks.gradient_descent import apart, is_rounded, worst
@@ -122,3 +124,41 @@ def test_a_changed_shape_and_a_table_are_compared_too(counted):
     table = pandas.DataFrame({"text": ["a", "b"]})
     assert check_with(table)(lambda x: len(x)).status == "correct"
     counted("fault")
+
+
+@pytest.mark.parametrize(
+    "given, change",
+    [
+        (torch.arange(4), lambda x: x.add_(1)),
+        (torch.arange(4), lambda x: x.resize_(2, 2)),
+        (torch.ones(3, requires_grad=True), lambda x: x.data.zero_()),
+        (numpy.arange(4), lambda x: x.sort() or x.__setitem__(0, 9)),
+        ([3, [1, 2], (torch.ones(2),)], lambda x: x[2][0].mul_(2)),
+        ([3, [1, 2]], lambda x: x[1].append(5)),
+        ((torch.ones(2), [1]), lambda x: x[1].clear()),
+        ({"a": torch.ones(2), "b": [1]}, lambda x: x.pop("a")),
+        ({1, 2}, lambda x: x.add(3)),
+    ],
+)
+def test_what_an_answer_changes_is_put_back_for_the_next_try(given, change, counted):
+    """A checker's own inputs once stayed changed, and every later try was judged with
+    them.
+    """
+    kept = checks._copied(given)
+
+    @checks.exercise
+    def check_reads(answer):
+        answer(given)
+        return checks.correct("read")
+
+    def raises(x):
+        change(x)
+        raise ValueError("after the change")
+
+    verdict = check_reads(lambda x: [change(x), 1])
+    assert verdict.status == "hint" and "changes x, which it was given" in str(verdict)
+    assert checks._same(given, kept)
+    assert "after the change" in str(check_reads(raises))
+    assert checks._same(given, kept)
+    assert check_reads(lambda x: len(x)).status == "correct"
+    counted("fault", 2)

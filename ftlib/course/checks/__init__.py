@@ -194,6 +194,11 @@ def _guard(answer, changes=()):
             raise
         except (Exception, SystemExit) as error:
             raise _Stop(hint(_describe(error, answer))) from error
+        finally:
+            # put back what was changed: the next try is checked with the same inputs
+            changed = [name for name in before if not _same(given[name], before[name])]
+            for name in changed:
+                _put_back(given[name], before[name])
         if result is None or result is ...:
             # None on the first call is a blank; None later means that some input falls
             # through without a `return`
@@ -205,10 +210,11 @@ def _guard(answer, changes=()):
                 if calls
                 else not_yet()
             )
-        for name, kept in before.items():
-            expect(
-                _same(given[name], kept),
-                f"your function changes {name}, which it was given; work on a copy",
+        for name in changed:
+            raise _Stop(
+                hint(
+                    f"your function changes {name}, which it was given; work on a copy"
+                )
             )
         calls.append(1)
         return result
@@ -231,10 +237,28 @@ def _copied(value):
     if isinstance(value, dict):
         return {k: _copied(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_copied(v) for v in value]
+        copies = [_copied(v) for v in value]
+        return tuple(copies) if type(value) is tuple else copies
     if isinstance(value, set) or hasattr(value, "tobytes"):
         return value.copy()
     return value
+
+
+def _put_back(value, kept):
+    """Make `value` again what it was when it was copied; it stays the same object."""
+    if hasattr(value, "detach") and hasattr(value, "clone"):
+        value.data = kept
+    elif hasattr(value, "tobytes"):
+        if value.shape == kept.shape:
+            value[...] = kept
+    elif isinstance(value, tuple):
+        for part, before in zip(value, kept):
+            _put_back(part, before)
+    elif isinstance(value, list):
+        value[:] = kept
+    elif isinstance(value, (dict, set)):
+        value.clear()
+        value.update(kept)
 
 
 def _same(value, kept):
