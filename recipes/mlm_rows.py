@@ -182,25 +182,26 @@ def test_batches(rows, tokenizer, count=512):
     ]
 
 
-def loss_apart(net, tests, rows, tokenizer):
+def loss_apart(net, tests, rows, tokenizer, ctx):
     """Held-out loss where [MASK] is shown and at the visible targets, and for each the
-    best guess without context (the unigram of `rows`; a copy of the shown token).
+    best guess without context (the unigram of `rows`; a copy of the shown token). Every
+    process calls it, because the losses are added up over all.
     """
     special = [tokenizer.token_to_id(name) for name in tokenization.SPECIAL]
     vocab, mask_id = tokenizer.get_vocab_size(), special[-1]
     together = {k: torch.cat([b[k] for b in tests]) for k in ("input_ids", "labels")}
-    hidden, visible = mlm.split_targets(together, mask_id)
+    hidden, _ = mlm.split_targets(together, mask_id)
     answers = hidden["labels"][hidden["labels"] != -100]
 
-    def loss(part):
-        rows = zip(*(part[k].split(32) for k in ("input_ids", "labels")))
-        batches = [{"input_ids": ids, "labels": labels} for ids, labels in rows]
-        return metrics.mean_loss(net, batches, mlm.mlm_loss)
+    def loss(which):
+        parts = [mlm.split_targets(batch, mask_id)[which] for batch in tests]
+        mine = dealt(parts, ctx)
+        return metrics.mean_loss(distributed.unwrap(net), mine, mlm.mlm_loss)
 
     found = {
-        "hidden": loss(hidden),
+        "hidden": loss(0),
         "unigram": metrics.unigram_loss(rows, answers, vocab),
-        "visible": loss(visible),
+        "visible": loss(1),
         "copy": mlm.copy_loss(rows, together, vocab, mask_id, special),
     }
     return {name: round(nats, 4) for name, nats in found.items()}

@@ -91,6 +91,7 @@ def texts_of(a, source, longest):
 def finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta):
     """Measure the model and write its folder; every process calls it."""
     quarters = mlm_rows.loss_by_quarter(net, held_out, tokenizer, a, ctx)
+    apart = mlm_rows.loss_apart(net, tests, rows, tokenizer, ctx)
     weights = distributed.full_state_dict(net)
     if ctx.rank:
         return
@@ -98,8 +99,7 @@ def finish(net, rows, held_out, tests, tokenizer, a, ctx, commit, meta):
     net.load_state_dict(weights)
     targets = torch.cat([b["labels"][b["labels"] != -100] for b in tests])
     unigram = metrics.unigram_loss(rows, targets, tokenizer.get_vocab_size())
-    more = {"unigram": unigram, "loss_by_quarter": quarters}
-    more["loss_apart"] = mlm_rows.loss_apart(net, tests, rows, tokenizer)
+    more = {"unigram": unigram, "loss_by_quarter": quarters, "loss_apart": apart}
     record = pretraining.record_of(net, a, ctx, commit, meta, **more)
     if a.start:
         before = (Path(a.start) / "run.json").read_text(encoding="utf-8")

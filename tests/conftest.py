@@ -23,9 +23,12 @@ def counted():
     spec = importlib.util.spec_from_file_location("root_conftest", ROOT / "conftest.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda kind, number=1, **more: module.record(
-        kind=kind, number=number, **more
-    )
+
+    def count(kind, number=1, **more):
+        assert kind in module.stages.COUNTS, f"nobody adds up {kind!r}"
+        module.record(kind=kind, number=number, **more)
+
+    return count
 
 
 @pytest.fixture

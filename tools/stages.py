@@ -26,6 +26,20 @@ FILES = {  # what a file's name tells; every other file of tests/ is a unit test
     "test_mutation.py": "exercises",
     "test_copy_alone.py": "copy_alone",
 }
+# what a line of the record adds to (number fields; a test or a cell counts one)
+COUNTS = {
+    "name": "names compared",
+    "exercise": "exercises checked",
+    "right answer": "right answers taken",
+    "wrong answer": "wrong answers caught",
+    "mutant": "mutants of solutions refused",
+    "tolerated mutant": "mutants of solutions taken",
+    "fault": "planted faults caught",
+    "chapter": "chapters",
+    "figure": "figures described",
+    "widget": "widgets moved",
+    "copied": "modules copied",
+}
 # About how many seconds a test file of a stage that is shared out by files takes alone,
 # where it is more than ten. Only the order follows from it: what is missing or wrong
 # here costs time and nothing else

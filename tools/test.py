@@ -46,20 +46,7 @@ WHOLE = [*TWO, "loadfile", "--no-loadscope-reorder"]
 # whole files would leave one process with nothing to do
 SPREAD = [*TWO, "worksteal"]
 SPREAD_STAGES = ("rules", "exercises", "copy_alone", "browser")
-# what a line of the record adds to (number fields; a test or a cell counts one)
-COUNTS = {
-    "name": "names compared",
-    "exercise": "exercises checked",
-    "right answer": "right answers taken",
-    "wrong answer": "wrong answers caught",
-    "mutant": "mutants of solutions refused",
-    "tolerated mutant": "mutants of solutions taken",
-    "fault": "planted faults caught",
-    "chapter": "chapters",
-    "figure": "figures described",
-    "widget": "widgets moved",
-    "copied": "modules copied",
-}
+COUNTS = tests.COUNTS
 
 
 def stages():

@@ -299,11 +299,11 @@ def _check_length(path):
     except (ValueError, AttributeError, KeyError, TypeError, IndexError):
         data = None
     if data is None or size != 8 + length + data:
-        whole = (
+        expected = (
             "no whole header" if data is None else f"{8 + length + data} by its header"
         )
         raise ValueError(
-            f"{path} has {size} bytes and {whole}, so it was cut off or damaged; "
+            f"{path} has {size} bytes and {expected}, so it was cut off or damaged; "
             "remove it and copy or fetch it again"
         )
 

@@ -91,7 +91,7 @@ def check_ids(input_ids):
         )
 
 
-def _whole(number):
+def _is_integer(number):
     """Whether it is a whole number, of Python, NumPy or torch."""
     try:
         return operator.index(number) is not None
@@ -102,7 +102,7 @@ def _whole(number):
 def _check_draws(given, rows):
     """What cannot start a draw; rows: how many there are, None for any number."""
     for name in ("seed", "epoch"):
-        if not _whole(given[name]):
+        if not _is_integer(given[name]):
             raise TypeError(
                 f"{name} is {repr(given[name])[:40]}, a whole number is needed; give 0"
             )
@@ -132,7 +132,7 @@ def _check_masking(given):
     special = torch.as_tensor(given["special_ids"], dtype=torch.long).flatten().tolist()
     named = {"input_ids": ids.max(), "mask_id": given["mask_id"]}
     for name, i in [*named.items(), *(("special_ids", i) for i in special)]:
-        if not _whole(i) or not 0 <= i < vocab_size:
+        if not _is_integer(i) or not 0 <= i < vocab_size:
             raise ValueError(
                 f"{name} has {i}, the vocabulary has 0 to {vocab_size - 1}; take ids, "
                 "special tokens and vocab_size from one tokenizer"
@@ -278,7 +278,7 @@ def _check_pairs(given):
     """What `sentence_pairs` cannot use, such as a document that holds no pair."""
     documents = given["documents"] = list(given["documents"])
     length, ends = given["length"], {given["cls_id"], given["sep_id"]}
-    if not _whole(length) or length < 5:
+    if not _is_integer(length) or length < 5:
         raise ValueError(
             f"length is {length}; a row of [CLS] A [SEP] B [SEP] has 5 tokens or more"
         )
@@ -290,7 +290,7 @@ def _check_pairs(given):
                 "positions in the list"
             )
         ids = documents[i]
-        if not hasattr(ids, "__len__") or len(ids) and not _whole(ids[0]):
+        if not hasattr(ids, "__len__") or len(ids) and not _is_integer(ids[0]):
             raise TypeError(
                 f"document {i} is {repr(ids)[:40]}, not a list of token ids; encode "
                 "the texts first"

@@ -128,6 +128,9 @@ def test_pretraining_writes_a_folder_that_transformers_opens(pretrained):
         and run["precision"] == "torch.float32"
     )
     ((number, loss, held_out),) = run["curve"]
+    # one target in five is visible
+    mean = 0.8 * run["loss_apart"]["hidden"] + 0.2 * run["loss_apart"]["visible"]
+    assert abs(mean - held_out) < 0.05
     # 24 steps: it knows the frequent pieces by now, and no more
     assert number == 24 and held_out < run["unigram"] + 0.5
     # what a checkpoint from before the streams remembers, and no more
@@ -147,6 +150,10 @@ def test_two_processes_train_the_same_model(pretrained, tmp_path):
         abs(ours["curve"][-1][1] - theirs["curve"][-1][1]) < 2e-3
         and abs(ours["curve"][-1][2] - theirs["curve"][-1][2]) < 2e-3
     )
+    # measured by both processes together; once one of them did so alone, and waited
+    apart = [run["loss_apart"] for run in (ours, theirs)]
+    assert apart[0].keys() == {"hidden", "unigram", "visible", "copy"}
+    assert all(abs(apart[0][name] - apart[1][name]) < 5e-3 for name in apart[0])
     # float32 sums in another order, through 24 steps of AdamW
     assert distance(tmp_path, pretrained) < 5e-3
 

@@ -859,19 +859,25 @@ def check_two_losses(answer):
         got = two_numbers(answer(losses, shown, labels, mask_id), names)
         wanted = losses[target & hidden].mean(), losses[target & ~hidden].mean()
         parts = _wrong_parts(losses, shown, labels, mask_id)
-        where = "" if number == 0 else f" (shape {tuple(shown.shape)}, mask {mask_id})"
-        for value, right, wrong, name in zip(got, wanted, parts, names.split(", ")):
-            right = float(right)
+        batch_name = (
+            "" if number == 0 else f" (shape {tuple(shown.shape)}, mask {mask_id})"
+        )
+        for value, wanted_loss, wrong, name in zip(
+            got, wanted, parts, names.split(", ")
+        ):
+            wanted_loss = float(wanted_loss)
             expect(
                 math.isfinite(value),
                 f"the {name} is not a number; take the mean over the targets of that "
                 "kind",
             )
-            expect_none_of(value, right, [(float(n), f"{w}{where}") for n, w in wrong])
-            expect_unrounded(value, right, f"the {name}")
+            expect_none_of(
+                value, wanted_loss, [(float(n), f"{w}{batch_name}") for n, w in wrong]
+            )
+            expect_unrounded(value, wanted_loss, f"the {name}")
             expect(
-                near(value, right),
-                f"the {name} is {value:.7g} and not {right:.7g}{where}",
+                near(value, wanted_loss),
+                f"the {name} is {value:.7g} and not {wanted_loss:.7g}{batch_name}",
             )
     return correct(
         "the two kinds of target are told apart; now see what the run has learned"

@@ -256,21 +256,21 @@ CONCLUSIONS = ("as predicted", "more than predicted", "less than predicted")
 
 def _forecast(answer, differences):
     """The four entries of one experiment, each of its kind; ends the check if not."""
-    asked = []
+    runs = []
 
     def run(n):
         expect(
             isinstance(n, int) and 2 <= n <= 100,
             f"run was called with {n!r}; it takes a number of labels from 2 to 100",
         )
-        asked.append(n)
+        runs.append(n)
         return list(differences)
 
     result = answer(run)
-    expect(asked, "your function never calls run, so nothing is measured; call run(64)")
+    expect(runs, "your function never calls run, so nothing is measured; call run(64)")
     expect(
-        len(asked) == 1,
-        f"run is called {len(asked)} times; an experiment that is repeated until it "
+        len(runs) == 1,
+        f"run is called {len(runs)} times; an experiment that is repeated until it "
         "pleases proves nothing, so run it once and keep the result",
     )
     expect(
