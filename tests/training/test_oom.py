@@ -8,11 +8,12 @@ import json
 import os
 import pathlib
 import resource
+import subprocess
+import sys
 import warnings
 
 import pytest
 import torch
-from processes import child  # beside this file
 
 from ftlib.models import transformer
 from ftlib.training import checkpoint, oom, train
@@ -94,18 +95,43 @@ def squeeze(megabytes=170):
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20,) * 2)
 
 
-def in_a_child(folder, work):
-    """What `work()` returns in a forked process, through a file."""
-    folder.mkdir(exist_ok=True)
-    assert (
-        child(
-            lambda: (folder / "report.json").write_text(
-                json.dumps(work()), encoding="utf-8"
-            )
-        )
-        == 0
+def survived(folder):
+    """What a run that is squeezed tries, its losses, and what it says."""
+    tried = []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        losses = oom.retry_on_oom(narrow_run(folder, tried, squeeze), STEP_ROWS)
+    return tried, losses, [str(warning.message) for warning in said]
+
+
+def stopped(folder):
+    """Why the same run ends without a second attempt."""
+    try:
+        return narrow_run(folder, [], squeeze)(STEP_ROWS, 1)
+    except RuntimeError as error:
+        return [oom.out_of_memory(error), str(error)]
+
+
+def in_a_new_process(work, folder):
+    """What `work(folder)` returns in a Python of its own. A fork would inherit what
+    earlier tests have freed, and could live on that beyond the limit.
+    """
+    here = pathlib.Path(__file__)
+    code = (
+        "import json, pathlib, sys; import test_oom\n"
+        f"found = test_oom.{work.__name__}(pathlib.Path(sys.argv[1]))\n"
+        "print(json.dumps(found))"
     )
-    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    paths = [str(here.parent), str(here.parents[2]), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 @pytest.mark.skipif(
@@ -114,23 +140,8 @@ def in_a_child(folder, work):
 def test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_same_step(
     tmp_path, counted
 ):
-    def survived():
-        tried = []
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            losses = oom.retry_on_oom(
-                narrow_run(tmp_path / "squeezed", tried, squeeze), STEP_ROWS
-            )
-        return tried, losses, [str(warning.message) for warning in said]
-
-    def without(mean_of=None):
-        try:
-            return narrow_run(tmp_path / "stopped", [], squeeze)(STEP_ROWS, 1)
-        except RuntimeError as error:
-            return [oom.out_of_memory(error), str(error)]
-
     wanted = narrow_run(tmp_path / "whole", [])(STEP_ROWS, 1)
-    tried, losses, said = in_a_child(tmp_path / "a", survived)
+    tried, losses, said = in_a_new_process(survived, tmp_path / "squeezed")
     # one real failure, in the third step, and the second attempt fits
     assert tried == [[16, 1], [8, 2]], (tried, said)
     assert said == [
@@ -143,7 +154,7 @@ def test_out_of_memory_goes_on_with_half_the_micro_batch_and_the_same_step(
     )
     # controls: without halving the run ends there; half the micro-batch without twice
     # as many is another training
-    fits, words = in_a_child(tmp_path / "b", without)
+    fits, words = in_a_new_process(stopped, tmp_path / "stopped")
     assert fits and "memory" in words
     kept = {path.stem for path in (tmp_path / "stopped").glob("step-*.safetensors")}
     assert kept == {"step-1", "step-2"}
