@@ -162,3 +162,25 @@ def test_what_an_answer_changes_is_put_back_for_the_next_try(given, change, coun
     assert checks._same(given, kept)
     assert check_reads(lambda x: len(x)).status == "correct"
     counted("fault", 2)
+
+
+@pytest.mark.parametrize("held", [list, tuple, lambda x: {"a": x[0], "b": [x[1]]}])
+def test_parts_that_the_checker_holds_are_put_back_too(held, counted):
+    """A new part in the list would leave the checker's own one changed."""
+    one, two = torch.arange(3), numpy.arange(3)
+    given = held([one, two])
+
+    @checks.exercise
+    def check_reads(answer):
+        answer(given)
+        return checks.correct("read")
+
+    def change(x):
+        one.add_(5)
+        two[0] = 9
+        return 1
+
+    assert "changes x" in str(check_reads(change))
+    assert one.tolist() == [0, 1, 2] and two.tolist() == [0, 1, 2]
+    assert (given["a"] if isinstance(given, dict) else given[0]) is one
+    counted("fault")

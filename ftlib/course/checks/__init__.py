@@ -245,20 +245,31 @@ def _copied(value):
 
 
 def _put_back(value, kept):
-    """Make `value` again what it was when it was copied; it stays the same object."""
-    if hasattr(value, "detach") and hasattr(value, "clone"):
+    """Make `value` again what it was when it was copied -> the same object, or `kept`
+    where there is none to be changed.
+    """
+    if hasattr(value, "detach") and hasattr(kept, "detach"):
         value.data = kept
-    elif hasattr(value, "tobytes"):
-        if value.shape == kept.shape:
-            value[...] = kept
-    elif isinstance(value, tuple):
-        for part, before in zip(value, kept):
-            _put_back(part, before)
-    elif isinstance(value, list):
-        value[:] = kept
-    elif isinstance(value, (dict, set)):
+    elif hasattr(value, "tobytes") and value.shape == getattr(kept, "shape", 0):
+        value[...] = kept
+    elif isinstance(value, (list, tuple)) and isinstance(kept, (list, tuple)):
+        parts = kept
+        if len(value) == len(kept):  # the checker may hold the parts themselves
+            parts = [v if _same(v, k) else _put_back(v, k) for v, k in zip(value, kept)]
+        if isinstance(value, list):
+            value[:] = parts
+    elif isinstance(value, dict) and isinstance(kept, dict):
+        parts = {
+            k: _put_back(value[k], v) if k in value else v for k, v in kept.items()
+        }
+        value.clear()
+        value.update(parts)
+    elif isinstance(value, set) and isinstance(kept, set):
         value.clear()
         value.update(kept)
+    else:
+        return kept
+    return value
 
 
 def _same(value, kept):
