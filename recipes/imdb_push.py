@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from finetune import encoder_of, finetune, rows_of
 from grid import about, add, done, same_settings
 from label_efficiency import MINILM, bits, words
+from safetensors.torch import load_file, save_file
 from scipy.sparse import vstack
 from sklearn.model_selection import GridSearchCV
 
@@ -103,13 +104,15 @@ class Draw:
         self.folder = a.work / f"{a.labels}-{a.tokens}-{a.pool}-{seed}"
 
     def kept(self, name, make):
-        """make()'s tensors, from the folder if an earlier start has made them."""
-        path = self.folder / f"{name}.pt"
+        """make()'s tensors by name, from the folder if an earlier start has made
+        them.
+        """
+        path = self.folder / f"{name}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(make(), path.with_suffix(".tmp"))
+            save_file(make(), path.with_suffix(".tmp"))
             path.with_suffix(".tmp").replace(path)
-        return torch.load(path, weights_only=True)
+        return load_file(path)
 
     def tuned(self, texts, labels, lr, tokens):
         encoder, tokenizer = encoder_of(MINILM)
@@ -141,8 +144,8 @@ class Draw:
         for lr in RATES:
             net, tokenizer = self.tuned(texts[fifth:], labels[fifth:], lr, tokens)
             predicted = self.cut(net, tokenizer, texts[:fifth], tokens)
-            losses[lr] = float(F.nll_loss(predicted, torch.tensor(labels[:fifth])))
-        return {"losses": losses, "lr": min(losses, key=losses.get)}
+            losses[lr] = F.nll_loss(predicted, torch.tensor(labels[:fifth]))
+        return {"losses": torch.stack([*losses.values()])}
 
     def minilm(self):
         """Fine-tuned on the labels: log-probabilities of the test (cut, and in two
@@ -162,13 +165,13 @@ class Draw:
         more = [self.pool["text"][row] for row in rows]
         labels = [*labels, *teacher[rows].argmax(-1).tolist()]
         net, tokenizer = self.tuned([*texts, *more], labels, self.lr, self.a.tokens)
-        return self.windows(net, tokenizer, self.test["text"])
+        return {"windows": self.windows(net, tokenizer, self.test["text"])}
 
     def steps(self):
         """{step: log-probabilities of the test}, and what else is worth knowing."""
         texts, labels = self.labelled["text"], self.labelled["label"]
-        chosen = self.kept("rate", self.rate)
-        self.lr = chosen["lr"]
+        losses = self.kept("rate", self.rate)["losses"]
+        self.lr = RATES[int(losses.argmin())]
         model = counted(texts, labels)
         out = {"words": log_probs(model, self.test["text"])}
         own = self.kept("minilm", self.minilm)
@@ -178,13 +181,14 @@ class Draw:
         teacher = F.softmax(pool, -1)
         learned = taught(texts, labels, self.pool["text"], teacher)
         out["words, student"] = learned(self.test["text"])
-        out["MiniLM, student"] = self.kept("student", lambda: self.student(teacher))
+        student = self.kept("student", lambda: self.student(teacher))
+        out["MiniLM, student"] = student["windows"]
         last = [out["words, student"], out["MiniLM, student"], own["windows"]]
         out["all"] = sum(last) / 3
         truth = torch.tensor(self.pool["label"])
         correct, sure = teacher.argmax(-1) == truth, confident(teacher, self.a.sure)
         return out, {
-            "lr": chosen["lr"],
+            "lr": self.lr,
             "C": model.best_params_["logisticregression__C"],
             "pool correct": round(float(correct.float().mean()), 4),
             "sure correct": round(float(correct[sure].float().mean()), 4),

@@ -9,6 +9,7 @@ import imdb_push as recipe
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from ftlib.course import sources
 from ftlib.data import tables
@@ -68,10 +69,7 @@ def stored(tmp_path_factory):
         recipe.main()  # nothing is left to do
     torch.set_num_threads(threads)
     assert (folder / "toy.json").read_text(encoding="utf-8") == first
-    kept = {
-        path.stem: torch.load(path, weights_only=True)
-        for path in folder.glob("work/*/*.pt")
-    }
+    kept = {path.stem: load_file(path) for path in folder.glob("work/*/*.safetensors")}
     return json.loads(first), kept
 
 
@@ -86,10 +84,10 @@ def test_every_step_is_stored_and_agrees_with_its_answers(stored):
 
 def test_the_rate_is_the_one_with_the_lowest_loss(stored):
     result, kept = stored
-    losses = kept["rate"]["losses"]
-    assert set(losses) == set(recipe.RATES)
+    losses = kept["rate"]["losses"].tolist()
+    assert len(losses) == len(recipe.RATES)
     last = result["cells"][-1]
-    assert last["lr"] == kept["rate"]["lr"] == min(losses, key=losses.get)
+    assert last["lr"] == recipe.RATES[losses.index(min(losses))]
     assert last["C"] in recipe.STRENGTHS and 0 <= last["pool correct"] <= 1
 
 
@@ -99,7 +97,7 @@ def test_the_kept_steps_are_the_stored_ones(stored):
     for step, predicted in (
         ("MiniLM", kept["minilm"]["cut"]),
         ("two windows", kept["minilm"]["windows"]),
-        ("MiniLM, student", kept["student"]),
+        ("MiniLM, student", kept["student"]["windows"]),
     ):
         (cell,) = [c for c in result["cells"] if c["step"] == step]
         accuracy = (predicted.argmax(-1) == truth).double().mean()
