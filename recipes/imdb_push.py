@@ -4,6 +4,8 @@ labels, on every test review. Chapter 14's section on unlabelled text.
     python recipes/imdb_push.py
     python recipes/imdb_push.py --labels 40 --tokens 32 --pool 60 --tests 40 \\
         --draws 1 --out runs/try.json                      # a small trial
+    python recipes/imdb_push.py --adapter data/checkpoints/minilm-reviews \\
+        --out data/results/imdb_1000_adapted.json          # after adapt_minilm.py
 
 The steps, each with the one before it:
 
@@ -39,6 +41,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ftlib.course import sources
 from ftlib.data import tables
+from ftlib.models import lora
 from ftlib.objectives import classify
 from ftlib.training import distributed
 
@@ -101,7 +104,8 @@ class Draw:
         rows = tables.subset(splits["train"], a.labels + a.pool, seed)
         self.pool = {name: column[a.labels :] for name, column in rows.items()}
         self.test = splits["test"]
-        self.folder = a.work / f"{a.labels}-{a.tokens}-{a.pool}-{seed}"
+        reads = a.adapter.name if a.adapter else "MiniLM"
+        self.folder = a.work / f"{reads}-{a.labels}-{a.tokens}-{a.pool}-{seed}"
 
     def kept(self, name, make):
         """make()'s tensors by name, from the folder if an earlier start has made
@@ -114,8 +118,17 @@ class Draw:
             path.with_suffix(".tmp").replace(path)
         return load_file(path)
 
-    def tuned(self, texts, labels, lr, tokens):
+    def base(self):
+        """(MiniLM, its tokenizer); with --adapter it has read reviews before."""
         encoder, tokenizer = encoder_of(MINILM)
+        if self.a.adapter:
+            lora.load(encoder, self.a.adapter)
+            lora.merge(encoder)
+            encoder.requires_grad_(True)
+        return encoder, tokenizer
+
+    def tuned(self, texts, labels, lr, tokens):
+        encoder, tokenizer = self.base()
         how = dict(lr=lr, layer_decay=0.8, tokens=tokens, head=tokens // 2)
         net, _ = finetune(
             encoder, tokenizer, texts, labels, seed=self.seed, ctx=self.ctx, **how
@@ -204,6 +217,7 @@ def parse():
         labels=1000, tokens=256, pool=8000, sure=3200, tests=0, draws=5, threads=1
     ).items():
         a.add_argument(f"--{name}", type=int, default=value)
+    a.add_argument("--adapter", type=Path, help="a folder of adapt_minilm.py")
     a.add_argument("--first", type=int, default=0, help="the first draw's seed")
     a.add_argument("--work", type=Path, default=Path("runs/imdb_push"))
     a.add_argument("--out", type=Path, default=Path("data/results/imdb_1000.json"))
@@ -216,12 +230,13 @@ def main():
     splits, ctx = sources.load("imdb"), distributed.setup()
     if a.tests:
         splits["test"] = tables.subset(splits["test"], a.tests)
-    options = ["labels", "tokens", "pool", "sure", "tests"]
+    options = ["labels", "tokens", "pool", "sure", "tests", "adapter"]
     facts = {
         **about(ctx),
         "data": "imdb",
         "model": MINILM,
-        **{name: getattr(a, name) for name in options},
+        **{name: getattr(a, name) for name in options[:-2]},
+        "adapter": a.adapter and a.adapter.name,
         "tests": len(splits["test"]["text"]),
     }
     same_settings(a.out, facts, options)
