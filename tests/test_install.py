@@ -984,7 +984,7 @@ def test_make():
             ["make", *arguments], cwd=ROOT, capture_output=True, text=True
         )
 
-    for target in ("lab", "test", "demo", "kill-test", "doctor", "env"):
+    for target in ("lab", "test", "demo", "data", "kill-test", "doctor", "env"):
         assert f"tools/bootstrap.py {target}" in make("-n", target).stdout
     assert (
         "tools/bootstrap.py kill-test --seed 7"
