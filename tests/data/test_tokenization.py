@@ -206,8 +206,10 @@ def test_wordpiece_is_the_longest_match(tokenizer):
 def test_saved_folder_opens_in_transformers(tokenizer, tmp_path):
     from transformers import AutoTokenizer
 
-    tokenization.save(tokenizer, tmp_path, max_tokens=64)
-    theirs, again = AutoTokenizer.from_pretrained(tmp_path), tokenization.load(tmp_path)
+    folder = tmp_path / "runs" / "mine"  # made, with what is above it
+    for max_tokens in (32, 64):  # and over itself
+        tokenization.save(tokenizer, folder, max_tokens=max_tokens)
+    theirs, again = AutoTokenizer.from_pretrained(folder), tokenization.load(folder)
     for text in ("A good film", "Déjà [MASK] 好", ""):
         assert (
             theirs(text)["input_ids"]
