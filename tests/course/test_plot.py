@@ -548,6 +548,16 @@ def test_bars_and_their_numbers_intervals_and_baselines(horizontal):
         assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_the_number_of_a_bar_stands_beyond_its_end(horizontal):
+    values = {"loss": -2.0, "gain": 3.0}
+    fig, ax = plot.bars(values, label="change", fmt="{:.1f}", horizontal=horizontal)
+    found = {t.get_text(): box for t, box in boxes(fig)}
+    side = 0 if horizontal else 1
+    low, high = ax.transData.transform([(-2, -2), (3, 3)])[:, side]
+    assert found["-2.0"].max[side] < low - 1 and high + 1 < found["3.0"].min[side]
+
+
 def test_bars_side_by_side_and_stacked():
     values = {"one": {"A": 1, "B": 2}, "two": {"B": 5, "A": 4}}
     fig, ax = plot.bars(values, label="MB", horizontal=False)
