@@ -19,6 +19,7 @@ FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
 TWINS = {
     "by_position",
     "check_ids",
+    "check_rows",
     "check_texts",
     "checked",
     "class_ids",
