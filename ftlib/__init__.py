@@ -53,6 +53,7 @@ training/
 evaluation/
     metrics        accuracy, F1, calibration, losses over all targets, n-gram baselines
     intervals      bootstrap and Wilson intervals, paired differences, a sign-flip test
+    retrieval      recall@k, hit rate, reciprocal rank and nDCG, exact where scores tie
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run
