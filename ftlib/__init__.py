@@ -38,6 +38,8 @@ objectives/
                    cache, perplexity
     classify       heads on any encoder, freezing, batches grouped by length,
                    predictions
+    contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
+                   processes with their gradients
 training/
     train          the loop: steps() is a generator, and the body of your `for` is yours
     optim          parameter groups, warm-up and decay as functions of the step, AdamW
