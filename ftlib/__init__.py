@@ -38,6 +38,7 @@ objectives/
                    cache, perplexity
     classify       heads on any encoder, freezing, batches grouped by length,
                    predictions
+    tagging        BIO tags and subwords, entities and their F1, a head for every token
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/
