@@ -39,6 +39,7 @@ objectives/
     classify       heads on any encoder, freezing, batches grouped by length,
                    predictions
     tagging        BIO tags and subwords, entities and their F1, a head for every token
+    extractive_qa  windows over long texts, the best span or no answer, exact match, F1
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/
