@@ -16,6 +16,8 @@ data/
                    of the text
     images         images as a published model reads them, augmentation by row, printed
                    letters
+    audio          wav files, resampling, Whisper's log-mel features, word error rate,
+                   CTC written out
 models/
     transformer    one transformer, bidirectional or causal: the model alone
     hf_format      folders of transformers (BERT, RoBERTa-PreLayerNorm, GPT-2) to our
