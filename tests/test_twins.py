@@ -25,6 +25,7 @@ TWINS = {
     "class_ids",
     "freeze",
     "in_eval_mode",
+    "inputs_of",
     "pad",
     "trainable",
 }
