@@ -98,6 +98,14 @@ def test_a_short_answer_is_complete_in_some_window():
     assert all(held(stride + 1)) and not all(held(stride + 2))
 
 
+def test_a_context_that_fills_its_window_needs_no_second():
+    """1 token of question and 3 special ones leave 6: 6 tokens fit."""
+    for tokens, wanted in [(6, 1), (7, 2), (10, 2), (11, 3)]:
+        context, offsets = list(range(tokens)), [(i, i + 1) for i in range(tokens)]
+        windows = qa.answer_windows([5], context, offsets, 10, 2, 3, stride=2)
+        assert len(windows) == wanted, tokens
+
+
 # --- the loss
 
 
