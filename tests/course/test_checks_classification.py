@@ -8,7 +8,7 @@ from ftlib.course.checks.classification import check_balance, recorded
 from ftlib.evaluation import intervals
 
 
-@pytest.mark.parametrize("gain, above", [(0.03, True), (0.006, False)])
+@pytest.mark.parametrize("gain, above", [(0.03, True), (0.003, False)])
 def test_the_gain_of_the_checks_runs(gain, above):
     run = recorded(gain, [])
     arms = [[run(arm, seed) for seed in range(20)] for arm in (False, True)]

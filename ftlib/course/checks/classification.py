@@ -417,7 +417,7 @@ def check_balance(answer):
     """
     guesses = set()
     # clear gain, clear loss, a gain that the draws do not decide, no difference at all
-    for gain, noise in ((0.03, 1), (-0.03, 1), (0.006, 1), (-0.006, 1), (0.0, 0)):
+    for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
         calls = []
         run = recorded(gain, calls, noise)
         predicted, measured, low, high, says = reported(answer, run)

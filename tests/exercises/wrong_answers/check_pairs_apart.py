@@ -126,4 +126,10 @@ WRONG = [
 
 RIGHT = [pair_by_pair, both_triangles]
 
-EQUIVALENT = {}
+SQUARE = "torch.triu_indices(len(labels), len(labels), offset=1)"
+EQUIVALENT = {
+    "`F.normalize(vectors, dim=-1)` -> `F.normalize(vectors)`": "its default is dim 1",
+    "`-1` -> `1`": "the last of two dimensions is dim 1",
+    f"`{SQUARE}` -> `{SQUARE}`": "both arguments are the number of texts",
+    "`max(1, len(errors))` -> `max(len(errors), 1)`": "max has no order",
+}
