@@ -16,6 +16,8 @@ data/
                    of the text
     images         images as a published model reads them, augmentation by row, printed
                    letters
+    audio          wav files, resampling, Whisper's log-mel features, word error rate,
+                   CTC written out
 models/
     transformer    one transformer, bidirectional or causal: the model alone
     hf_format      folders of transformers (BERT, RoBERTa-PreLayerNorm, GPT-2) to our
@@ -38,6 +40,10 @@ objectives/
                    cache, perplexity
     classify       heads on any encoder, freezing, batches grouped by length,
                    predictions
+    tagging        BIO tags and subwords, entities and their F1, a head for every token
+    extractive_qa  windows over long texts, the best span or no answer, exact match, F1
+    contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
+                   processes with their gradients
 training/
     train          the loop: steps() is a generator, and the body of your `for` is yours
     optim          parameter groups, warm-up and decay as functions of the step, AdamW
@@ -53,6 +59,7 @@ training/
 evaluation/
     metrics        accuracy, F1, calibration, losses over all targets, n-gram baselines
     intervals      bootstrap and Wilson intervals, paired differences, a sign-flip test
+    retrieval      recall@k, hit rate, reciprocal rank and nDCG, exact where scores tie
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run

@@ -196,15 +196,21 @@ def test_each_planted_constraint_is_found(old, new, fault):
 
 @pytest.fixture(scope="module")
 def uv():
-    """uv with the indexes that pip is set to use, and little patience."""
+    """uv with the indexes that pip is set to use. On a busy machine an answer may take
+    seconds; where none comes at all, that is waited for once.
+    """
     pytest.importorskip("uv")
     bootstrap = load(ROOT / "tools" / "bootstrap.py")
     settings = bootstrap.pip_settings([sys.executable, "-m", "pip"])
     variables = bootstrap.install_environment(settings, os.environ)
-    variables |= {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "3"}
+    variables |= {"UV_HTTP_RETRIES": "3", "UV_HTTP_CONNECT_TIMEOUT": "20"}
     variables["MACOSX_DEPLOYMENT_TARGET"] = "14.0"
 
+    silent = []
+
     def run(*arguments):
+        if silent:
+            pytest.skip(silent[0])
         command = [sys.executable, "-m", "uv", "pip", *arguments]
         command += bootstrap.uv_options(settings)
         run = subprocess.run(
@@ -213,7 +219,8 @@ def uv():
         if run.returncode and not bootstrap.conflict(run.stderr):
             if ELSEWHERE.search(run.stderr):
                 last = run.stderr.strip().splitlines()[-1].strip()
-                pytest.skip(f"no package index answers: {last}")
+                silent.append(f"no package index answers: {last}")
+                pytest.skip(silent[0])
         return run
 
     return run
@@ -984,7 +991,7 @@ def test_make():
             ["make", *arguments], cwd=ROOT, capture_output=True, text=True
         )
 
-    for target in ("lab", "test", "demo", "kill-test", "doctor", "env"):
+    for target in ("lab", "test", "demo", "data", "kill-test", "doctor", "env"):
         assert f"tools/bootstrap.py {target}" in make("-n", target).stdout
     assert (
         "tools/bootstrap.py kill-test --seed 7"

@@ -3,11 +3,13 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import mutants
 import mutation_score
+import pytest
 
 
 def labels(source):
@@ -59,8 +61,6 @@ def test_each_mutant_is_one_change_and_the_source_stays():
 
 
 def test_a_string_without_syntax_is_refused():
-    import pytest
-
     with pytest.raises(SyntaxError):
         mutants.mutants("def f(:")
 
@@ -128,3 +128,56 @@ def test_the_changed_function_is_found():
     assert changed(before, before.replace("1", "3")) == ["a"]
     assert changed(before, before.replace("2", "3")) == ["B", "c"]
     assert changed(before, before) == []
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A repository with one module that is tested, one whose test fails as it is."""
+    for name, text in {
+        "ftlib/a/good.py": "def half(x):\n    return x / 2\n",
+        "ftlib/a/sick.py": "def twice(x):\n    return 2 * x\n",
+        "tests/a/test_good.py": "from ftlib.a import good\n\n\n"
+        "def test_half():\n    assert good.half(8) == 4\n",
+        "tests/a/test_sick.py": "def test_nothing():\n    assert 1 == 2, 'sick'\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    tools = mutation_score.ROOT / "tools"
+    shutil.copytree(tools, tmp_path / "tools")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    monkeypatch.setattr(mutation_score, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_a_file_whose_tests_fail_is_named_and_the_others_are_tried(small, capsys):
+    status = mutation_score.main(["library", "--sample", "99", "--jobs", "1"])
+    said = capsys.readouterr().out.splitlines()
+    sick = [line for line in said if line.startswith("ftlib/a/sick.py: ")]
+    count = len(mutants.mutants((small / "ftlib/a/sick.py").read_text("utf-8")))
+    assert sick[0].startswith(
+        "ftlib/a/sick.py: its tests fail without a mutant; FAILED "
+        "tests/a/test_sick.py::test_nothing"
+    )
+    assert sick[1] == (
+        f"ftlib/a/sick.py: {count} not tried, its tests fail without a mutant; mend "
+        "them"
+    )
+    assert len(sick) == 2 and count > 1
+    tried = len(mutants.mutants((small / "ftlib/a/good.py").read_text("utf-8")))
+    assert f"{tried} of {tried} mutants refused, 100.0%" in said
+    assert status == 1  # though all that were tried are refused
+    options = ["library", "ftlib/a/good.py", "--sample", "99", "--jobs", "1"]
+    assert mutation_score.main(options) == 0
+
+
+def test_the_copy_is_whole(small, tmp_path_factory):
+    """What is written in place on one side, such as a result, stays there."""
+    copy = mutation_score.copy_of_repository(tmp_path_factory.mktemp("copy"))
+    file = "ftlib/a/good.py"
+    before = (small / file).read_text("utf-8")
+    with open(copy / file, "a", encoding="utf-8") as written:
+        written.write("# of the copy")
+    assert (small / file).read_text("utf-8") == before
+    with open(small / "tests/a/test_good.py", "w", encoding="utf-8") as written:
+        written.write("1 / 0")
+    assert "half" in (copy / "tests/a/test_good.py").read_text("utf-8")

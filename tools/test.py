@@ -32,6 +32,7 @@ PYTEST = [
     "-m",
     "pytest",
     "-q",
+    "-rs",  # which tests were skipped, and why
     "--durations=5",
     "-p",
     "no:cacheprovider",

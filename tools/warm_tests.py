@@ -4,7 +4,8 @@ run is a fork of that process.
     python tools/warm_tests.py
 
 reads requests, a line of JSON each, {"files": [...], "names": [...], "seconds": 60}
-and answers each with pytest's exit status, or with -1 for a run that took longer. The
+and answers each with pytest's exit status, or with -1 for a run that took longer. What
+pytest prints goes into the file "log" of the request, if it names one. The
 tests whose text has one of `names` come first: with `-x`, a fault of the function of
 that name ends the run early. The verdict does not depend on the order.
 
@@ -45,16 +46,16 @@ def text_of(item):
         return ""
 
 
-def run(files, names=(), seconds=600):
+def run(files, names=(), seconds=600, log=os.devnull):
     """pytest's exit status for the files, in a fork of this process; -1 for a run that
     was stopped after `seconds`.
     """
     process = os.fork()
     if process == 0:
         os.setsid()  # a group of its own, so that what it started ends with it
-        silence = os.open(os.devnull, os.O_RDWR)
+        written = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         for stream in (0, 1, 2):
-            os.dup2(silence, stream)
+            os.dup2(written, stream)
         options = ["-q", "-x", "-p", "no:cacheprovider", *files]
         status = 1
         try:

@@ -1,1 +1,1 @@
-"""From text, tables and images to batches."""
+"""From text, tables, images and sound to batches."""

@@ -391,9 +391,10 @@ class TextStream:
         kept = [t for t in texts if self.keep(t) and not _BLANK.fullmatch(t)]
         ids = [i for row in self.encode(kept) for i in row]
         count = len(ids) // self.length
-        return torch.tensor(ids[: count * self.length], dtype=torch.long).view(
-            count, self.length
-        )
+        if wrong := [i for i in ids if isinstance(i, (bool, float)) or i < 0]:
+            raise ValueError(f"encode gives {wrong[0]!r}; ids are whole numbers from 0")
+        rows = torch.tensor(ids[: count * self.length], dtype=torch.long)
+        return rows.view(count, self.length)
 
     def _next(self, lane, count):
         """The next `count` rows of a lane, (count, T)."""

@@ -383,16 +383,16 @@ def _check_ids_of(name, rows, vocab_size):
                 f"{name} row {row} has {repr(ids)[:40]} for token ids; encode its "
                 "text, or remove the row"
             )
-        if not hasattr(ids[0], "__index__"):
-            raise ValueError(
-                f"{name} row {row} begins with {repr(ids[0])[:40]}, no token id, which "
-                "is a whole number; encode its text"
-            )
-        for i in ids if vocab_size else ():
-            if not 0 <= i < vocab_size:
+        for i in ids.tolist() if hasattr(ids, "tolist") else ids:
+            if isinstance(i, bool) or not hasattr(i, "__index__"):
+                raise ValueError(
+                    f"{name} row {row} has {repr(i)[:40]}, no token id, which is a "
+                    "whole number; encode its text"
+                )
+            if not 0 <= i < (vocab_size or 2**63):
                 raise ValueError(
                     f"{name} row {row} has token id {int(i)}, the vocabulary has 0 to "
-                    f"{vocab_size - 1}; use the tokenizer that belongs to the model"
+                    f"{(vocab_size or 2**63) - 1}; use the tokenizer of the model"
                 )
 
 

@@ -28,7 +28,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -90,9 +90,7 @@ def _each_text(texts, least):
 
 
 def _frame(tokenizer):
-    """Put [CLS] in front and [SEP] behind every text, as BERT (Devlin et al. 2019)
-    does.
-    """
+    """Put [CLS] in front and [SEP] behind every text, as Devlin et al. (2019) do."""
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -103,14 +101,8 @@ def _frame(tokenizer):
 
 
 def _wordpiece(vocab=None):
-    """A WordPiece tokenizer with BERT's rules, empty or with a vocabulary
-    {piece: id}.
-    """
-    tokenizer = Tokenizer(
-        models.WordPiece(vocab, unk_token="[UNK]")
-        if vocab
-        else models.WordPiece(unk_token="[UNK]")
-    )
+    """A WordPiece tokenizer with BERT's rules and a vocabulary {piece: id}, or none."""
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -118,8 +110,8 @@ def _wordpiece(vocab=None):
 
 
 def _commonest(texts, letters, capacity):
-    """The commonest characters of the texts that fit into `room` pieces, one for `e`
-    and, if it is a letter, `##e`.
+    """The commonest characters of the texts that fit into `capacity` pieces, one for
+    `e` and, if it is a letter, `##e`.
     """
     normalizer = _wordpiece().normalizer
     counts = Counter(
@@ -155,9 +147,8 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
     # a character takes two places, once as `e` and once as `##e`
     if vocab_size < len(SPECIAL) + 2:
         raise ValueError(
-            f"vocab_size is {vocab_size}, but the special tokens take "
-            f"{len(SPECIAL)} and each character up "
-            f"to 2; ask for {len(SPECIAL) + 2} or more"
+            f"vocab_size is {vocab_size}, but the special tokens take {len(SPECIAL)} "
+            f"and each character up to 2; ask for {len(SPECIAL) + 2} or more"
         )
 
     def learn(texts, size, first, **limits):
@@ -186,7 +177,6 @@ def train_wordpiece(texts, vocab_size, min_frequency=2):
         )
     limits = {}
     # the library would keep every character and return more tokens than it was told
-    # for
     if len(letters) > vocab_size:
         kept = _commonest(texts, letters, vocab_size - len(SPECIAL))
         letters = {f"##{char}" for char in kept} & letters.keys()
@@ -207,8 +197,8 @@ def train_bpe(texts, vocab_size, min_frequency=2):
     """
     if vocab_size < 256 + len(SPECIAL):
         raise ValueError(
-            f"vocab_size is {vocab_size}, 256 bytes and {len(SPECIAL)} "
-            "special tokens need more; ask for 300+"
+            f"vocab_size is {vocab_size}, 256 bytes and {len(SPECIAL)} special tokens "
+            "need more; ask for 300+"
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -231,18 +221,11 @@ def save(tokenizer, folder, max_tokens=512):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    names = {
-        f"{name}_token": f"[{name.upper()}]"
-        for name in ("pad", "unk", "cls", "sep", "mask")
-    }
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": max_tokens,
-        **names,
-    }
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(settings, indent=1) + "\n", encoding="utf-8"
-    )
+    names = {f"{token[1:-1].lower()}_token": token for token in SPECIAL}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings |= {"model_max_length": max_tokens} | names
+    text = json.dumps(settings, indent=1) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
 def load(folder):
@@ -252,12 +235,11 @@ def load(folder):
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; a model folder needs a "
-            "tokenizer.json (see tokenization.save)"
+            f"{path} does not exist; a model folder needs a tokenizer.json (see "
+            "tokenization.save)"
         )
     tokenizer = Tokenizer.from_file(str(path))
-    # Published files often hold a fixed padding and truncation; encode() and pad()
-    # decide those here.
+    # published files often hold a padding and a truncation; here encode and pad decide
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -288,9 +270,7 @@ def truncate(row, max_tokens, keep="head", frame=(1, 1)):
 
 
 def _frame_of(encoding):
-    """(before, behind): how many special tokens frame the text of an encoding. BERT has
-    (1, 1), T5 (0, 1), GPT-2 (0, 0).
-    """
+    """(before, behind): special tokens around a text; BERT has (1, 1), T5 (0, 1)."""
     # tells what the tokenizer added; a [MASK] that the reader wrote is 0 here
     mask = encoding.special_tokens_mask
     if 0 not in mask:
@@ -324,7 +304,7 @@ def encode(tokenizer, texts, max_tokens=None, keep="head"):
 
 def decode(tokenizer, ids):
     """The text of one list of ids, special tokens left out."""
-    return tokenizer.decode([int(i) for i in ids], skip_special_tokens=True)
+    return tokenizer.decode(check_rows([ids])[0], skip_special_tokens=True)
 
 
 def _byte_of():
@@ -342,9 +322,7 @@ _BYTE_OF = _byte_of()
 
 
 def _raw(token, mark):
-    """The bytes that a token of a byte-level (Ġ) or SentencePiece (▁) vocabulary stands
-    for.
-    """
+    """The bytes of a token of a byte-level (Ġ) or SentencePiece (▁) vocabulary."""
     if mark == "Ġ":
         return bytes(_BYTE_OF.get(char, ord("?")) for char in token)
     if byte := re.fullmatch("<0x([0-9A-Fa-f]{2})>", token):
@@ -407,32 +385,60 @@ def starts_word(tokenizer):
     return torch.tensor(starts)
 
 
+def check_rows(rows, pad_id=0):
+    """The rows as lists of ints, each an id: a whole number from 0 on.
+
+    rows: lists, arrays or tensors. Raises TypeError for a row that is none; ValueError
+        for an id, or a `pad_id`, below 0 or beyond int64, and for 1.7 or True, as torch
+        would make 1 of them.
+    """
+    lists = {"pad_id": [pad_id]} | {f"row {n}": row for n, row in enumerate(rows)}
+    for name, row in lists.items():
+        row = row.tolist() if hasattr(row, "tolist") else row
+        if isinstance(row, (str, Mapping, set)) or not isinstance(row, Iterable):
+            raise TypeError(
+                f"{name} is {repr(row)[:40]}, not a list of token ids; encode the "
+                "texts first, and write [row] for a single one"
+            )
+        # numbers of NumPy and torch become Python's
+        ids = [i if type(i) is int else getattr(i, "tolist", lambda: i)() for i in row]
+        wrong = [i for i in ids if type(i) is not int or not 0 <= i < 2**63]
+        if wrong:
+            raise ValueError(
+                f"{name} has {repr(wrong[0])[:40]}, token ids are whole numbers from 0 "
+                "to 2**63 - 1; encode texts first, and give ids, not labels with -100"
+            )
+        lists[name] = ids
+    return list(lists.values())[1:]
+
+
 def pack(rows, length):
     """Lay the rows end to end and cut the stream into rows of exactly `length` tokens:
     no padding, nothing wasted.
 
-    rows: N lists of ints. Returns LongTensor (M, T) with T = length; the rest that
-        fills no row is dropped.
+    rows: N lists of ids, see `check_rows`. Returns LongTensor (M, T) with T = length;
+        the rest that fills no row is dropped.
     A row can hold the end of one text and the beginning of the next; their [SEP] and
     [CLS] mark the border.
     """
-    stream = torch.tensor([i for row in rows for i in row], dtype=torch.long)
+    stream = [i for row in check_rows(rows) for i in row]
     if len(stream) < length:
         raise ValueError(
-            f"the texts have {len(stream)} tokens together, one row needs "
-            f"{length}; give more text"
+            f"the texts have {len(stream)} tokens together, one row needs {length}; "
+            "give more text"
         )
     count = len(stream) // length
-    return stream[: count * length].view(count, length)
+    return torch.tensor(stream[: count * length]).view(count, length)
 
 
 def pad(rows, pad_id=0):
     """Make one batch of rows of different lengths, padded to the longest of them and no
     further.
 
-    rows: B lists of ints. Returns {"input_ids": (B, T), "attention_mask": (B, T)} as
-        LongTensors; 1 marks real tokens.
+    rows: B lists of ids, see `check_rows`. Returns {"input_ids": (B, T),
+        "attention_mask": (B, T)} as LongTensors; 1 marks real tokens.
     """
+    rows = check_rows(rows, pad_id)
     if not rows:
         raise ValueError("pad got no rows; a batch needs at least one")
     longest = max(len(row) for row in rows)

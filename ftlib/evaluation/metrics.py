@@ -29,7 +29,8 @@ import torch.nn.functional as F
 
 def scored(predicted, labels):
     """Predictions, (M,) classes or (M, C) logits, and labels (M,), without the ignored
-    ones (label -100). ValueError where their shapes do not belong together.
+    ones (label -100). ValueError where their shapes do not belong together, or a class
+    is no whole number.
     """
     predicted, labels = torch.as_tensor(predicted), torch.as_tensor(labels)
     n = len(labels) if labels.ndim else 0
@@ -38,11 +39,13 @@ def scored(predicted, labels):
             f"predictions {tuple(predicted.shape)} and labels {tuple(labels.shape)} do "
             "not belong together; give (N,) classes or (N, C) logits, and (N,) labels"
         )
-    if labels.is_floating_point() and not torch.equal(labels, labels.round()):
-        raise ValueError(
-            f"label {float(labels[labels != labels.round()][0])} is no class; give "
-            "whole numbers from 0, or -100 for what is not scored"
-        )
+    for name, values in (("prediction", predicted), ("label", labels)):
+        wrong = values[values != values.round()] if values.is_floating_point() else ()
+        if values.ndim == 1 and len(wrong):
+            raise ValueError(
+                f"{name} {float(wrong[0])} is no class; give whole numbers from 0 (for "
+                "scores, (N, C)), and the label -100 for what is not scored"
+            )
     kept = labels != -100
     return predicted[kept], labels[kept].long()
 

@@ -30,7 +30,7 @@ Shapes: B batch, T tokens, D width, C classes, N texts.
 """
 
 import functools
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import torch
@@ -241,13 +241,41 @@ def length_grouped(lengths, size, seed=0, epoch=0, window=50):
     ]
 
 
+def check_rows(rows, pad_id=0):
+    """The rows as lists of ints, each an id: a whole number from 0 on.
+
+    rows: lists, arrays or tensors. Raises TypeError for a row that is none; ValueError
+        for an id, or a `pad_id`, below 0 or beyond int64, and for 1.7 or True, as torch
+        would make 1 of them.
+    """
+    lists = {"pad_id": [pad_id]} | {f"row {n}": row for n, row in enumerate(rows)}
+    for name, row in lists.items():
+        row = row.tolist() if hasattr(row, "tolist") else row
+        if isinstance(row, (str, Mapping, set)) or not isinstance(row, Iterable):
+            raise TypeError(
+                f"{name} is {repr(row)[:40]}, not a list of token ids; encode the "
+                "texts first, and write [row] for a single one"
+            )
+        # numbers of NumPy and torch become Python's
+        ids = [i if type(i) is int else getattr(i, "tolist", lambda: i)() for i in row]
+        wrong = [i for i in ids if type(i) is not int or not 0 <= i < 2**63]
+        if wrong:
+            raise ValueError(
+                f"{name} has {repr(wrong[0])[:40]}, token ids are whole numbers from 0 "
+                "to 2**63 - 1; encode texts first, and give ids, not labels with -100"
+            )
+        lists[name] = ids
+    return list(lists.values())[1:]
+
+
 def pad(rows, pad_id=0):
     """Make one batch of rows of different lengths, padded to the longest of them and no
     further.
 
-    rows: B lists of ints. Returns {"input_ids": (B, T), "attention_mask": (B, T)} as
-        LongTensors; 1 marks real tokens.
+    rows: B lists of ids, see `check_rows`. Returns {"input_ids": (B, T),
+        "attention_mask": (B, T)} as LongTensors; 1 marks real tokens.
     """
+    rows = check_rows(rows, pad_id)
     if not rows:
         raise ValueError("pad got no rows; a batch needs at least one")
     longest = max(len(row) for row in rows)
@@ -261,24 +289,14 @@ def pad(rows, pad_id=0):
 
 def _checked_rows(rows, labels, classes):
     """(rows, labels) as lists that belong together and can be read."""
-    rows = by_position(rows)
+    rows = check_rows(by_position(rows))
     if not rows:
         raise ValueError("there are 0 rows; a batch needs at least one")
     for row, ids in enumerate(rows):
-        if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
-            raise TypeError(
-                f"row {row} is {repr(ids)[:40]}, not a list of token ids; encode the "
-                "texts first"
-            )
-        if not len(ids):
+        if not ids:
             raise ValueError(
                 f"row {row} has no token, so there is nothing to attend to; remove the "
                 "row"
-            )
-        if not hasattr(ids[0], "__index__"):
-            raise TypeError(
-                f"row {row} begins with {repr(ids[0])[:40]}, no token id, which is a "
-                "whole number; encode the texts first"
             )
     if labels is None:
         return rows, None

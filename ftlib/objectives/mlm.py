@@ -94,7 +94,7 @@ def check_ids(input_ids):
 def _is_integer(number):
     """Whether it is a whole number, of Python, NumPy or torch."""
     try:
-        return operator.index(number) is not None
+        return not isinstance(number, bool) and operator.index(number) is not None
     except (TypeError, RuntimeError):
         return False
 
@@ -129,7 +129,7 @@ def _check_masking(given):
         raise ValueError(
             f"mask_prob is {p}, probabilities end at 0 and 1; write 0.15 for 15 %"
         )
-    special = torch.as_tensor(given["special_ids"], dtype=torch.long).flatten().tolist()
+    special = getattr(given["special_ids"], "tolist", lambda: given["special_ids"])()
     named = {"input_ids": ids.max(), "mask_id": given["mask_id"]}
     for name, i in [*named.items(), *(("special_ids", i) for i in special)]:
         if not _is_integer(i) or not 0 <= i < vocab_size:
@@ -290,7 +290,7 @@ def _check_pairs(given):
                 "positions in the list"
             )
         ids = documents[i]
-        if not hasattr(ids, "__len__") or len(ids) and not _is_integer(ids[0]):
+        if not hasattr(ids, "__len__") or not all(map(_is_integer, ids)):
             raise TypeError(
                 f"document {i} is {repr(ids)[:40]}, not a list of token ids; encode "
                 "the texts first"

@@ -548,6 +548,16 @@ def test_bars_and_their_numbers_intervals_and_baselines(horizontal):
         assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_the_number_of_a_bar_stands_beyond_its_end(horizontal):
+    values = {"loss": -2.0, "gain": 3.0}
+    fig, ax = plot.bars(values, label="change", fmt="{:.1f}", horizontal=horizontal)
+    found = {t.get_text(): box for t, box in boxes(fig)}
+    side = 0 if horizontal else 1
+    low, high = ax.transData.transform([(-2, -2), (3, 3)])[:, side]
+    assert found["-2.0"].max[side] < low - 1 and high + 1 < found["3.0"].min[side]
+
+
 def test_bars_side_by_side_and_stacked():
     values = {"one": {"A": 1, "B": 2}, "two": {"B": 5, "A": 4}}
     fig, ax = plot.bars(values, label="MB", horizontal=False)
@@ -575,6 +585,9 @@ def test_dots_with_means_or_intervals(horizontal):
     )
     ends = [line.get_xydata()[:, value].tolist() for line in ax.lines]
     assert ends == [[1, 3], [2], [4, 7], [5]]
+    one = plot.dots({"A": 5, "B": [7]}, label="accuracy", horizontal=horizontal)[1]
+    places = [c.get_offsets()[:, 1 - value].tolist() for c in one.collections]
+    assert places == [[0], [1]]  # one seed stands where its name is
     rows = [line.get_xydata()[0, 1 - value] for line in ax.lines]
     assert rows[0] == rows[1] and all(
         c.get_offsets()[:, 1 - value].max() < rows[0] for c in ax.collections[:1]
@@ -629,6 +642,24 @@ def test_scatter_and_hist():
     )
     assert [b.get_height() for b in ax.patches] == [1, 3] and ax.get_xscale() == "log"
     assert list(ax.lines[0].get_xdata()) == [20, 20]
+
+
+def test_groups_of_points_have_colours_and_named_points_need_none():
+    def drawn(groups):
+        _, ax = plot.scatter(groups, xlabel="x", ylabel="y")
+        return [tuple(c.get_facecolor()[0]) for c in ax.collections]
+
+    assert len(set(drawn({"a": ([1, 2], [3, 4]), "b": ([1, 5], [5, 6])}))) == 2
+    assert len(set(drawn({"a": ([1, 2], [3, 4]), "b": (1, 5)}))) == 2
+    assert len(set(drawn({"a": (1, 3), "b": (1, 5)}))) == 1
+
+
+def test_tensors_that_need_gradients_are_drawn():
+    losses = [torch.tensor(2.0, requires_grad=True) * n for n in (1, 2)]
+    _, ax = plot.lines(None, losses, xlabel="step", ylabel="loss")
+    assert ax.lines[0].get_ydata().tolist() == [2, 4]
+    _, ax = plot.lines(None, torch.stack(losses), xlabel="step", ylabel="loss")
+    assert ax.lines[0].get_ydata().tolist() == [2, 4]
 
 
 def test_baselines_keep_the_labels_apart():

@@ -62,6 +62,18 @@ def test_machine_is_one_line_without_names():
     assert getpass.getuser() not in line.split()
 
 
+@pytest.mark.parametrize("count, words", [(1, "1 core"), (2, "2 cores")])
+def test_machine_says_what_was_found(count, words, monkeypatch):
+    monkeypatch.setattr(reproducibility, "cores", lambda: count)
+    monkeypatch.setattr(reproducibility, "memory_gb", lambda: 7.6)
+    monkeypatch.setattr(reproducibility, "has_bf16", lambda: count == 2)
+    said = reproducibility.machine().split(", ")
+    start = said.index(words)
+    assert said[start + 1 : start + 3] == ["8 GB", "bf16" if count == 2 else "no bf16"]
+    monkeypatch.setattr(reproducibility, "memory_gb", lambda: None)
+    assert "memory unknown" in reproducibility.machine().split(", ")
+
+
 def test_memory_is_plausible():
     assert (
         reproducibility.memory_gb() is None or 0.5 < reproducibility.memory_gb() < 1e5

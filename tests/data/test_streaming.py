@@ -453,6 +453,17 @@ def test_a_stream_that_gives_no_rows_is_refused(files, more, counted):
     counted("fault")
 
 
+@pytest.mark.parametrize("wrong", [1.7, True, -1])
+def test_ids_that_are_none_are_refused(files, wrong, counted):
+    def some(texts):
+        return [[5, 6, wrong] for _ in texts]
+
+    stream = streaming.TextStream(streaming.Files(files, 500), some, 8, lanes=4)
+    with pytest.raises(ValueError, match=f"encode gives {wrong}; ids are whole"):
+        stream.take(4)
+    counted("fault")
+
+
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "LONGEST", 1000)
     (tmp_path / "x.txt").write_text("a\n" + "b " * 600, encoding="utf-8")

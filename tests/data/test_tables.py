@@ -611,14 +611,24 @@ def test_sound_data_passes(loaded):
             {"input_ids": [[2], [1.5]]},
             None,
             {},
-            "train row 1 begins with 1.5, no token",
+            "train row 1 has 1.5, no token id",
         ),
         (
             {"input_ids": [["a"], [2]]},
             None,
             {},
-            "train row 0 begins with 'a', no token",
+            "train row 0 has 'a', no token id",
         ),
+        # behind the first id; 2.5 was read as 2, and True as 1
+        ({"input_ids": [[2], [2, 2.5]]}, None, {}, "train row 1 has 2.5, no token id"),
+        ({"input_ids": [[2, True]]}, None, {}, "train row 0 has True, no token id"),
+        (
+            {"input_ids": [torch.tensor([2, 2.5])]},
+            None,
+            {},
+            "train row 0 has 2.0, no token id",
+        ),
+        ({"input_ids": [[2, -1]]}, None, {}, "train row 0 has token id -1, the voc"),
         (
             {"input_ids": [[2, 3], [4, 5]], "text": ["a", "b"]},
             {"input_ids": [[4, 5]]},

@@ -5,6 +5,7 @@ packing and padding without loss.
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ import torch
 
 from ftlib.course import sources
 from ftlib.data import tokenization
+from ftlib.objectives import classify
 
 TEXTS = [
     "A good film, a good story!",
@@ -204,8 +206,10 @@ def test_wordpiece_is_the_longest_match(tokenizer):
 def test_saved_folder_opens_in_transformers(tokenizer, tmp_path):
     from transformers import AutoTokenizer
 
-    tokenization.save(tokenizer, tmp_path, max_tokens=64)
-    theirs, again = AutoTokenizer.from_pretrained(tmp_path), tokenization.load(tmp_path)
+    folder = tmp_path / "runs" / "mine"  # made, with what is above it
+    for max_tokens in (32, 64):  # and over itself
+        tokenization.save(tokenizer, folder, max_tokens=max_tokens)
+    theirs, again = AutoTokenizer.from_pretrained(folder), tokenization.load(folder)
     for text in ("A good film", "Déjà [MASK] 好", ""):
         assert (
             theirs(text)["input_ids"]
@@ -344,6 +348,84 @@ def test_pad_to_the_longest_row_and_no_further():
     ]
     with pytest.raises(ValueError, match="no rows"):
         tokenization.pad([])
+
+
+# ---- what is no row of ids: torch would cut 1.7 to 1 and take True for 1 ----
+
+BIG = 2**63 - 1
+NO_ROWS = {
+    "a fraction": ([[5], [5, 1.7]], ValueError, "row 1 has 1.7, token ids"),
+    "a whole float": ([[5], [2.0]], ValueError, "row 1 has 2.0, token ids"),
+    "a bool": ([[5, True]], ValueError, "row 0 has True, token ids"),
+    "a negative": ([[5], [-1]], ValueError, "row 1 has -1, token ids"),
+    "a label": ([[5, -100]], ValueError, "row 0 has -100, .* not labels"),
+    "beyond int64": ([[BIG + 1]], ValueError, f"row 0 has {BIG + 1}, token ids"),
+    "a string": ([[5], ["7"]], ValueError, "row 1 has '7', token ids"),
+    "nothing": ([[None]], ValueError, "row 0 has None, token ids"),
+    "not a number": ([[float("nan")]], ValueError, "row 0 has nan, token ids"),
+    "a list in a row": ([[[5]]], ValueError, r"row 0 has \[5\], token ids"),
+    "a float tensor": (torch.rand(2, 3), ValueError, r"row 0 has 0\.\d+, token ids"),
+    "a bool tensor": ([torch.tensor([True])], ValueError, "row 0 has True, token"),
+    "a float of torch": ([[torch.tensor(1.7)]], ValueError, "row 0 has 1.7"),
+    "a bool of NumPy": ([[numpy.True_]], ValueError, "row 0 has True, token ids"),
+    "floats of NumPy": ([numpy.ones(2)], ValueError, "row 0 has 1.0, token ids"),
+    "a text": (["a film"], TypeError, "row 0 is 'a film', not a list .* encode"),
+    "one row": ([2, 7, 3], TypeError, r"row 0 is 2, .* write \[row\] for a single"),
+    "no row": ([[5], None], TypeError, "row 1 is None, not a list of token ids"),
+    "a dict": ([{5: 1}], TypeError, r"row 0 is \{5: 1\}, not a list"),
+    "a set, which has no order": ([{5, 6}], TypeError, r"row 0 is \{5, 6\}, not a"),
+}
+USES = {
+    "pad": tokenization.pad,
+    "pack": lambda rows: tokenization.pack(rows, 1),
+    "classify": classify.pad,  # its twin
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("name", NO_ROWS)
+def test_what_is_no_id_is_refused(name, use, counted):
+    rows, error, words = NO_ROWS[name]
+    with pytest.raises(error, match=words) as caught:
+        USES[use](rows)
+    assert "\n" not in str(caught.value)
+    counted("fault")
+
+
+@pytest.mark.parametrize("pad_id", [1.7, True, -1, BIG + 1, "[PAD]", None])
+def test_a_pad_id_is_an_id_too(pad_id, counted):
+    with pytest.raises(ValueError, match=f"pad_id has {re.escape(repr(pad_id))}, "):
+        tokenization.pad([[5, 6], [7]], pad_id)
+    counted("fault")
+
+
+@pytest.mark.parametrize("ids", [[1.7], [True], [-1], ["a"], torch.rand(2)])
+def test_decode_takes_ids_alone(tokenizer, ids, counted):
+    with pytest.raises(ValueError, match="row 0 has .*, token ids are whole numbers"):
+        tokenization.decode(tokenizer, ids)
+    counted("fault")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0, BIG], [7]],
+        ((0, BIG), (7,)),
+        [numpy.array([0, BIG]), numpy.array([7], dtype=numpy.uint8)],
+        [torch.tensor([0, BIG]), torch.tensor([7], dtype=torch.int32)],
+        [[numpy.int64(0), torch.tensor(BIG)], [7]],
+        (iter(row) for row in ([0, BIG], [7])),
+    ],
+    ids=["lists", "tuples", "arrays", "tensors", "numbers of both", "iterators"],
+)
+def test_ids_of_any_kind_come_through_whole(rows):
+    rows = tokenization.check_rows(rows)
+    assert rows == [[0, BIG], [7]]
+    assert {type(i) for row in rows for i in row} == {int}
+    batch = tokenization.pad(rows)["input_ids"]
+    assert batch.dtype == torch.long and batch.tolist() == [[0, BIG], [7, 0]]
+    packed = tokenization.pack(rows, 3)
+    assert packed.dtype == torch.long and packed.tolist() == [[0, BIG, 7]]
 
 
 # ---- what is no list of texts ----

@@ -171,6 +171,41 @@ def test_training_bytes_of_adam():
     )
 
 
+MACHINE = cost.Machine("made up", peak=1e12, memory_gb=80, price=3.0)
+
+
+def test_time_memory_and_money_of_a_run():
+    """6 x 1e9 weights x 1e6 tokens are 6e15 operations: 6,000 s at the whole peak."""
+    plan = cost.run_cost(1e9, 1e6, MACHINE, mfu=0.5)
+    assert plan.flops == cost.training_flops(1e9, 1e6) == 6e15
+    assert plan.hours == pytest.approx(12000 / 3600)
+    assert plan.money == pytest.approx(plan.hours * 3.0)
+    # float32 weights, gradients, two means of Adam; 1 GB is 1e9 bytes
+    assert plan.memory_gb == pytest.approx(cost.training_bytes(1e9) / 1e9)
+    counted = cost.run_cost(1e9, 1e6, MACHINE, mfu=0.5, flops_per_token=2e9)
+    assert counted.hours == pytest.approx(plan.hours / 3)
+    assert cost.run_cost(1e9, 1e6, MACHINE, bytes_per_weight=6).memory_gb == 6
+
+
+def test_devices_share_time_and_only_sharded_ones_memory():
+    one, four, sharded = (
+        cost.run_cost(1e9, 1e6, MACHINE, **options)
+        for options in ({}, {"devices": 4}, {"devices": 4, "sharded": True})
+    )
+    assert four.hours == sharded.hours == pytest.approx(one.hours / 4)
+    assert four.money == sharded.money == pytest.approx(one.money)
+    assert (one.memory_gb, four.memory_gb, sharded.memory_gb) == (16, 16, 4)
+
+
+@pytest.mark.parametrize("options", [{"mfu": 0}, {"mfu": 1.01}, {"devices": 0}])
+def test_a_run_that_cannot_be_is_refused(options, counted):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} is "):
+        cost.run_cost(1e9, 1e6, MACHINE, **options)
+    assert cost.run_cost(1e9, 1e6, MACHINE, mfu=1, devices=1).hours == 6000 / 3600
+    counted("fault")
+
+
 def test_an_unknown_head_is_refused():
     with pytest.raises(
         ValueError, match="head is 'lm', it must be one of none, pooler"

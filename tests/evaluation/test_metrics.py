@@ -382,3 +382,27 @@ def test_mean_loss_divides_once():
             net, [{**batches[0], "labels": torch.tensor([-100])}], loss_fn
         )
     assert abs(metrics.perplexity(math.log(8000)) - 8000) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        metrics.accuracy,
+        metrics.precision_recall,
+        lambda p, y: metrics.confusion(p, y, 2),
+        lambda p, y: metrics.macro_f1(p, y, 2),
+    ],
+)
+def test_a_probability_is_no_class(measure, counted):
+    """0.7 was cut to class 0, or never equal to a label."""
+    labels = [1, 0, 1]
+    with pytest.raises(ValueError, match=r"prediction 0.75 is no class; give whole"):
+        measure(torch.tensor([0.75, 0.0, 1.0]), labels)
+    with pytest.raises(ValueError, match=r"label 0.5 is no class; give whole numbers"):
+        measure([1, 0, 1], torch.tensor([1.0, 0.5, 1.0]))
+    whole = measure(torch.tensor([1.0, 0.0, 0.0]), labels)  # pandas makes such
+    assert str(whole) == str(measure([1, 0, 0], labels))
+    # scores of all classes are no classes
+    scores = torch.tensor([[0.2, 0.7], [0.6, 0.4], [0.9, 0.1]])
+    assert str(measure(scores, labels)) == str(whole)
+    counted("fault", 2)

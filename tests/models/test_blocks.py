@@ -141,6 +141,22 @@ def test_pre_norm_keeps_the_path_and_post_norm_does_not():
         assert torch.equal(block(x), x) == pre_norm
 
 
+def test_who_does_not_choose_gets_pre_norm():
+    x, memory = drawn(B, T, D), drawn(B, S, D, seed=1)
+    attend = [attention.MultiHeadAttention(D, H) for _ in range(2)]
+    for make, given in (
+        (lambda *form: blocks.Residual(blocks.FeedForward(D, INNER), D, *form), ()),
+        (lambda *form: blocks.EncoderBlock(attend[0], D, INNER, *form), ()),
+        (lambda *form: blocks.DecoderBlock(*attend, D, INNER, *form), (memory,)),
+    ):
+        outputs = []
+        for form in ((), (True,), (False,)):
+            torch.manual_seed(0)
+            outputs.append(make(*form).double()(x, *given))
+        assert torch.equal(outputs[0], outputs[1])
+        assert not torch.allclose(outputs[0], outputs[2])
+
+
 def test_causal_decoder_leaks_nothing_and_reads_all_memory():
     block, x, memory = (
         decoder(torch_layer(nn.TransformerDecoderLayer, True), True),

@@ -163,7 +163,9 @@ def test_saved_folder_opens_in_transformers(kind, half, tmp_path):
     from transformers import AutoModelForMaskedLM
 
     net = loud(transformer.LanguageModel(transformer.Config(**SIZES, **kind)))
-    hf_format.save(net, tmp_path, half=half)
+    tmp_path = tmp_path / "runs" / "mine"  # made, with what is above it
+    for _ in range(2):  # and over itself
+        hf_format.save(net, tmp_path, half=half)
     theirs, again = (
         AutoModelForMaskedLM.from_pretrained(tmp_path).eval(),
         transformer.from_state(*hf_format.load(tmp_path)).eval(),

@@ -618,6 +618,11 @@ def mask_of(**changed):
         (dict(mask_id=None), ValueError, "mask_id has None, the vocabulary has 0"),
         (dict(special_ids=[0, -100]), ValueError, "special_ids has -100, the vocab"),
         (dict(special_ids=[0, V]), ValueError, "special_ids has 200, the vocabulary"),
+        (dict(special_ids=[0, 1.7]), ValueError, "special_ids has 1.7, the vocab"),
+        (dict(special_ids=[0, True]), ValueError, "special_ids has True, the vocab"),
+        (dict(special_ids=torch.rand(2)), ValueError, r"special_ids has 0\.\d+, the"),
+        (dict(mask_id=True), ValueError, "mask_id has True, the vocabulary has 0"),
+        (dict(seed=True), TypeError, "seed is True, a whole number is needed"),
         (dict(seed=0.5), TypeError, "seed is 0.5, a whole number is needed; give 0"),
         (dict(epoch=None), TypeError, "epoch is None, a whole number is needed; give"),
         (dict(starts_word=torch.ones(V)), ValueError, "starts_word is torch.float32"),
@@ -686,6 +691,17 @@ def pairs_of(documents=IDS_OF_PAIRS, index=(0, 1, 2), length=23, **changed):
             dict(documents=[[0.5] * 20] * 4),
             TypeError,
             r"document 0 is \[0.5, .*, not a list of token ids; encode",
+        ),
+        # the others were not looked at
+        (
+            dict(documents=[[10, 11, 12.5, 13, 14, 15]] * 2),
+            TypeError,
+            r"document 0 is \[10, 11, 12.5, .*, not a list of token ids; encode",
+        ),
+        (
+            dict(documents=[[10, 11, True, 13, 14, 15]] * 2),
+            TypeError,
+            r"document 0 is \[10, 11, True, .*, not a list of token ids; encode",
         ),
         (
             dict(documents=[torch.rand(20)] * 4),

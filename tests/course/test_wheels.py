@@ -1,0 +1,258 @@
+"""Packages that are read and never installed: what is fetched, checked and read, and
+the one sentence of each way that it can fail. The index here is a folder of wheels made
+by the test.
+"""
+
+import hashlib
+import pathlib
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from ftlib.course import wheels
+
+TEXT = "film,year\nHeat,1995\n" * 50
+FILES = {
+    "films_demo/data/films.csv": TEXT,
+    "films_demo/__init__.py": "raise SystemExit('code of a data package ran')",
+    "films_demo-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: films-demo\n"
+    "Version: 1.0\nRequires-Dist: a-package-that-does-not-exist\n",
+    "films_demo-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+    "films_demo-1.0.dist-info/RECORD": "",
+}
+INNER = "films_demo/data/films.csv"
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that pip takes for its index, with one wheel; returns the table."""
+    path = tmp_path / "index" / "films_demo-1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(name, text)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    row = wheels.Wheel("films-demo", "1.0", digest, 0.1, "CC0", "films")
+    return {"films-demo": row}
+
+
+def rest(tmp_path):
+    """What lies in the cache, folders left out."""
+    return [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def refusal(rows, error=OSError):
+    with pytest.raises(error) as caught:
+        wheels.fetch("films-demo", rows)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and len(sentence) < 300
+    return sentence
+
+
+def test_a_file_is_read_inside_the_wheel(index, tmp_path, capsys):
+    assert wheels.member("films-demo", INNER, index).decode() == TEXT
+    assert capsys.readouterr().err == "Fetching films-demo 1.0 (0.1 MB)\n"
+    assert wheels.members("films-demo", "films_demo/data/", index) == [INNER]
+    assert [p.suffix for p in rest(tmp_path)] == [".whl"]
+
+
+def test_the_second_time_nothing_is_fetched(index, monkeypatch):
+    wheels.fetch("films-demo", index)
+    monkeypatch.setattr(subprocess, "run", None)  # pip cannot be called any more
+    assert wheels.member("films-demo", INNER, index).decode() == TEXT
+
+
+def test_a_file_taken_out_is_the_same_and_is_mended(index):
+    path = wheels.extracted("films-demo", INNER, index)
+    assert path.read_text(encoding="utf-8") == TEXT
+    path.write_text(TEXT.replace("Heat", "Cold"), encoding="utf-8")  # as long as before
+    assert (
+        wheels.extracted("films-demo", INNER, index).read_text(encoding="utf-8") == TEXT
+    )
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_wheel_that_has_changed_is_fetched_again(index):
+    path = wheels.fetch("films-demo", index)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert not wheels.is_here(index["films-demo"])
+    assert wheels.member("films-demo", INNER, index).decode() == TEXT
+
+
+def test_another_hash_is_refused_and_nothing_is_left(index, tmp_path):
+    row = index["films-demo"]._replace(sha256="0" * 64)
+    sentence = refusal({"films-demo": row})
+    assert (
+        "another SHA-256" in sentence
+        and "changed it" in sentence
+        and "films-demo 1.0" in sentence
+    )
+    assert rest(tmp_path) == []
+
+
+def test_a_package_that_is_gone(index, tmp_path):
+    row = index["films-demo"]._replace(version="2.0")
+    assert "no such package any more" in refusal({"films-demo": row})
+    assert rest(tmp_path) == []
+
+
+def test_a_name_that_is_not_listed(index):
+    with pytest.raises(KeyError, match="no package 'film'.* there are films-demo"):
+        wheels.fetch("film", index)
+    with pytest.raises(KeyError, match=f"no file 'films.csv'; {INNER}"):
+        wheels.member("films-demo", "films.csv", index)
+
+
+class HalfAFile(BaseHTTPRequestHandler):
+    """An index that breaks off in the middle of the file."""
+
+    def do_GET(self):
+        self.send_response(200)
+        if self.path.endswith(".whl"):
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"PK" * 500)
+            return
+        page = b'<a href="/films_demo-1.0-py3-none-any.whl">films_demo</a>'
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = HTTPServer(("127.0.0.1", 0), HalfAFile)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["breaks off", "nobody answers"])
+def test_a_cut_connection(index, tmp_path, server, monkeypatch, kind):
+    port = server if kind == "breaks off" else 9
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    for name in ("PIP_CONFIG_FILE", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.setenv(name, "/dev/null" if "FILE" in name else "")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    sentence = refusal(index)
+    # an old pip takes half a file for a whole one, and the hash says so
+    if kind == "breaks off":
+        assert "broke off" in sentence
+    else:
+        assert "broke off" in sentence or "no such package" in sentence
+    assert rest(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("ERROR: [Errno 28] No space left on device", "the disk is full; make room"),
+        ("ERROR: Something that nobody has seen", "pip says: ERROR: Something that"),
+        ("", "pip says: no message"),
+    ],
+)
+def test_what_pip_says_becomes_one_sentence(
+    index, monkeypatch, tmp_path, text, sentence
+):
+    broken = subprocess.CompletedProcess([], 1, None, f"WARNING: first\n{text}"[-999:])
+    broken.stderr = text and broken.stderr
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: broken)
+    assert sentence in refusal(index)
+    assert rest(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written(index, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file stands in the way", encoding="utf-8")
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
+    assert "FTLIB_WHEELS" in refusal(index)
+
+
+def test_two_at_once(index, tmp_path):
+    """Both find the wheel, and no draft stays."""
+    threads = [
+        threading.Thread(target=wheels.fetch, args=("films-demo", index))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wheels.is_here(index["films-demo"]) and len(rest(tmp_path)) == 1
+
+
+# --- the table
+
+
+def test_every_row_is_pinned_and_says_its_licence():
+    rows = wheels.table()
+    assert len(rows) >= 13
+    for wheel in rows.values():
+        assert 0 < wheel.megabytes < 500 and wheel.licence and wheel.purpose
+    assert len({wheel.sha256 for wheel in rows.values()}) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "recbole>=1.2 --hash=sha256:" + "0" * 64 + " # 2; MIT; films",
+        "recbole==1.2.1 # 2; MIT; films",
+        "recbole==1.2.1 --hash=sha256:" + "0" * 63 + " # 2; MIT; films",
+        "recbole==1.2.1 --hash=sha256:" + "0" * 64,
+    ],
+)
+def test_a_row_that_is_not_pinned_is_refused(tmp_path, line):
+    path = tmp_path / "wheels.txt"
+    path.write_text(f"# a comment\n\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="wheels.txt, line 3"):
+        wheels.table(path)
+
+
+def test_pip_can_read_the_table_itself(tmp_path):
+    """`pip download -r data/wheels.txt` means the same."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            *"-m pip download --no-deps --no-index --disable-pip-version-check".split(),
+            f"--dest={tmp_path}",
+            f"--requirement={wheels.TABLE}",
+        ],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    first = next(iter(wheels.table().values()))
+    # the first package is looked for, so the file could be read
+    assert f"{first.name}=={first.version}" in run.stderr
+    assert "Invalid requirement" not in run.stderr
+
+
+def test_the_list_says_what_is_here(index, monkeypatch, capsys):
+    monkeypatch.setattr(wheels, "table", lambda: index)
+    assert wheels.main([]) == 0
+    assert "not here" in capsys.readouterr().out
+    assert wheels.main(["films-demo"]) == 0
+    assert " here " in capsys.readouterr().out.replace("not here", "")
+    assert wheels.main(["other"]) == 1
+    assert "no package 'other'" in capsys.readouterr().err
+
+
+def test_where_the_wheels_lie(monkeypatch, tmp_path):
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path))
+    assert wheels.folder() == tmp_path
+    monkeypatch.delenv("FTLIB_WHEELS")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    assert wheels.folder() == pathlib.Path(tmp_path / "mine" / "ftlib" / "wheels")
