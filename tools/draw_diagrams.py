@@ -369,6 +369,156 @@ def _row(d, y, words, widths, gap, color, marked):
     return made
 
 
+# --- chapter 14: a classifier; pairs of few labelled texts; self-training
+
+SHORT = "[CLS] a dull mess . [SEP] [PAD] [PAD]".split()
+LONG = "[CLS] warm , funny and wise . [SEP]".split()
+
+
+def draw_14_classifier() -> Diagram:
+    """A batch of two texts, its vectors, one vector a text, a head, two logits."""
+    d = Diagram(
+        "From a padded batch of two texts to two logits for each.",
+        f"Two texts are rows of eight tokens: {' '.join(SHORT)} and {' '.join(LONG)}. "
+        "The first row ends in two padded positions, whose attention mask is 0. The "
+        "pretrained encoder turns ids of shape 2, 8 into vectors of shape 2, 8, 384. "
+        "Pooling takes the mean over the real tokens of each text and leaves the "
+        "padded positions out: shape 2, 384. The head, the only new part, has 384 "
+        "times 2 weights and 2 biases and gives logits of shape 2, 2, which the "
+        "cross-entropy compares with the labels 0 and 1.",
+        432,
+    )
+    d.text(20, 26, "A batch of two texts, padded to equal length", 14, "black",
+           "start", True)  # fmt: skip
+    left, wide, step = 132, 64, 71
+    for y, name, words in ((44, "text 1", SHORT), (82, "text 2", LONG)):
+        d.text(20, y + 15, name, 13, "black", "start")
+        _positions(d, left, y, words, wide, step, 30)
+    right = left + 7 * step + wide
+    said = "pretrained encoder: the real tokens of a text read each other"
+    encoder = d.box(left, 142, right - left, 44, said, "blue", 14, 0.16)
+    for i in range(8):
+        x = left + i * step + wide / 2
+        d.arrow((x, 112), (x, encoder.y), color="grey")
+        d.arrow((x, 186), (x, 214), color="grey")
+    d.text(20, 156, "ids: (2, 8)\nmask: (2, 8)", 12, "black", "start")
+    for y in (214, 246):
+        marks = SHORT if y == 214 else LONG
+        _positions(d, left, y, marks, wide, step, 24, named=False)
+    d.text(20, 242, "vectors:\n(2, 8, 384)", 13, "black", "start")
+    pooled = d.box(left, 318, 170, 48, "mean over the real\ntokens: (2, 384)", "blue",
+                   13, 0.12)  # fmt: skip
+    head = d.box(352, 318, 162, 48, "head: 384 x 2 weights,\n2 biases", "green", 13,
+                 0.18)  # fmt: skip
+    logits = d.box(564, 318, 129, 48, "logits: (2, 2)", "green", 13, 0.06)
+    d.arrow((pooled.top[0], 270), pooled.top)
+    d.text(pooled.top[0] + 10, 294, "pool: padding is left out", 12, "black", "start")
+    d.arrow(pooled.right, head.left)
+    d.arrow(head.right, logits.left)
+    d.text(433, 388, "the only new numbers", 12, "green")
+    d.text(628, 388, "cross-entropy with\nthe labels 0 and 1", 12)
+    d.text(217, 388, "one vector for each text", 12)
+    return d
+
+
+def _positions(d, x, y, words, wide, step, tall, named=True):
+    """A row of eight positions; padded ones are dashed and empty of colour."""
+    for i, word in enumerate(words):
+        padded = word == "[PAD]"
+        d.box(
+            x + i * step, y, wide, tall, word if named else "",
+            "grey" if padded else "orange" if named else "blue", 12,
+            0 if padded else 0.12, dashed=padded,
+        )  # fmt: skip
+
+
+FOUR = {
+    "a joy to watch": "green",
+    "warm and wise": "green",
+    "a dull mess": "orange",
+    "a waste of time": "orange",
+}
+
+
+def draw_14_contrastive() -> Diagram:
+    """Four labelled texts, their six pairs, and the probe that follows."""
+    d = Diagram(
+        "Four labelled texts make six pairs to learn from.",
+        f"Four texts, two positive and two negative: {', '.join(FOUR)}. The encoder "
+        "gives each a vector of 384 numbers. A table of four rows and four columns "
+        "shows the target of each pair's cosine: 1 for the two positive and for the "
+        "two negative texts, 0 for the four pairs between classes. The diagonal and "
+        "the lower half are left out. The loss moves the encoder. Afterwards a probe "
+        "learns from the four vectors that have moved.",
+        372,
+    )
+    d.text(20, 26, "1. Few labelled texts", 14, "black", "start", True)
+    d.text(236, 26, "2. Vectors", 14, "black", "start", True)
+    d.text(430, 26, "3. Targets of the cosines", 14, "black", "start", True)
+    encoder = d.box(236, 48, 108, 186, "encoder,\nits weights\nmove:\n(4, T) to\n"
+                    "(4, 384)", "blue", 13, 0.16)  # fmt: skip
+    for i, (text, color) in enumerate(FOUR.items()):
+        y = 48 + 48 * i
+        box = d.box(20, y, 168, 42, text, color, 13, 0.14)
+        d.arrow(box.right, (encoder.x, box.right[1]), color="grey")
+        d.arrow((344, y + 21), (398, y + 21), color="grey")
+        d.bar(404, y + 8, 6, 26, color)
+        for j, other in enumerate(FOUR.values()):
+            x = 430 + 66 * j
+            same = other == color
+            if j > i:
+                d.box(x, y, 60, 42, "1" if same else "0", "blue" if same else "black",
+                      14, 0.16 if same else 0.04, bold=same)  # fmt: skip
+            else:
+                d.box(x, y, 60, 42, "", "grey", tint=0, dashed=True)
+    d.text(558, 256, "6 pairs; the rest repeats them,\nor pairs a text with itself", 12)
+    loss = d.box(430, 296, 258, 44, "mean of (cosine - target)² over 6 pairs", "black",
+                 12)  # fmt: skip
+    d.arrow((558, 280), (558, 296))
+    d.arrow(loss.left, (290, 318), (290, 234), color="blue")
+    d.text(300, 304, "gradient", 12, "blue", "start")
+    d.text(20, 290, "4. Afterwards: a probe on\nthe vectors that have moved", 13,
+           "black", "start", True)  # fmt: skip
+    return d
+
+
+def draw_14_self_training() -> Diagram:
+    """A teacher marks unlabelled texts, the confident ones of both ends are kept."""
+    d = Diagram(
+        "A teacher marks unlabelled texts, and a student learns from both.",
+        "A teacher learns from n labelled reviews and gives each of the unlabelled "
+        "reviews a probability of being positive. The reviews are sorted by it. The k "
+        "lowest become pseudo-negative, the k highest pseudo-positive, the many in the "
+        "middle are left out. A student learns from the n labelled and the 2 k marked "
+        "reviews. The test set judges teacher and student.",
+        372,
+    )
+    few = d.box(20, 48, 150, 50, "n labelled\nreviews", "green", 13, 0.16)
+    teacher = d.box(236, 48, 130, 50, "teacher", "blue", 14, 0.16, bold=True)
+    many = d.box(432, 48, 268, 50, "thousands of reviews\nwithout labels", "grey", 13)
+    d.text(20, 26, "1. Learn", 14, "black", "start", True)
+    d.text(432, 26, "2. Mark", 14, "black", "start", True)
+    d.arrow(few.right, teacher.left)
+    d.arrow(teacher.right, many.left)
+    d.text(20, 146, "3. Sort by the teacher's probability, and keep both ends", 14,
+           "black", "start", True)  # fmt: skip
+    d.arrow((500, 98), (500, 166))
+    low = d.box(20, 166, 150, 50, "the k lowest:\npseudo-label 0", "orange", 13, 0.16)
+    d.box(176, 166, 368, 50, "the unsure ones: left out", "grey", 13, 0, dashed=True)
+    high = d.box(550, 166, 150, 50, "the k highest:\npseudo-label 1", "orange", 13,
+                 0.16)  # fmt: skip
+    d.text(20, 262, "4. Learn again", 14, "black", "start", True)
+    again = d.box(20, 284, 150, 50, "the n labelled\nreviews", "green", 13, 0.16)
+    student = d.box(290, 284, 140, 50, "student", "blue", 14, 0.16, bold=True)
+    test = d.box(550, 284, 150, 50, "test set:\nteacher, student", "black", 13)
+    d.arrow(low.bottom, (95, 236), (340, 236), (340, 284), color="orange")
+    d.arrow(high.bottom, (625, 236), (380, 236), (380, 284), color="orange")
+    d.arrow(again.right, student.left)
+    d.arrow(student.right, test.left)
+    d.text(360, 354, "n + 2k reviews, as many pseudo-labels of each class", 12)
+    return d
+
+
 # --- writing
 
 DRAWINGS = {
@@ -377,6 +527,9 @@ DRAWINGS = {
     "00_vector": draw_00_vector,
     "07_block": draw_07_block,
     "09_mlm": draw_09_mlm,
+    "14_classifier": draw_14_classifier,
+    "14_contrastive": draw_14_contrastive,
+    "14_self_training": draw_14_self_training,
 }
 
 

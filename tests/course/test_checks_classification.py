@@ -1,34 +1,24 @@
-"""Chapter 14's check of a verdict on wrong forms that share their hint with a
-catalogued one.
+"""Chapter 14's check of an experiment, on its own numbers: with them a paired interval
+decides, and one that is not paired does not.
 """
 
-import importlib.util
-
 import pytest
-from stages import TESTS
 
-from ftlib.course.checks.classification import check_verdict
-
-FILE = TESTS / "exercises" / "wrong_answers" / "check_verdict.py"
+from ftlib.course.checks.classification import check_balance, recorded
+from ftlib.evaluation import intervals
 
 
-def catalogue():
-    spec = importlib.util.spec_from_file_location("check_verdict", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.mark.parametrize("gain, above", [(0.03, True), (0.003, False)])
+def test_the_gain_of_the_checks_runs(gain, above):
+    run = recorded(gain, [])
+    arms = [[run(arm, seed) for seed in range(20)] for arm in (False, True)]
+    _, low, high = intervals.paired_t(*arms)
+    assert low < gain < high and (low > 0) is above
+    alone = [intervals.t_interval(arm) for arm in arms]
+    assert alone[0][1] > alone[1][0]  # two intervals overlap
 
 
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("half_of_the_draws", "a narrower one"),
-        ("ninety_percent", "a narrower one"),
-        ("divided_by_n", "20 texts and loses 17"),
-        ("two_points", "a narrower one"),
-    ],
-)
-def test_wrong_form_with_a_shared_hint(name, words, counted):
-    verdict = check_verdict(getattr(catalogue(), name))
-    assert verdict.status == "hint" and words in repr(verdict)
+def test_a_guess_alone_is_no_experiment(counted):
+    verdict = check_balance(lambda run: 0.02)
+    assert verdict.status == "hint" and "dictionary" in repr(verdict)
     counted("wrong answer")

@@ -715,11 +715,18 @@ def read(name):
 
 
 def label_curves():
-    result = read("label_efficiency")
-    cells = {(c["method"], c["seed"], c["n"]): c["accuracy"] for c in result["cells"]}
-    sizes, curves = [10, 32, 100, 320, 1000], {}
-    for method in result["methods"]:
-        curves[method] = [[cells[method, s, n] for n in sizes] for s in result["seeds"]]
+    """The methods that have all sizes in some draw, each with the draws it has; words
+    once, because there are six colours.
+    """
+    found, sizes, curves = {}, [10, 32, 100], {}
+    cells = read("label_efficiency")["cells"]
+    for cell in [c for c in cells if c["method"] != "words, same tokens"]:
+        draws = found.setdefault(cell["method"], {}).setdefault(cell["seed"], {})
+        draws[cell["n"]] = cell["accuracy"]
+    for method, draws in found.items():
+        runs = [[d[n] for n in sizes] for d in draws.values() if d.keys() >= {*sizes}]
+        if runs:
+            curves[method] = runs
     look = {"log": "x", "xticks": sizes, "baselines": {"majority class": 0.5}}
     return plot.lines(sizes, curves, xlabel="labels", ylabel="accuracy", **look)[0]
 

@@ -1,5 +1,5 @@
-"""Checks of chapter 14: macro-F1, pooling, balanced few labels, a paired verdict,
-honest scores with two and three classes.
+"""Checks of chapter 14: macro-F1, pooling, an experiment on the draw of few labels, a
+loss of pairs, honest scores with two and three classes.
 
 >>> from ftlib.course.checks.classification import check_f1_by_hand
 >>> check_f1_by_hand(
@@ -295,191 +295,294 @@ def check_masked_mean(answer):
     return correct("padding changes nothing")
 
 
-def mixed_labels(answer):
-    """Raise the hint for rows that are right only where the file is sorted, a class is
-    large, or the seed small.
+# ten seeds, of which one arm differs by much: paired, a gain of three points is clear
+SCATTER = (0.02, -0.03, 0.05, -0.06, 0.01, 0.04, -0.05, 0.03, -0.02, 0.01)
+NOISE = (0.01, -0.015, 0.005, 0.02, -0.01, -0.005, 0.015, 0.0, -0.02, 0.0)
+VERDICTS = ("helps", "hurts", "not shown")
+
+
+def recorded(gain, calls, noise=1.0):
+    """A `run(balanced, seed)` that gains so much by balance and notes who called."""
+
+    def run(balanced, seed):
+        seed = int(seed)
+        calls.append((bool(balanced), seed))
+        turn, shift = seed % 10, 0.0007 * (seed // 10)
+        value = 0.56 + SCATTER[turn] + shift
+        return value + (gain + noise * NOISE[turn]) * bool(balanced)
+
+    return run
+
+
+def reported(answer, run):
+    """What the experiment returned, its parts looked at -> (predicted, measured, low,
+    high, conclusion).
     """
-    draw = torch.Generator().manual_seed(9)
-    labels = torch.randint(3, (60,), generator=draw).tolist()  # not sorted
-    sizes = [labels.count(c) for c in range(3)]
-    least, drawn = min(sizes), {}
-    for per_class, seed in [(4, seed) for seed in (*range(100), 1234, 10**6)] + [
-        (1, 3),
-        (least, 7),
-    ]:
-        rows = list(map(int, answer(labels, per_class, seed)))
-        result = [sum(labels[r] == c for r in rows) for c in range(3)]
-        expect(
-            len(set(rows)) == len(rows) and result == [per_class] * 3,
-            f"where the rows are not sorted by class, per_class {per_class} and seed "
-            f"{seed} give {result} rows of the classes 0, 1 and 2 "
-            f"({len(rows) - len(set(rows))} of them twice); class c may stand anywhere",
-        )
-        if per_class == 4:
-            for c in range(3):
-                some = frozenset(r for r in rows if labels[r] == c)
-                drawn.setdefault(c, []).append(some)
-    for c, sets in drawn.items():
-        expect(
-            len(set(sets)) > 1,
-            f"class {c} gets the same rows for every seed; draw in each class",
-        )
-        expect(
-            len(set(sets)) > 50,
-            f"100 seeds give {len(set(sets))} choices of class {c}; use all of the "
-            "seed, and draw from all rows of the class",
-        )
-        never = {r for r, label in enumerate(labels) if label == c} - set().union(*sets)
-        expect(
-            not never,
-            f"in 100 seeds, {len(never)} of the {sizes[c]} rows of class {c} are never "
-            "drawn; give each row of a class the same chance",
-        )
+    result = answer(run)
+    expect(
+        isinstance(result, dict)
+        and set(result) == {"predicted", "measured", "interval", "conclusion"},
+        'return a dictionary with the keys "predicted", "measured", "interval" and '
+        '"conclusion"',
+    )
+    predicted = result["predicted"]
+    expect(
+        predicted is not None,
+        "your prediction is still empty; write down a number before you run anything",
+    )
+    predicted = float(predicted)
+    expect(
+        abs(predicted) <= 1,
+        f"you predict {predicted:g}; a difference of two accuracies lies between -1 "
+        "and 1, and three points are 0.03",
+    )
+    interval = result["interval"]
+    expect(
+        hasattr(interval, "__len__") and len(interval) == 2,
+        "the interval is a pair of numbers, (low, high)",
+    )
+    expect(
+        result["conclusion"] in VERDICTS,
+        f"you conclude {result['conclusion']!r}; say one of {', '.join(VERDICTS)}",
+    )
+    low, high = map(float, interval)
+    return predicted, float(result["measured"]), low, high, result["conclusion"]
+
+
+def seeds_of(calls):
+    """The seeds that both arms ran with; raises the hint where there is no pair."""
+    arms = [[seed for even, seed in calls if even is arm] for arm in (True, False)]
+    expect(all(arms), "call run both ways: run(True, seed) and run(False, seed)")
+    expect(
+        all(len(set(arm)) == len(arm) for arm in arms),
+        "a seed is run twice in the same way; each seed gives one pair",
+    )
+    expect(
+        set(arms[0]) == set(arms[1]),
+        "the two ways ran with different seeds; a pair has the same seed, so that what "
+        "makes a draw hard for both cancels",
+    )
+    expect(
+        len(arms[0]) >= 10,
+        f"{len(arms[0])} seeds are few where a run takes a moment; take at least ten",
+    )
+    return arms[0]
+
+
+def interval_of_draws(differences, measured, low, high):
+    """Raise the hint for another mean than that of the differences, or another interval
+    than Student's.
+    """
+    mean = sum(differences) / len(differences)
+    expect(
+        not close(measured, -mean) or close(mean, 0),
+        "measured has the wrong sign; take balanced minus any",
+    )
+    expect(
+        not close(measured, 100 * mean) or close(mean, 0),
+        "measured is in percentage points; leave the accuracies between 0 and 1",
+    )
+    expect(
+        close(measured, mean),
+        f"measured is {measured:.6f}, and the mean of the paired differences is "
+        f"{mean:.6f}",
+    )
+    expect(
+        max(differences) - min(differences) < 1e-6
+        or not (close(low, min(differences)) and close(high, max(differences))),
+        "your interval reaches from the lowest to the highest draw; that shows the "
+        "scatter of single draws, not how far their mean may be off",
+    )
+    expect(
+        close(low + high, 2 * mean, 1e-5),
+        "your interval does not have the mean of the differences in its middle",
+    )
+    start, end = intervals.t_interval(differences)
+    expect(
+        high - low > end - start - 1e-6,
+        f"your interval is {high - low:.4f} wide, and Student's t interval of the "
+        f"differences {end - start:.4f}; yours is narrower than 95 %",
+    )
+    expect(
+        high - low < end - start + 1e-6,
+        f"your interval is {high - low:.4f} wide, and Student's t interval of the "
+        f"differences {end - start:.4f}; yours is wider, are the runs paired?",
+    )
 
 
 @exercise
-def check_few_per_class(answer):
-    """answer(labels: list of int, per_class: int, seed: int) -> list of row numbers."""
-    labels = [0] * 300 + [1] * 100  # sorted by class, as files often are
-    rows = list(map(int, answer(labels, 8, 0)))
-    expect(
-        len(rows) == 16,
-        f"{len(rows)} rows came back, expected 16: 8 of each of 2 classes",
-    )
-    result = [sum(labels[r] == c for r in rows) for c in (0, 1)]
-    expect(
-        len(set(rows)) == 16,
-        "a row is drawn twice; draw without replacement, or you have even fewer labels",
-    )
-    expect(
-        result != [16, 0],
-        "all rows are of one class, because the file is sorted by class; draw from "
-        "each class",
-    )
-    expect(
-        result == [8, 8],
-        f"the classes have {result[0]} and {result[1]} rows; draw "
-        "inside each class, not from all rows",
-    )
-    again = list(map(int, answer(labels, 8, 0)))
-    torch_seed = list(map(int, answer(labels, 8, 1)))
-    expect(
-        again == rows,
-        "the same seed gives other rows at a second call; make a "
-        "generator from the seed, inside the function",
-    )
-    expect(
-        set(torch_seed) != set(rows),
-        "another seed gives the same rows, so several seeds would measure one choice "
-        "of labels again and again; use the seed",
-    )
-    # three classes, and their names are no count
-    labels = [0] * 30 + [2] * 50 + [5] * 40
-    rows = list(map(int, answer(labels, 6, 0)))
-    result = [sum(labels[r] == c for r in rows) for c in (0, 2, 5)]
-    expect(
-        len(set(rows)) == len(rows),
-        f"with 6 rows of a class {len(rows) - len(set(rows))} come twice; draw without "
-        "replacement",
-    )
-    expect(
-        result == [6, 6, 6],
-        f"with the classes 0, 2 and 5, {result} came back, expected 6 rows of each; "
-        "take the classes from `labels`, do not write two of them into your function",
-    )
-    mixed_labels(answer)
-    return correct("balanced, without repeats, and a function of the seed alone")
-
-
-def pairs_of(won, lost, count):
-    """Two models of which the second wins so many texts and loses so many."""
-    a = torch.zeros(count)
-    a[: 9 + lost] = 1  # nine are correct in both
-    b = a.clone()
-    b[9 : 9 + lost] = 0
-    b[9 + lost : 9 + lost + won] = 1
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
-    return a[order], b[order]
-
-
-def level_of_verdict(answer):
-    """Raise the hint for another level than 95 %, or for an interval that touches 0."""
-    # z = 1.75: a 90 % interval leaves 0 out; z = 2.25: a 98 % interval contains it
-    for won, lost, expected in ((218, 183, "not shown"), (223, 178, "better")):
-        a, b = pairs_of(won, lost, 600)
-        for says, wanted, told in (
-            (answer(a, b), expected, ""),
-            (answer(b, a), {"better": "worse"}.get(expected, expected), "minus "),
-        ):
-            if says == wanted:
-                continue
-            low, high = intervals.bootstrap_interval(b - a)
-            expect(
-                says == wanted,
-                f"with {won} texts won and {lost} lost of 600, the 95 % interval of "
-                f"{told}the difference is {low:.4f} to {high:.4f}, and the verdict is "
-                f"{says!r}; "
-                + (
-                    "is your interval a narrower one, of less than 95 % or without the "
-                    "square root in the standard error?"
-                    if wanted == "not shown"
-                    else "is your interval a wider one, of more than 95 %?"
-                ),
-            )
-    # two texts won of 50: more than 2.5 % of the draws have none of them
-    a, b = pairs_of(2, 0, 50)
-    for says in (answer(a, b), answer(b, a)):
+def check_balance(answer):
+    """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
+    run(balanced, seed) is an accuracy.
+    """
+    guesses = set()
+    # clear gain, clear loss, a gain that the draws do not decide, no difference at all
+    for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
+        calls = []
+        run = recorded(gain, calls, noise)
+        predicted, measured, low, high, says = reported(answer, run)
+        guesses.add(predicted)
         expect(
-            says == "not shown",
-            "2 texts won of 50, none lost: the interval of the difference ends at 0, "
-            f"which it contains, and the verdict is {says!r}",
+            len(guesses) == 1,
+            "your prediction changes with the result; a prediction is a fixed number, "
+            "written down before the run",
         )
+        replay = recorded(gain, [], noise)
+        seeds = seeds_of(calls)
+        differences = [replay(True, seed) - replay(False, seed) for seed in seeds]
+        interval_of_draws(differences, measured, low, high)
+        wanted = "helps" if low > 0 else "hurts" if high < 0 else "not shown"
+        if says == wanted:
+            continue
+        expect(
+            wanted != "not shown",
+            f"the interval is {low:+.4f} to {high:+.4f} and holds 0, and you conclude "
+            f"{says!r}; the draws do not decide, whatever was predicted",
+        )
+        expect(
+            False,
+            f"the interval is {low:+.4f} to {high:+.4f}, and you conclude {says!r}; "
+            "look on which side of 0 the whole interval lies",
+        )
+    return correct(
+        f"a guess of {predicted:+.3f}, paired runs, and a conclusion that the interval "
+        "allows"
+    )
+
+
+def pair_errors(vectors, labels):
+    """(cosine - same class)^2 of each pair of different texts, in double."""
+    unit = torch.nn.functional.normalize(vectors.double(), dim=-1)
+    same = (labels[:, None] == labels).double()
+    pairs = torch.ones_like(same).triu(1).bool()
+    return ((unit @ unit.T - same)[pairs]) ** 2
+
+
+def drawn_texts(count, width, classes, seed, longer=1.0):
+    """`count` vectors of different lengths, and their classes."""
+    draw = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(count, width, generator=draw) + 0.5
+    vectors = vectors * longer * (torch.rand(count, 1, generator=draw) + 0.5)
+    return vectors, torch.randint(classes, (count,), generator=draw)
+
+
+def known_losses(vectors, labels):
+    """[(a wrong value, its hint)] of the misunderstandings that have one."""
+    unit = torch.nn.functional.normalize(vectors.double(), dim=-1)
+    same, raw = (labels[:, None] == labels).double(), vectors.double()
+    error, pairs = (unit @ unit.T - same) ** 2, torch.ones_like(same).triu(1).bool()
+    cosine = (unit @ unit.T)[pairs]
+    return [
+        (
+            error.mean(),
+            "the mean is over all B * B entries, every text with itself included; "
+            "those cosines are 1 whatever the model does, leave them out",
+        ),
+        (error[pairs].sum(), "this is a sum; return the mean over the pairs"),
+        (
+            ((raw @ raw.T - same) ** 2)[pairs].mean(),
+            "these are products of the vectors as they come; a cosine needs vectors of "
+            "length 1",
+        ),
+        (
+            (error - 2 * (unit @ unit.T) * (1 - 2 * same) + 1 - 2 * same)[pairs].mean(),
+            "the target is turned round: 1 within a class, 0 between classes",
+        ),
+        (
+            (cosine - same[pairs]).abs().mean(),
+            "these are absolute errors; square them",
+        ),
+        (
+            (cosine - 2 * same[pairs] + 1).square().mean(),
+            "the target between classes is -1 here; the task says 0",
+        ),
+        (
+            error[pairs & same.bool()].mean(),
+            "only pairs within a class count; the pairs between classes belong to it",
+        ),
+        (
+            error[pairs & ~same.bool()].mean(),
+            "only pairs between classes count; the pairs within a class belong to it",
+        ),
+        (
+            error[pairs].mean().sqrt(),
+            "this is the root of the mean; return the mean squared error",
+        ),
+    ]
+
+
+def trained_by(answer, vectors, labels):
+    """Raise the hint for gradients that are not those of the loss."""
+    given = vectors.clone().requires_grad_()
+    value = answer(given, labels)
+    expect(
+        torch.is_tensor(value) and value.requires_grad,
+        "the result is cut off from the vectors, so nothing could be trained; return "
+        "a tensor without item() and detach()",
+    )
+    ours = vectors.double().requires_grad_()
+    wanted = torch.autograd.grad(pair_errors(ours, labels).mean(), ours)[0]
+    slope = torch.autograd.grad(value, given)[0]
+    expect(
+        torch.allclose(slope.double(), wanted, atol=1e-5, rtol=1e-3),
+        "the value is correct and its gradients are not; a part of the computation "
+        "is cut off from the vectors",
+    )
 
 
 @exercise
-def check_verdict(answer):
-    """answer(right_a (N,), right_b (N,)) -> "better", "worse" or "not shown", about b
-    against a.
+def check_pairs_apart(answer):
+    """answer(vectors (B, D), labels (B,)) -> the mean over pairs of
+    (cosine - same class)^2.
     """
-    g = torch.Generator().manual_seed(0)
-    a = (torch.rand(400, generator=g) < 0.75).float()
-    paired = a.clone()
-    # 14 more correct and none wrong: clear if paired, lost in the noise if not
-    paired[(a == 0).nonzero()[:14, 0]] = 1
-    says = answer(a, paired)
+    for count, width, classes, seed, longer in (
+        (6, 4, 2, 0, 1.0),
+        (9, 3, 3, 1, 1.0),
+        (16, 12, 2, 2, 10.0),
+        (5, 8, 7, 3, 0.01),
+        (2, 3, 2, 4, 1.0),
+    ):
+        vectors, labels = drawn_texts(count, width, classes, seed, longer)
+        value = answer(vectors, labels)
+        expect(
+            getattr(value, "ndim", 0) == 0,
+            f"the result has the shape {tuple(getattr(value, 'shape', ()))}; return "
+            "one number for the batch",
+        )
+        wanted = float(pair_errors(vectors, labels).mean())
+        if not close(value, wanted, 1e-5):
+            for wrong, words in known_losses(vectors, labels):
+                expect(not close(value, wrong, 1e-5), words)
+        expect(
+            close(value, wanted, 1e-5),
+            f"with {count} texts of {len(set(labels.tolist()))} classes the loss is "
+            f"{float(value):.6f}, expected {wanted:.6f}",
+        )
+        trained_by(answer, vectors, labels)
+    vectors, _ = drawn_texts(4, 6, 2, 5)
+    for labels in (torch.zeros(4).long(), torch.arange(4)):
+        value, wanted = answer(vectors, labels), pair_errors(vectors, labels).mean()
+        expect(
+            close(value, wanted, 1e-5),
+            f"a batch of the classes {labels.tolist()} gives {float(value):.6f}, "
+            f"expected {float(wanted):.6f}; average over all pairs, not within each "
+            "kind",
+        )
+    lonely, _ = drawn_texts(1, 6, 2, 6)
+    given = lonely.requires_grad_()
+    value = answer(given, torch.tensor([1]))
+    number = float(value.detach() if torch.is_tensor(value) else value)
     expect(
-        says in ("better", "worse", "not shown"),
-        f'the answer is {says!r}; return one of "better", "worse", "not shown"',
+        number == 0,
+        f"a batch of one text has no pair and gives {number:.4g}; return 0, a mean "
+        "over nothing is not a number",
     )
     expect(
-        says != "not shown",
-        "b is correct wherever a is and 14 times more; take the differences text by "
-        "text, because two separate intervals overlap when both models find the same "
-        "texts hard",
+        torch.is_tensor(value) and value.requires_grad,
+        "a batch of one text gives a 0 that no loop can call backward() on; let it "
+        "come from the vectors",
     )
-    expect(
-        says == "better",
-        'b has more correct predictions and the verdict is "worse"; take b minus a',
-    )
-    luck = a.clone()
-    # 20 won, 17 lost
-    luck[(a == 0).nonzero()[:20, 0]], luck[(a == 1).nonzero()[:17, 0]] = 1, 0
-    expect(
-        answer(a, luck) == "not shown",
-        "b wins 20 texts and loses 17, and the interval of the difference contains "
-        "0; a larger mean alone shows nothing",
-    )
-    expect(
-        answer(paired, a) == "worse",
-        "b is worse here: the whole interval lies below 0; check on which side of 0 "
-        "it lies",
-    )
-    expect(
-        answer(a[:50], a[:50]) == "not shown",
-        "the two are equal; an interval from 0 to 0 shows no difference",
-    )
-    level_of_verdict(answer)
-    return correct("the interval of the paired differences decides")
+    return correct("each pair counts once, and only the angle matters")
 
 
 def memorise(texts, labels):
