@@ -96,7 +96,7 @@ def table(path=TABLE) -> dict[str, Wheel]:
     return listed
 
 
-def folder() -> pathlib.Path:
+def cache_folder() -> pathlib.Path:
     """Where the wheels lie: $FTLIB_WHEELS, or share/ftlib/wheels of the environment,
     or the user's cache where the environment belongs to somebody else.
     """
@@ -118,7 +118,7 @@ def wheel_of(name, rows=None) -> Wheel:
 
 
 def _path(wheel):
-    return folder() / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
+    return cache_folder() / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
 
 
 # asked for again with every member; size and time change when the file does
@@ -129,7 +129,7 @@ def _digest(path, size, modified):
 
 
 def is_here(wheel) -> bool:
-    """Whether the wheel lies in `folder()`, complete and unchanged."""
+    """Whether the wheel lies in `cache_folder()`, complete and unchanged."""
     path = _path(wheel)
     if not path.is_file():
         return False
@@ -276,7 +276,7 @@ def main(arguments=None) -> int:
     for wheel in rows.values():
         here = "here" if is_here(wheel) else "not here"
         print(f"{wheel.name:32}{wheel.megabytes:6g} MB  {here:9} {wheel.purpose}")
-    print(f"in {folder()}")
+    print(f"in {cache_folder()}")
     return int(failed > 0)
 
 

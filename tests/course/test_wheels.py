@@ -251,8 +251,8 @@ def test_the_list_says_what_is_here(index, monkeypatch, capsys):
 
 def test_where_the_wheels_lie(monkeypatch, tmp_path):
     monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path))
-    assert wheels.folder() == tmp_path
+    assert wheels.cache_folder() == tmp_path
     monkeypatch.delenv("FTLIB_WHEELS")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
-    assert wheels.folder() == pathlib.Path(tmp_path / "mine" / "ftlib" / "wheels")
+    assert wheels.cache_folder() == pathlib.Path(tmp_path / "mine" / "ftlib" / "wheels")
