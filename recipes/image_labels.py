@@ -189,7 +189,8 @@ def fit(
             }
 
     net.to(memory_format=torch.channels_last)
-    groups = cnn.rates_by_depth(net, lr, decay)
+    layer = cnn.layer_numbers(net).get
+    groups = optim.parameter_groups(net, lr, layer_decay=decay, depth=layer)
     run = train.steps(
         net,
         batches(),

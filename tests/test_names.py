@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELD = {
     "asked": "target_mask, is_target or targets",
     "began": "start",
-    "by_depth": "layer-wise learning rates: rates_by_depth",
+    "by_depth": "layer-wise learning rates: parameter_groups(layer_decay=...)",
     "cut": "split_micro_batches",
     "deal": "iid_partition",
     "deal_by_label": "dirichlet_partition",

@@ -12,14 +12,15 @@ Use it:
     >>> # batch-norm inside stays as it is, even after net.train()
     >>> freeze(net.stem), freeze(net.blocks[:12])
     (0, 0)
-    >>> # the head learns at lr, what lies deeper more slowly
-    >>> groups = rates_by_depth(net, lr=1e-3, decay=0.5)
-    >>> sorted({group["lr"] for group in groups}, reverse=True)
-    [0.001, 0.0005, 0.00025, 0.000125, 6.25e-05, 3.125e-05]
+    >>> # for learning rates that fall from the head to the stem
+    >>> layer = layer_numbers(net)
+    >>> [layer.get(name) for name in ("stem.0.weight", "top.0.weight", "head.bias")]
+    [0, 17, None]
 
     net = load_lite0(hub.resolve("efficientnet-lite0") +
-    "/efficientnet-lite0-57934424.pth") loss = train.steps(net, batches, image_loss,
-    optim.adamw(groups))
+    "/efficientnet-lite0-57934424.pth")
+    groups = optim.parameter_groups(net, 1e-3, layer_decay=0.8, depth=layer.get)
+    steps = train.steps(net, batches, image_loss, optim.adamw(groups))
 
 Batches are {"pixel_values": (B, 3, S, S), "labels": (B,)}, as transformers' image
 models read them. What it is not: a zoo of models. Weights are EfficientNet-Lite0's (Tan
@@ -232,32 +233,12 @@ def freeze(module, frozen=True):
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def rates_by_depth(net, lr, decay=0.8, weight_decay=0.01):
-    """Groups for an optimizer: the head learns at lr, each part below it at `decay`
-    times the rate of the one above.
+def layer_numbers(net):
+    """{name: layer} of the parameters: 0 in the stem, i + 1 in block i, the next in the
+    top. The head has none. `optim.parameter_groups(..., depth=layer_numbers(net).get)`
+    makes learning rates that fall from layer to layer.
     """
-    groups = []
-    for below, module in enumerate(
-        [net.head, net.top, *reversed(net.blocks), net.stem]
-    ):
-        learns = [p for p in module.parameters() if p.requires_grad]
-        # weight decay pulls to zero, which makes sense for kernels and not for gains
-        # and biases
-        for matrix in (True, False):
-            params = [p for p in learns if (p.ndim >= 2) == matrix]
-            rate = lr * decay**below
-            if params:
-                groups.append(
-                    {
-                        "params": params,
-                        "lr": rate,
-                        "initial_lr": rate,
-                        "weight_decay": weight_decay * matrix,
-                    }
-                )
-    if not groups:
-        raise ValueError(
-            "0 parameters have requires_grad=True, training needs at "
-            "least one; unfreeze a part or the head"
-        )
-    return groups
+    layers = enumerate([net.stem, *net.blocks, net.top])
+    number = {id(p): k for k, layer in layers for p in layer.parameters()}
+    named = net.named_parameters()
+    return {name: number[id(p)] for name, p in named if id(p) in number}

@@ -49,14 +49,15 @@ def depth(name):
     return 0 if embedding else None
 
 
-def parameter_groups(model, lr, weight_decay=0.01, layer_decay=1.0):
+def parameter_groups(model, lr, weight_decay=0.01, layer_decay=1.0, depth=depth):
     """Groups for an optimizer: matrices decay, vectors do not, and deeper layers may
     learn faster.
 
     Weight decay pulls towards zero, which makes sense for the matrices and not for
     biases and norm gains. With `layer_decay` d < 1 a layer k steps below the head
     learns at lr * d**k (ULMFiT, Howard & Ruder 2018): what lies near the input is
-    general already and should move less.
+    general already and should move less. `depth` gives the layer of a parameter's name,
+    None for the head; the one here knows transformers, `cnn.layer_numbers` a CNN.
 
     Frozen parameters (requires_grad False) are left out. Returns a list of dicts;
     raises ValueError if nothing is left.
@@ -67,11 +68,12 @@ def parameter_groups(model, lr, weight_decay=0.01, layer_decay=1.0):
             "0 parameters have requires_grad=True, training needs at "
             "least one; unfreeze a layer or the head"
         )
-    # the head stands one above the highest block and learns at the full rate
-    top = max((depth(n) or 0 for n, _ in named), default=0) + 1
+    # the head stands one above the highest layer, frozen or not, at the full rate
+    top = max(depth(name) or 0 for name, _ in model.named_parameters()) + 1
     groups = {}
     for name, p in named:
-        below = top - depth(name) if depth(name) is not None else 0
+        layer = depth(name)
+        below = 0 if layer is None else top - layer
         decay = weight_decay if p.ndim >= 2 else 0.0
         rate = lr * layer_decay**below
         # few large groups: the fused step is fast then

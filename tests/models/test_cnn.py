@@ -200,8 +200,13 @@ def batches(net, steps=3):
         }
 
 
+def rates(net, lr, decay):
+    layer = cnn.layer_numbers(net).get
+    return optim.parameter_groups(net, lr, 0.1, layer_decay=decay, depth=layer)
+
+
 def run(net):
-    optimizer = optim.adamw(cnn.rates_by_depth(net, 1e-2))
+    optimizer = optim.adamw(rates(net, 1e-2, 0.8))
     before = {k: v.clone() for k, v in net.state_dict().items()}
     losses = [
         step.loss for step in train.steps(net, batches(net), cnn.image_loss, optimizer)
@@ -242,20 +247,35 @@ def test_unfrozen_norms_train_again():
 
 def test_rates_fall_with_depth_and_leave_out_what_is_frozen():
     net = cnn.efficientnet_lite0(10)
-    groups = cnn.rates_by_depth(net, 1.0, decay=0.5, weight_decay=0.1)
-    rate = {id(p): g["lr"] for g in groups for p in g["params"]}
-    assert len(rate) == len(list(net.parameters()))
-    assert (
-        rate[id(net.head.weight)] == 1
-        and rate[id(net.blocks[15].project[0].weight)] == 0.25
-    )
-    assert rate[id(net.stem[0].weight)] == 0.5**18
+    # the same numbers a second way: from the head down, part by part
+    expected = {
+        id(p): 0.5**below
+        for below, part in enumerate([net.head, net.top, *net.blocks[::-1], net.stem])
+        for p in part.parameters()
+    }
+    groups = rates(net, 1.0, 0.5)
+    assert {id(p): g["lr"] for g in groups for p in g["params"]} == expected
+    assert expected[id(net.stem[0].weight)] == 0.5**18
     assert all(
         (p.ndim >= 2) == (g["weight_decay"] > 0) for g in groups for p in g["params"]
     )
+    cnn.freeze(net.top)  # a frozen layer still lies between the head and the blocks
+    part = {id(p): g["lr"] for g in rates(net, 1.0, 0.5) for p in g["params"]}
+    top = {id(p) for p in net.top.parameters()}
+    assert part == {p: rate for p, rate in expected.items() if p not in top}
     cnn.freeze(net)
     with pytest.raises(ValueError, match="requires_grad"):
-        cnn.rates_by_depth(net, 1.0)
+        rates(net, 1.0, 0.5)
+
+
+def test_layer_numbers():
+    net = cnn.SmallCNN(3)
+    layer = cnn.layer_numbers(net)
+    numbers = [layer.get(name) for name, _ in net.named_parameters()]
+    assert numbers == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3 + [None] * 2
+    # a head that is as deep as a network is a head all the same
+    net.head = cnn.SmallCNN(3)
+    assert len(cnn.layer_numbers(net)) == 12
 
 
 def test_loss_is_the_sum_over_what_is_asked():
