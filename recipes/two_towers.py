@@ -261,9 +261,9 @@ def film_scores(data, method):
     if method == "popularity":
         return {"": lambda split: known.sum(0).expand_as(known)}
     if method == "matrix factorisation":
-        u, s, v = torch.linalg.svd(known, full_matrices=False)
+        axes = torch.linalg.svd(known, full_matrices=False).Vh
         return {
-            rank: lambda split, rank=rank: (u[:, :rank] * s[:rank]) @ v[:rank]
+            rank: lambda split, v=axes[:rank]: rated_before(data, split) @ v.T @ v
             for rank in (10, 20, 40, 80)
         }
     together, count = known.T @ known, known.sum(0).clamp(min=1)
@@ -273,7 +273,7 @@ def film_scores(data, method):
     for near in (10, 20, 50, 100):
         kept = like * (like >= like.topk(near).values[:, -1:])
         if method == "item-kNN":
-            found[near] = lambda split, kept=kept: known @ kept.T
+            found[near] = lambda split, kept=kept: rated_before(data, split) @ kept.T
             continue
         for half in (2, 5, 20):  # after so many films a film counts half
             weight = 0.5 ** (torch.arange(RECENT) / half)
@@ -281,6 +281,12 @@ def film_scores(data, method):
                 recent_matrix(data, split, weight) @ kept.T
             )
     return found
+
+
+def rated_before(data, split):
+    """(users, films): 1 for what a user has rated before the film of the split."""
+    hidden = data["last"] | (data["validation"] if split == "validation" else False)
+    return seen_films(data, ~hidden).float()
 
 
 def recent_matrix(data, split, weight):
