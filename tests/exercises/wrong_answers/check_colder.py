@@ -28,7 +28,8 @@ def other_seeds(run):
 
 
 def guess_afterwards(run):
-    return report(paired(run), predicted=statistics.mean(paired(run, range(20, 30))))
+    differences = paired(run)
+    return report(differences, predicted=statistics.mean(differences))
 
 
 def no_guess(run):
@@ -72,3 +73,8 @@ WRONG = [
     (range_of_draws, "lowest to the highest"),
     (always_helps, "you conclude"),
 ]
+
+EQUIVALENT = {
+    "`0.05` -> `0.1`": "any fixed guess is a prediction",
+    "`10` -> `11`": "eleven seeds are more than ten",
+}

@@ -63,3 +63,12 @@ WRONG = [
     (a_number, "tensor of one number"),
     (both_ways, "diagonal"),
 ]
+
+# F.normalize takes dimension 1 by default, and the vectors have two dimensions
+SAME = "dimension 1 of two is the last one, and the default"
+EQUIVALENT = {
+    "`F.normalize(queries, dim=-1)` -> `F.normalize(queries)`": SAME,
+    "`F.normalize(keys, dim=-1)` -> `F.normalize(keys)`": SAME,
+    "`-1` -> `1`": SAME,
+    "`-1` -> `1` (2)": SAME,
+}

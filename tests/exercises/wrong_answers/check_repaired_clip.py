@@ -90,3 +90,12 @@ WRONG = [
     (hidden_too_much, "the loss is inf"),
     (zero_is_no_mask, "four faults"),
 ]
+
+# F.normalize takes dimension 1 by default, and the vectors have two dimensions
+SAME = "dimension 1 of two is the last one, and the default"
+EQUIVALENT = {
+    "`F.normalize(pictures, dim=-1)` -> `F.normalize(pictures)`": SAME,
+    "`F.normalize(texts, dim=-1)` -> `F.normalize(texts)`": SAME,
+    "`-1` -> `1`": SAME,
+    "`-1` -> `1` (2)": SAME,
+}
