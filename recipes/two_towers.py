@@ -2,7 +2,7 @@
 films. Chapter 13's stored numbers.
 
     python recipes/two_towers.py                            # both, five seeds
-    python recipes/two_towers.py --parts films --seeds 0 \\
+    python recipes/two_towers.py --parts films --methods popularity \\
         --out runs/try.json                                 # a small trial
 
 Pictures: a seed draws the 300 concepts that are held out, the new weights and the
@@ -181,10 +181,10 @@ def ridge(x, en, zh, learn, held, seed):
     return cell
 
 
-def fill_pictures(path, facts, seeds):
+def fill_pictures(path, facts, seeds, methods):
     order = ["part", "seed", "method"]
     there = done(path, *order)
-    wanted = [(s, m) for s in seeds for m in PICTURES]
+    wanted = [(s, m) for s in seeds for m in PICTURES if m in methods]
     wanted = [(s, m) for s, m in wanted if ("pictures", s, m) not in there]
     if not wanted:
         return
@@ -348,11 +348,11 @@ def train_films(data, seed, correction, leak=False, size=512, epochs=4, lr=1e-2)
     return score
 
 
-def fill_films(path, facts, seeds):
+def fill_films(path, facts, seeds, methods):
     order, data = ["part", "seed", "method"], film_rows()
     for method, how in FILMS.items():
         for seed in seeds if how else [0]:
-            if ("films", seed, method) in done(path, *order):
+            if ("films", seed, method) in done(path, *order) or method not in methods:
                 continue
             started = time.perf_counter()
             if how:
@@ -380,6 +380,7 @@ def main(arguments=None):
     p = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     p.add_argument("--parts", nargs="+", default=["films", "pictures"],
                    choices=["films", "pictures"])  # fmt: skip
+    p.add_argument("--methods", nargs="+", default=[*PICTURES, *FILMS])
     p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     p.add_argument("--out", type=Path, default=Path("data/results/two_towers.json"))
     a = p.parse_args(arguments)
@@ -387,7 +388,7 @@ def main(arguments=None):
     same_settings(a.out, facts)
     for part in a.parts:
         fill = fill_films if part == "films" else fill_pictures
-        fill(a.out, facts, a.seeds)
+        fill(a.out, facts, a.seeds, a.methods)
 
 
 if __name__ == "__main__":
