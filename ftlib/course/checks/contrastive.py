@@ -39,7 +39,7 @@ def _searches():
     yield torch.ones(3, 4), torch.tensor([0, 1, 3]), 2
 
 
-def _found(scores, own, k):
+def _hits(scores, own, k):
     """1 for each query whose own candidate is among its first k, ties against it."""
     mine = scores.gather(1, own[:, None])
     return ((scores >= mine).sum(1) <= k).double()
@@ -49,11 +49,11 @@ def _found(scores, own, k):
 def check_found_within(answer):
     """answer(scores (Q, N), own (Q,), k) -> the fraction of queries, a number."""
     for scores, own, k in _searches():
-        value, found = float(answer(scores, own, k)), _found(scores, own, k)
-        if close(value, found.mean()):
+        value, hits = float(answer(scores, own, k)), _hits(scores, own, k)
+        if close(value, hits.mean()):
             continue
         expect(
-            not close(value, found.sum()) or close(found.sum(), 0),
+            not close(value, hits.sum()) or close(hits.sum(), 0),
             f"the value is {value:g}, a number of queries; divide by all of them",
         )
         optimist = ((scores > scores.gather(1, own[:, None])).sum(1) < k).double()
@@ -64,22 +64,22 @@ def check_found_within(answer):
         )
         diagonal = torch.arange(len(scores)) % scores.shape[1]
         expect(
-            not close(value, _found(scores, diagonal, k).mean()),
+            not close(value, _hits(scores, diagonal, k).mean()),
             "you look for candidate i of query i; its right candidate is own[i]",
         )
         expect(
-            not close(value, _found(scores, own, 1).mean())
-            and not close(value, _found(scores, own, 1).sum()),
+            not close(value, _hits(scores, own, 1).mean())
+            and not close(value, _hits(scores, own, 1).sum()),
             f"only the very first is looked at, and k is {k}",
         )
         expect(
-            not close(value, _found(-scores, own, k).mean()),
+            not close(value, _hits(-scores, own, k).mean()),
             "the lowest scores come first in your order; higher is better",
         )
         expect(
             False,
             f"of {len(scores)} queries among {scores.shape[1]} candidates with k = {k} "
-            f"the value is {value:.6f}, expected {float(found.mean()):.6f}; equal "
+            f"the value is {value:.6f}, expected {float(hits.mean()):.6f}; equal "
             "scores count against you",
         )
     return correct("found within k, and equal scores do not help")
@@ -113,7 +113,7 @@ def _same_gradients(answer_loss, right_loss, inputs):
     for name, one, other in zip(("first", "second"), got, wanted):
         expect(
             one is not None and torch.allclose(one, other, atol=1e-4, rtol=1e-3),
-            f"the value is right, and the gradient of the {name} vectors is not; "
+            f"the value is correct, and the gradient of the {name} vectors is not; "
             "detach nothing and round nothing",
         )
 
@@ -133,14 +133,14 @@ def check_pair_nce(answer):
         q, k = _pairs(count, width, count)
         loss = answer(q, k, temperature)
         _scalar(loss)
-        value, right = float(loss.detach()), _values(q, k, temperature).sum()
-        if close(value, right.detach(), 1e-4):
-            _same_gradients(loss, right, [q, k])
+        value, correct_loss = float(loss.detach()), _values(q, k, temperature).sum()
+        if close(value, correct_loss.detach(), 1e-4):
+            _same_gradients(loss, correct_loss, [q, k])
             continue
-        right = right.detach()
+        correct_loss = correct_loss.detach()
         q, k = q.detach(), k.detach()
         wrong = (
-            (right / count, "the value is the mean over pairs; return the sum"),
+            (correct_loss / count, "the value is the mean over pairs; return the sum"),
             (
                 _values(k, q, temperature).sum(),
                 "each key looks for its query; turn it round: each row of scores "
@@ -165,7 +165,7 @@ def check_pair_nce(answer):
         expect(
             False,
             f"with {count} pairs and temperature {temperature} the sum is {value:.5f}, "
-            f"expected {float(right):.5f}; cross-entropy over each query's "
+            f"expected {float(correct_loss):.5f}; cross-entropy over each query's "
             "row of similarities, the right key stands on the diagonal",
         )
     return correct("each query finds its key among all")
@@ -179,14 +179,14 @@ def check_colder(answer):
     guesses = set()
     for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
         calls = []
-        inner = recorded(gain, calls, noise)
+        recall_of = recorded(gain, calls, noise)
 
-        def run(temperature, seed, inner=inner):
+        def run(temperature, seed, recall_of=recall_of):
             expect(
                 float(temperature) in (0.07, 1.0),
                 f"you run temperature {temperature}; compare 0.07 with 1.0",
             )
-            return inner(float(temperature) == 0.07, seed)
+            return recall_of(float(temperature) == 0.07, seed)
 
         predicted, measured, low, high, says = reported(answer, run)
         guesses.add(predicted)
@@ -226,19 +226,22 @@ def check_repaired_clip(answer):
         _scalar(loss)
         numbers = torch.tensor([sorted(set(names)).index(n) for n in names])
         known = dict(temperature=temperature)
-        right = contrastive.clip_loss(p, t, numbers, **known) / len(names)
+        correct_loss = contrastive.clip_loss(p, t, numbers, **known) / len(names)
         value = float(loss.detach())
-        if close(value, right.detach(), 1e-4):
-            _same_gradients(loss, right, [p, t])
+        if close(value, correct_loss.detach(), 1e-4):
+            _same_gradients(loss, correct_loss, [p, t])
             continue
-        p, t, right = p.detach(), t.detach(), right.detach()
+        p, t, correct_loss = p.detach(), t.detach(), correct_loss.detach()
         there = contrastive.info_nce(p, t, numbers, **known) / len(names)
         back = contrastive.info_nce(t, p, numbers, **known) / len(names)
         every = contrastive.clip_loss(p, t, **known) / len(names)
         raw = contrastive.clip_loss(p, t, numbers, normalize=False, **known)
         hot = contrastive.clip_loss(p, t, numbers, temperature=1 / temperature)
         wrong = (
-            (right * len(names), "the value is the sum over pairs; take the mean"),
+            (
+                correct_loss * len(names),
+                "the value is the sum over pairs; take the mean",
+            ),
             (there + back, "both directions are added; take their mean"),
             (there, "only pictures look for texts; add the way back, logits.T"),
             (back, "only texts look for pictures; add the other direction"),
@@ -255,7 +258,7 @@ def check_repaired_clip(answer):
         expect(
             False,
             f"for the names {names} at temperature {temperature} the loss is "
-            f"{value:.5f}, expected {float(right):.5f}; there are four "
+            f"{value:.5f}, expected {float(correct_loss):.5f}; there are four "
             "faults: lengths, temperature, direction, and equal names",
         )
     return correct("four faults found, both directions, no friend among the enemies")

@@ -42,7 +42,7 @@ def half_detached(queries, keys, temperature):
 
 
 def a_number(queries, keys, temperature):
-    return float(another(queries, keys, temperature))
+    return another(queries, keys, temperature).item()
 
 
 def both_ways(queries, keys, temperature):
