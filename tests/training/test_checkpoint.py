@@ -887,3 +887,11 @@ def test_an_optimizer_whose_state_no_file_holds_is_refused(tmp_path, counted):
     with pytest.raises(TypeError, match="the state cannot be kept .*LBFGS"):
         checkpoint.save(tmp_path / "a.safetensors", model, optimizer, step=1)
     counted("fault")
+
+
+def test_two_are_kept_unless_said(tmp_path):
+    """The newest may be the one that a crash has cut off; then the other counts."""
+    for step in (1, 2, 3):
+        checkpoint.save_numbered(tmp_path, *build(), step=step)
+    kept = sorted(path.name for path in tmp_path.glob("step-*.safetensors"))
+    assert kept == ["step-2.safetensors", "step-3.safetensors"]
