@@ -369,6 +369,81 @@ def _row(d, y, words, widths, gap, color, marked):
     return made
 
 
+# --- chapter 13: two towers; the table of a batch
+
+THINGS = ("cat", "sun", "boat", "key")
+
+
+def draw_13_two_towers() -> Diagram:
+    """Two kinds of things become vectors of one space; the nearest is the answer."""
+    d = Diagram(
+        "Two towers turn two kinds of things into vectors that can be compared.",
+        "Three rows. In each, something on the left goes through a query tower, and "
+        "something on the right through a key tower: a sentence and other sentences, "
+        "the Chinese word for cat and pictures, a user and films. Both towers end in "
+        "vectors of length 1, and the cosine of the two is the score. The vectors of "
+        "all keys are computed once, the query's when it is asked.",
+        330,
+    )
+    for x, words in ((110, "what you ask"), (360, "one space of vectors"),
+                     (610, "what can be found")):  # fmt: skip
+        d.text(x, 28, words, 14, "black", bold=True)
+    space = d.box(290, 50, 140, 216, "", "grey", tint=0.04)
+    rows = (
+        ("your sentence", "film sentences"),
+        ("a name, English\nor Chinese", "pictures"),
+        ("a user's last\n20 films", "all films"),
+    )
+    for i, (asked, found) in enumerate(rows):
+        y = 58 + 72 * i
+        left = d.box(20, y, 132, 52, asked, "orange", 13, 0.14)
+        one = d.box(178, y + 4, 84, 44, "tower", "blue", 13, 0.16)
+        two = d.box(458, y + 4, 84, 44, "tower", "green", 13, 0.16)
+        right = d.box(568, y, 132, 52, found, "orange", 13, 0.14)
+        d.arrow(left.right, one.left)
+        d.arrow(one.right, (space.x, y + 26), color="blue")
+        d.arrow(right.left, two.right)
+        d.arrow(two.left, (space.x + 140, y + 26), color="green")
+        d.text(360, y + 26, "cosine", 13)
+    d.text(360, 290, "The keys' vectors are computed once and kept.", 13)
+    d.text(360, 312, "A question costs one vector and one multiplication for each "
+           "number kept.", 13)  # fmt: skip
+    return d
+
+
+def draw_13_info_nce() -> Diagram:
+    """A batch of four pairs: a table of similarities, the diagonal is correct."""
+    d = Diagram(
+        "A batch of four pairs is a table of sixteen similarities.",
+        f"Rows are four names, {', '.join(THINGS)}; columns are their four pictures. "
+        "Each cell is the cosine of a name and a picture, divided by the temperature. "
+        "The four cells on the diagonal are pairs, the twelve others are negatives. "
+        "Cross-entropy along each row asks which picture belongs to a name; along each "
+        "column, which name belongs to a picture. CLIP takes the mean of both.",
+        352,
+    )
+    d.text(20, 28, "names (4, D)", 14, "black", "start", True)
+    d.text(358, 28, "pictures (4, D)", 14, "black", bold=True)
+    for i, name in enumerate(THINGS):
+        y = 88 + 48 * i
+        row = d.box(20, y, 108, 40, name, "blue", 13, 0.14)
+        d.arrow(row.right, (186, row.right[1]), color="grey")
+        d.box(190 + 86 * i, 42, 80, 32, f"picture {i + 1}", "green", 13, 0.14)
+        for j in range(4):
+            same = i == j
+            d.box(190 + 86 * j, y, 80, 40, "pair" if same else "negative",
+                  "orange" if same else "black", 13, 0.2 if same else 0.03,
+                  bold=same)  # fmt: skip
+        d.arrow((534, y + 20), (566, y + 20), color="blue")
+    d.text(572, 160, "cross-entropy\nof each row:\nwhich picture\nis it?", 13, "blue",
+           "start")  # fmt: skip
+    for j in range(4):
+        d.arrow((230 + 86 * j, 274), (230 + 86 * j, 296), color="green")
+    d.text(358, 312, "cross-entropy of each column: which name is it?", 13, "green")
+    d.text(358, 336, "cell = cosine / temperature", 13)
+    return d
+
+
 # --- chapter 14: a classifier; pairs of few labelled texts; self-training
 
 SHORT = "[CLS] a dull mess . [SEP] [PAD] [PAD]".split()
@@ -528,6 +603,8 @@ DRAWINGS = {
     "00_vector": draw_00_vector,
     "07_block": draw_07_block,
     "09_mlm": draw_09_mlm,
+    "13_info_nce": draw_13_info_nce,
+    "13_two_towers": draw_13_two_towers,
     "14_classifier": draw_14_classifier,
     "14_contrastive": draw_14_contrastive,
     "14_self_training": draw_14_self_training,

