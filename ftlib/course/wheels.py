@@ -13,7 +13,8 @@ With a connection, or after the first fetch,
                               "home_assistant_intents/data/en.json"))
 
 are a path and a file's bytes. `python -m ftlib.course.wheels` lists the packages,
-`python -m ftlib.course.wheels NAME ...` fetches some, `--all` all of them.
+`python -m ftlib.course.wheels NAME ...` fetches some, `--all` all of them, `--chapters`
+those that the chapters in this repository read (`make lab` does so).
 
 What it is not: an installer. No code of the packages is imported or run, and none of
 their own requirements is fetched. pip does the download, so that an index, a mirror, a
@@ -37,10 +38,12 @@ import zipfile
 import zlib
 from typing import NamedTuple
 
-TABLE = pathlib.Path(__file__).resolve().parents[2] / "data" / "wheels.txt"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TABLE, CHAPTERS = ROOT / "data" / "wheels.txt", ROOT / "chapters"
 LINE = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
-    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<purpose>.+)"
+    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<chapters>\d\d(?: \d\d)*); "
+    r"(?P<purpose>.+)"
 )
 # What pip writes -> what it means for whoever waits. The first that fits is said.
 CAUSES = (
@@ -67,13 +70,16 @@ CAUSES = (
 
 
 class Wheel(NamedTuple):
-    """A row of data/wheels.txt; `megabytes` is what a download costs."""
+    """A row of data/wheels.txt; `megabytes` is what a download costs, `chapters` the
+    numbers of those that read it, such as "13 15".
+    """
 
     name: str
     version: str
     sha256: str
     megabytes: float
     licence: str
+    chapters: str
     purpose: str
 
 
@@ -89,7 +95,8 @@ def table(path=TABLE) -> dict[str, Wheel]:
         if match is None:
             raise ValueError(
                 f"{path.name}, line {number}: {line[:40]!r}... is not "
-                "'name==version --hash=sha256:... # megabytes; licence; purpose'"
+                "'name==version --hash=sha256:... # megabytes; licence; chapters; "
+                "purpose'"
             )
         row = match.groupdict()
         listed[row["name"]] = Wheel(**row | {"megabytes": float(row["megabytes"])})
@@ -261,18 +268,32 @@ def extracted(name, location, rows=None) -> pathlib.Path:
     return path
 
 
+def of_chapters(rows, folder=CHAPTERS) -> list[str]:
+    """Names of the packages that the notebooks in `folder` read."""
+    here = {path.name[:2] for path in folder.glob("[0-9][0-9]_*.ipynb")}
+    return [name for name, row in rows.items() if here & set(row.chapters.split())]
+
+
 def main(arguments=None) -> int:
     a = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     a.add_argument("names", nargs="*", help="packages to fetch")
     a.add_argument("--all", action="store_true", help="fetch every package")
+    a.add_argument("--chapters", action="store_true", help="what the chapters read")
+    a.add_argument("--most", type=float, metavar="MB", help="of --chapters, no larger")
     a = a.parse_args(arguments)
     rows, failed = table(), 0
-    for name in rows if a.all else a.names:
+    names = list(rows) if a.all else a.names
+    if a.chapters:
+        most = float("inf") if a.most is None else a.most
+        names = [name for name in of_chapters(rows) if rows[name].megabytes <= most]
+    for name in names:
         try:
             fetch(name)
         except (KeyError, OSError) as error:
             print(error.args[0] if error.args else error, file=sys.stderr)
             failed += 1
+    if a.chapters:  # no list: it runs before something else
+        return int(failed > 0)
     for wheel in rows.values():
         here = "here" if is_here(wheel) else "not here"
         print(f"{wheel.name:32}{wheel.megabytes:6g} MB  {here:9} {wheel.purpose}")

@@ -21,8 +21,7 @@ Under torchrun every process calls `save` and `load`, with the unwrapped model: 
 0 writes the whole, the others hand it their random states and their shares of sharded
 weights (FSDP2). Any number of processes can go on from the file. What it is not: a
 format for publishing a model, or a seal against forgery (the digest finds damage,
-not intent; but no file can run code, there is no pickle in it). What it needs: torch
-and safetensors, and memory for the whole file.
+not intent). Needs: torch and safetensors, and memory for the whole file.
 """
 
 import contextlib
@@ -60,17 +59,20 @@ def save(path, model, optimizer, *, step, meta=None, hook=None):
     meta: what the run means, for `load` to compare: rates, data, hashes, as plain
         values, NumPy's numbers or tensors, which become numbers and lists. hook: called
         with a word before each operation on the disk. Raises FloatingPointError for
-        weights that are not finite, ValueError for an optimizer with weights from
-        outside the model, TypeError for values that JSON cannot hold, OSError as
-        `write_whole`.
+        weights that are not finite, ValueError for a step that is no whole number or an
+        optimizer with weights from outside the model, TypeError for values that JSON
+        cannot hold, OSError as `write_whole`.
     """
-    tensors = {
-        f"model.{name}": tensor
-        for name, tensor in model.state_dict(keep_vars=True).items()
-    }
+    number = step.item() if hasattr(step, "item") else step
+    if type(number) is not int or number < 0:
+        raise ValueError(
+            f"step is {step!r}; give the number of optimizer steps done, 0 or more"
+        )
+    named = model.state_dict(keep_vars=True).items()
+    tensors = {f"model.{name}": tensor for name, tensor in named}
     info = dict.fromkeys(PARTS) | {
         "format": FORMAT,
-        "step": int(step),
+        "step": number,
         "meta": _plain("meta", meta or {}),
         "random": _random_states(),
     }

@@ -187,6 +187,22 @@ def test_checkpoints(tmp_path, monkeypatch):
     needs_repair(doctor.examine_checkpoints(tmp_path), "tiny: no config.json")
 
 
+def test_models_of_an_installed_ftlib_come_from_the_hub(tmp_path, monkeypatch):
+    """Without chapters beside it ftlib was installed, and has no checkpoints to look
+    at, unless somebody names some.
+    """
+    monkeypatch.delenv("FTLIB_CHECKPOINTS", raising=False)
+    alone = tmp_path / "lib" / "ftlib" / "course" / "doctor.py"
+    monkeypatch.setattr(doctor, "__file__", str(alone))
+    found = doctor.examine_checkpoints()
+    assert found.ok is None and "come from the hub" in found.words
+    (tmp_path / "lib" / "chapters").mkdir(parents=True)
+    assert doctor.examine_checkpoints().ok is False
+    monkeypatch.setenv("FTLIB_CHECKPOINTS", str(tmp_path))
+    (tmp_path / "lib" / "chapters").rmdir()
+    assert doctor.examine_checkpoints().ok is False
+
+
 def test_the_real_safetensors_format_is_understood(tmp_path):
     import torch
     from safetensors.torch import save_file

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from ftlib.course import plot  # noqa: E402
 from ftlib.course.plot import interactive  # noqa: E402
+from ftlib.course.plot.house import SMALLEST_TEXT  # noqa: E402
 
 ALT = "The loss falls from 2 to 1."
 # Simulated dichromacy in linear light (Machado, Oliveira and Fernandes 2009, severity
@@ -823,3 +824,40 @@ def test_examples_in_the_docstrings():
     modules = [sys.modules[f"{plot.__name__}.{name}"] for name in names]
     results = [doctest.testmod(module) for module in (plot, *modules)]
     assert all(result.failed == 0 and result.attempted for result in results)
+
+
+def test_labels_that_want_one_height_move_up_and_down_alike():
+    from ftlib.course.plot.labels import _spread
+
+    assert _spread([50, 50, 50], 10) == pytest.approx([40, 50, 60])
+    assert _spread([0, 4, 100], 10) == pytest.approx([-3, 7, 100])
+
+
+def test_an_empty_name_pushes_nobody_away():
+    from ftlib.course.plot.labels import fit_names
+
+    fig, ax = plot.figure()
+    names = ["a name of some length here", "", ""]
+    ax.set_xlim(0, 9)
+    ax.set_xticks([3, 4, 5], names)
+    fig.draw_without_rendering()
+    fit_names(ax)
+    assert [text.get_text() for text in ax.get_xticklabels()] == names
+
+
+def test_names_of_points_keep_clear_of_a_text_that_is_there():
+    from ftlib.course.plot.labels import label_points
+
+    fig, ax = plot.figure()
+    ax.scatter([0, 1], [0, 1])
+    ax.set(xlim=(-1, 2), ylim=(-1, 2))
+    note = ax.text(0.05, 0, "a note that was there before", va="center")
+    label_points(ax, {"name": (0, 0)}, {"name": "black"})
+    (name,) = [text for text in ax.texts if text.get_text() == "name"]
+    assert not name.get_window_extent().overlaps(note.get_window_extent())
+
+
+def test_numbers_in_cells_are_as_small_as_text_may_be():
+    _, ax = plot.heatmap([[1, 2], [3, 4]], fmt="{:.0f}")
+    sizes = {text.get_fontsize() for text in ax.texts}
+    assert sizes == {SMALLEST_TEXT}

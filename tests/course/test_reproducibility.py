@@ -139,3 +139,19 @@ def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path, counted):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert reproducibility.commit() is None and reproducibility.changed() is None
     counted("fault")
+
+
+def test_memory_of_windows_is_the_second_field(monkeypatch):
+    """The structure tells its own size in its first 32 bits, or Windows refuses it."""
+    import ctypes
+    import types
+
+    def fill(pointer):
+        fields = pointer._obj
+        ctypes.cast(fields, ctypes.POINTER(ctypes.c_ulonglong))[1] = 16 * 2**30
+        return int(fields[0] & 0xFFFFFFFF == 64)
+
+    kernel32 = types.SimpleNamespace(GlobalMemoryStatusEx=fill)
+    windll = types.SimpleNamespace(kernel32=kernel32)
+    monkeypatch.setattr(ctypes, "windll", windll, raising=False)
+    assert reproducibility._windows_memory() == 16 * 2**30

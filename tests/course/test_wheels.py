@@ -39,7 +39,7 @@ def index(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
     monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    row = wheels.Wheel("films-demo", "1.0", digest, 0.1, "CC0", "films")
+    row = wheels.Wheel("films-demo", "1.0", digest, 0.1, "CC0", "13 15", "films")
     return {"films-demo": row}
 
 
@@ -208,10 +208,11 @@ def test_every_row_is_pinned_and_says_its_licence():
 @pytest.mark.parametrize(
     "line",
     [
-        "recbole>=1.2 --hash=sha256:" + "0" * 64 + " # 2; MIT; films",
-        "recbole==1.2.1 # 2; MIT; films",
-        "recbole==1.2.1 --hash=sha256:" + "0" * 63 + " # 2; MIT; films",
+        "recbole>=1.2 --hash=sha256:" + "0" * 64 + " # 2; MIT; 13; films",
+        "recbole==1.2.1 # 2; MIT; 13; films",
+        "recbole==1.2.1 --hash=sha256:" + "0" * 63 + " # 2; MIT; 13; films",
         "recbole==1.2.1 --hash=sha256:" + "0" * 64,
+        "recbole==1.2.1 --hash=sha256:" + "0" * 64 + " # 2; MIT; films",
     ],
 )
 def test_a_row_that_is_not_pinned_is_refused(tmp_path, line):
@@ -247,6 +248,21 @@ def test_the_list_says_what_is_here(index, monkeypatch, capsys):
     assert " here " in capsys.readouterr().out.replace("not here", "")
     assert wheels.main(["other"]) == 1
     assert "no package 'other'" in capsys.readouterr().err
+
+
+def test_what_the_chapters_read_is_fetched(index, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(wheels, "table", lambda: index)
+    real, folder = wheels.of_chapters, tmp_path / "chapters"
+    monkeypatch.setattr(wheels, "of_chapters", lambda rows: real(rows, folder))
+    (tmp_path / "chapters").mkdir()
+    assert wheels.main(["--chapters"]) == 0
+    assert not wheels.is_here(index["films-demo"])  # no chapter reads it
+    (tmp_path / "chapters" / "15_names.ipynb").write_text("{}", encoding="utf-8")
+    assert wheels.main(["--chapters", "--most", "0.05"]) == 0
+    assert not wheels.is_here(index["films-demo"])  # too large
+    assert wheels.main(["--chapters", "--most", "0.1"]) == 0
+    assert wheels.is_here(index["films-demo"])
+    assert capsys.readouterr().out == ""
 
 
 def test_where_the_wheels_lie(monkeypatch, tmp_path):

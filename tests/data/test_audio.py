@@ -524,3 +524,28 @@ def test_numpy_is_taken_too():
     samples = noise(4000)
     ours = audio.log_mel(samples.numpy().astype(numpy.float64), 16_000)
     torch.testing.assert_close(ours, audio.log_mel(samples, 16_000))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        audio.power_spectrum,
+        lambda samples: audio.log_mel(samples, 16_000),
+        lambda samples: audio.resample(samples, 16_000, 8_000),
+        lambda samples: audio.resample(samples, 16_000, 16_000),
+    ],
+    ids=["power_spectrum", "log_mel", "resample", "resample to the same"],
+)
+def test_every_door_looks_at_the_samples(call):
+    samples = torch.zeros(16_000)
+    samples[7] = torch.nan
+    with pytest.raises(ValueError, match="a sample is NaN or infinite"):
+        call(samples)
+    with pytest.raises(ValueError, match="divide 16-bit numbers by 32768"):
+        call(torch.zeros(16_000, dtype=torch.int16))
+
+
+def test_a_list_of_fractions_is_cut_and_filled_up():
+    samples = [0.5, -0.5] * 8_000
+    expected = audio.log_mel(torch.tensor(samples), 16_000, seconds=2)
+    torch.testing.assert_close(audio.log_mel(samples, 16_000, seconds=2), expected)

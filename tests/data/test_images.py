@@ -135,3 +135,13 @@ def test_glyphs_of_nothing_are_refused(more, counted):
     with pytest.raises(ValueError, match="give 1 or more of each, and fonts as a list"):
         glyphs(**(dict(count=2) | more))
     counted("fault")
+
+
+def test_zoom_keeps_its_limits():
+    """A square of 16 pixels keeps within a tenth of its width and of its height."""
+    x = torch.zeros(200, 1, 64, 64)
+    x[:, :, 24:40, 24:40] = 1
+    zoomed = augment(x, torch.arange(200), 0, 0, turn=0, shift=0, shear=0, zoom=0.1)
+    for axis in (2, 3):
+        side = zoomed.amax((1, 5 - axis)).sum(1)
+        assert 16 / 1.1 - 0.2 < side.min() < 15.2 and 16.8 < side.max() < 16 / 0.9 + 0.2

@@ -506,3 +506,12 @@ def test_random_files_and_sizes_lose_nothing(tmp_path):
         assert [t for part in range(len(source)) for t in source.read(part)] == [
             line for line in lines if line
         ]
+
+
+def test_a_line_of_the_limit_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "LONGEST", 10)
+    (tmp_path / "x.txt").write_text("123456789\nab\n", encoding="utf-8")
+    assert list(streaming.Files([tmp_path / "x.txt"], 10**6).read(0)) == [
+        "123456789",
+        "ab",
+    ]

@@ -837,3 +837,7 @@ def test_labels_at_both_ends_of_the_range():
             tables.class_ids([0, wrong], 3)
     with pytest.raises(ValueError, match="a class id is a whole number from 0; number"):
         tables.class_ids([-1])
+
+
+def test_a_test_set_without_a_column_is_none():
+    tables.check_trainable(TRAIN, {})

@@ -207,3 +207,9 @@ def test_gap_is_zero_for_equal_parts_and_large_for_strangers():
         max(lora.factor_average_error([a, a]).values()) < 1e-6
         and min(lora.factor_average_error([a, b]).values()) > 0.3
     )
+
+
+def test_a_folder_beside_the_files_is_no_file(shelf):
+    """Some viewers leave a folder of their own, such as .ipynb_checkpoints."""
+    (shelf / "mood" / ".ipynb_checkpoints").mkdir()
+    assert registry.find(shelf, "mood", registry.fingerprint(net()))

@@ -237,3 +237,9 @@ def test_distinct_mistakes_give_distinct_counts():
     ]
     assert len(set(wrong)) == len(wrong)
     assert checks.llama_params(c) not in wrong
+
+
+def test_speed_of_a_product_counts_two_operations_for_each_of_size_cubed(monkeypatch):
+    ticks = iter([0.0, 3.0, 10.0, 12.0])  # two tries, of 3 and of 2 seconds
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(ticks))
+    assert cost.matmul_speed(size=10, tries=2) == 2 * 10**3 / 2

@@ -406,3 +406,14 @@ def test_what_is_no_batch_of_pairs_is_refused(name, objective):
 def test_a_temperature_that_cannot_start_is_refused(start):
     with pytest.raises(ValueError, match=f"the temperature starts at {start}"):
         contrastive.Temperature(start)
+
+
+def test_labels_of_any_whole_type_are_numbers_of_pairs():
+    torch.manual_seed(0)
+    a, b = torch.randn(4, 8), torch.randn(4, 8)
+    labels = torch.tensor([0, 1, 1, -100])
+    expected = contrastive.clip_loss(a, b, labels)
+    for dtype in (torch.int32, torch.int16, torch.int8):
+        torch.testing.assert_close(
+            contrastive.clip_loss(a, b, labels.to(dtype)), expected
+        )

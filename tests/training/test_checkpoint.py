@@ -887,3 +887,32 @@ def test_an_optimizer_whose_state_no_file_holds_is_refused(tmp_path, counted):
     with pytest.raises(TypeError, match="the state cannot be kept .*LBFGS"):
         checkpoint.save(tmp_path / "a.safetensors", model, optimizer, step=1)
     counted("fault")
+
+
+def test_two_are_kept_unless_said(tmp_path):
+    """The newest may be the one that a crash has cut off; then the other counts."""
+    for step in (1, 2, 3):
+        checkpoint.save_numbered(tmp_path, *build(), step=step)
+    kept = sorted(path.name for path in tmp_path.glob("step-*.safetensors"))
+    assert kept == ["step-2.safetensors", "step-3.safetensors"]
+
+
+@pytest.mark.parametrize("step", [1.7, -1, True, "3"])
+def test_a_step_that_is_no_number_of_steps_is_refused(step, tmp_path):
+    """Cut to a whole number, 1.7 would send a resumed run back to another row."""
+    for call in (
+        lambda: checkpoint.save(tmp_path / "x.safetensors", *build(), step=step),
+        lambda: checkpoint.save_numbered(tmp_path, *build(), step=step),
+    ):
+        with pytest.raises(
+            ValueError, match="the number of optimizer steps done, 0 or more"
+        ):
+            call()
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("step", [numpy.int64(3), torch.tensor(3)])
+def test_whole_numbers_of_other_libraries_are_steps(step, tmp_path):
+    path = checkpoint.save_numbered(tmp_path, *build(), step=step)
+    assert path.name == "step-3.safetensors"
+    assert checkpoint.load(path, *build())["step"] == 3

@@ -286,3 +286,16 @@ def test_classes_without_texts_and_too_many_neighbours_are_refused():
         continual.prototypes(torch.ones(2, 2), torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="3 texts are stored"):
         continual.neighbours(torch.ones(1, 2), torch.ones(3, 2), [0, 1, 1], k=5)
+
+
+def test_plain_lists_are_matrices_and_a_wrong_shape_is_refused():
+    assert continual.final([[0.9, 0.1], [0.5, 0.8]]) == pytest.approx(0.65)
+    for wrong in ([[0.9, 0.1]], [0.5, 0.8]):
+        with pytest.raises(ValueError, match="give K rows"):
+            continual.final(wrong)
+
+
+def test_the_seed_is_0_unless_said():
+    assert continual.replay_batches(40, 9, 0.5, 8) == continual.replay_batches(
+        40, 9, 0.5, 8, seed=0, epoch=0
+    )
