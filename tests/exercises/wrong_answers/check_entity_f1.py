@@ -56,3 +56,9 @@ WRONG = [
     (rounded, "is rounded"),
     (one_for_nothing, "counts as 0"),
 ]
+
+EQUIVALENT = {
+    "`zip(actual, predicted)` -> `zip(predicted, actual)`": (
+        "what two sets share is the same either way round"
+    ),
+}
