@@ -56,7 +56,7 @@ def mentions(text, people) -> list[tuple[int, int, str]]:
     """(start, end, name) of each name of `people` in the text, from left to right; the
     longest where several begin alike. people: a set or dict of full names.
     """
-    found = []
+    result = []
     for run in NAMES.finditer(text):
         words = list(re.finditer(r"\S+", run.group()))
         i = 0
@@ -66,14 +66,14 @@ def mentions(text, people) -> list[tuple[int, int, str]]:
                 name = text[start : run.start() + words[j - 1].end()]
                 for form in (name, name.rstrip("."), re.sub("'s?$", "", name)):
                     if form in people:
-                        found.append((start, start + len(form), form))
+                        result.append((start, start + len(form), form))
                         break
                 else:
                     continue
                 i = j - 1
                 break
             i += 1
-    return found
+    return result
 
 
 def people_of(films) -> dict[str, set[int]]:
@@ -95,14 +95,14 @@ def named_films(texts, films) -> list[dict]:
     """
     people, rows = people_of(films), []
     for text in texts:
-        found = mentions(text, people)
-        votes = Counter(n for name in {m[2] for m in found} for n in people[name])
+        result = mentions(text, people)
+        votes = Counter(n for name in {m[2] for m in result} for n in people[name])
         best = votes.most_common(2)
         if best and best[0][1] >= 2 and (len(best) == 1 or best[1][1] < best[0][1]):
             film = best[0][0]
             title = rf"\b{re.escape(films[film]['title'])}\b"
             titled = len(title) > 7 and re.search(title, text) is not None
-            row = {"text": text, "film": film, "mentions": found, "titled": titled}
+            row = {"text": text, "film": film, "mentions": result, "titled": titled}
             rows.append(row)
     return rows
 

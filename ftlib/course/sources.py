@@ -242,14 +242,14 @@ def entities(keep_repeats=False) -> dict[str, dict]:
     """
     seen, splits = set(), {}
     for split, columns in load("peoples_daily").items():
-        texts, found = [], []
+        texts, all_spans = [], []
         for row in zip(columns["text"], columns["words"], columns["tags"]):
             for text, spans in _sentences(row[0], name_spans(*row[1:])):
                 if keep_repeats or text not in seen:
                     texts.append(text)
-                    found.append(spans)
+                    all_spans.append(spans)
                 seen.add(text)
-        splits[split] = {"text": texts, "spans": found}
+        splits[split] = {"text": texts, "spans": all_spans}
     return splits
 
 

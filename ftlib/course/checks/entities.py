@@ -48,9 +48,9 @@ def check_first_token_tags(answer):
     rng = random.Random(0)
     fixed = ([None, 0, 1, 2, 2, None], ["B-PER", "I-PER", "B-LOC"])
     # truncated: the last word has no token; the same word number never returns
-    cut = ([None, 0, 0, 1, None], ["B-LOC", "O", "B-PER"])
+    truncated = ([None, 0, 0, 1, None], ["B-LOC", "O", "B-PER"])
     bare = ([0, 0, 1, 2], ["B-LOC", "I-LOC", "O"])
-    for word_ids, tags in [fixed, cut, bare, *(sentence(rng) for _ in range(40))]:
+    for word_ids, tags in [fixed, truncated, bare, *(sentence(rng) for _ in range(40))]:
         got, wanted = answer(word_ids, tags), tagging.align_tags(word_ids, tags)
         expect(
             isinstance(got, (list, tuple)) and len(got) == len(word_ids),
