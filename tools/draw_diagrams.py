@@ -659,7 +659,8 @@ def draw_15_answer() -> Diagram:
         352,
     )
     d.text(20, 36, "review: 300 tokens", 13, "black", "start")
-    d.box(190, 18, 510, 30, "... one long text, the answer somewhere in it ...", "orange",
+    long = "... one long text, the answer somewhere in it ..."
+    d.box(190, 18, 510, 30, long, "orange",
           13, 0.12)  # fmt: skip
     for i, x in enumerate((190, 345, 500)):
         d.box(x, 66 + 30 * i, 200, 24, f"window {i + 1}: 128 tokens", "blue", 12, 0.12)
