@@ -266,6 +266,10 @@ def ratings():
     """MovieLens 100k: {"user", "film", "rating", "time"} as int64 arrays (100,000,)
     sorted by user and time, "title": [str] of the films, and "age", "gender" of users.
 
+    Half of a user's neighbouring ratings bear one second, because the site took a page
+    of them at once. Their order is drawn, always the same way: the file's own, or that
+    of the film numbers, would be a pattern that no user has.
+
     Users and films are numbered from 0. Research use, no redistribution: read in place.
     Raises OSError where the package is missing and cannot be fetched.
     """
@@ -278,8 +282,9 @@ def ratings():
         return [line.split("\t") for line in text.splitlines()[1:]]
 
     rows = np.array([[int(value) for value in row] for row in table("inter")])
-    # many ratings of a user bear one time: the film's number decides between them
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 3], rows[:, 0]))]
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]  # whatever the file's order is
+    lot = np.random.default_rng(0).permutation(len(rows))
+    rows = rows[np.lexsort((lot, rows[:, 3], rows[:, 0]))]
     films, users = table("item"), table("user")
     return {
         "user": rows[:, 0] - 1,
