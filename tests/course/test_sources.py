@@ -348,3 +348,51 @@ def test_ratings_are_sorted_by_user_and_time():
     # nobody rates a film twice
     assert len({(user, film) for user, _, film in keys}) == rows
     assert found["title"][0] == "Toy Story (1995)"
+
+
+# --- names in the newspaper, and films
+# ------------------------------------------------------------------------------
+
+
+def test_family_and_given_name_are_one_person():
+    words, tags = ["江", "泽民", "访", "英国", "。"], ["nr", "nr", "v", "ns", "w"]
+    assert sources.name_spans(words, tags) == [(0, 3, "PER"), (4, 6, "LOC")]
+    two = ["克林顿", "李", "鹏", "王", "刚"]
+    spans = sources.name_spans(two, ["nr"] * 5)
+    assert [a for a, _, _ in spans] == [0, 3, 5]
+
+
+@pytest.fixture(scope="module")
+def entities():
+    return sources.entities()
+
+
+def test_no_sentence_stands_twice_and_names_lie_inside(entities):
+    texts = [text for split in SPLITS for text in entities[split]["text"]]
+    assert len(texts) == len(set(texts)) == 44_045
+    # lists of names without a comma alone
+    assert sum(len(text) > 120 for text in texts) < 0.002 * len(texts)
+    for split in SPLITS:
+        for text, spans in zip(entities[split]["text"], entities[split]["spans"]):
+            ends = [0, *(x for a, b, _ in spans for x in (a, b)), len(text)]
+            assert ends == sorted(ends) and {kind for *_, kind in spans} <= {
+                "PER",
+                "LOC",
+                "ORG",
+            }
+
+
+def test_repeats_are_kept_if_asked_for(entities):
+    every = sources.entities(keep_repeats=True)
+    seen = set(every["train"]["text"])
+    assert any(text in seen for text in every["test"]["text"])
+    assert not any(text in seen for text in entities["test"]["text"])
+
+
+def test_films_have_names_as_lists():
+    films = sources.films()
+    assert len(films) == MANIFEST["datasets"]["films"]["rows"]["kept"]
+    film = next(film for film in films if film["title"] == "Alien")
+    assert film["year"] == 1979 and film["directors"] == ["Ridley Scott"]
+    assert "Sigourney Weaver" in film["cast"]
+    assert not any("" in film["cast"] + film["directors"] for film in films)

@@ -369,14 +369,14 @@ def seeds_of(calls):
     return arms[0]
 
 
-def interval_of_draws(differences, measured, low, high):
+def interval_of_draws(differences, measured, low, high, order="balanced minus any"):
     """Raise the hint for another mean than that of the differences, or another interval
     than Student's.
     """
     mean = sum(differences) / len(differences)
     expect(
         not close(measured, -mean) or close(mean, 0),
-        "measured has the wrong sign; take balanced minus any",
+        f"measured has the wrong sign; take {order}",
     )
     expect(
         not close(measured, 100 * mean) or close(mean, 0),
