@@ -683,7 +683,8 @@ def fetch_data(root, python, command):
         say("The data of the chapters: what is not here yet is fetched, once.")
         arguments += ["--most", SMALL_DATA]
     variables = environment(python)
-    variables.update(PIP_DEFAULT_TIMEOUT="15", PIP_RETRIES="1")
+    for name, value in (("PIP_DEFAULT_TIMEOUT", "15"), ("PIP_RETRIES", "1")):
+        variables.setdefault(name, value)  # a slow mirror may want more
     if subprocess.call(arguments, cwd=root, env=variables):
         say("What is missing is fetched when a chapter asks for it: go on.")
     if command == "lab":

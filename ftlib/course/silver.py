@@ -59,21 +59,26 @@ def mentions(text, people) -> list[tuple[int, int, str]]:
     result = []
     for run in NAMES.finditer(text):
         words = list(re.finditer(r"\S+", run.group()))
-        i = 0
-        while i < len(words) - 1:
-            for j in range(min(len(words), i + 5), i + 1, -1):
-                start = run.start() + words[i].start()
-                name = text[start : run.start() + words[j - 1].end()]
-                for form in (name, name.rstrip("."), re.sub("'s?$", "", name)):
-                    if form in people:
-                        result.append((start, start + len(form), form))
-                        break
-                else:
-                    continue
-                i = j - 1
-                break
-            i += 1
+        first = 0
+        while first < len(words) - 1:
+            name, last = _longest_name(run.group(), words, first, people)
+            if name:
+                start = run.start() + words[first].start()
+                result.append((start, start + len(name), name))
+            first = last + 1
     return result
+
+
+def _longest_name(run, words, first, people):
+    """(the longest name that begins with word `first`, the number of its last word);
+    ("", first) if there is none. words: the matches of 2 to 5 words and more in `run`.
+    """
+    for last in range(min(len(words) - 1, first + 4), first, -1):
+        name = run[words[first].start() : words[last].end()]
+        for form in (name, name.rstrip("."), re.sub("'s?$", "", name)):
+            if form in people:
+                return form, last
+    return "", first
 
 
 def people_of(films) -> dict[str, set[int]]:
@@ -100,8 +105,9 @@ def named_films(texts, films) -> list[dict]:
         best = votes.most_common(2)
         if best and best[0][1] >= 2 and (len(best) == 1 or best[1][1] < best[0][1]):
             film = best[0][0]
-            title = rf"\b{re.escape(films[film]['title'])}\b"
-            titled = len(title) > 7 and re.search(title, text) is not None
+            title = re.escape(films[film]["title"])
+            # a title such as "It" stands in every text
+            titled = len(title) > 3 and re.search(rf"\b{title}\b", text) is not None
             row = {"text": text, "film": film, "mentions": result, "titled": titled}
             rows.append(row)
     return rows

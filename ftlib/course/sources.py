@@ -266,9 +266,8 @@ def ratings():
     """MovieLens 100k: {"user", "film", "rating", "time"} as int64 arrays (100,000,)
     sorted by user and time, "title": [str] of the films, and "age", "gender" of users.
 
-    Half of a user's neighbouring ratings bear one second, because the site took a page
-    of them at once. Their order is drawn, always the same way: the file's own, or that
-    of the film numbers, would be a pattern that no user has.
+    Half of a user's neighbouring ratings bear one second. Their order is drawn, always
+    the same way: the film numbers' order would be a pattern that no user has.
 
     Users and films are numbered from 0. Research use, no redistribution: read in place.
     Raises OSError where the package is missing and cannot be fetched.

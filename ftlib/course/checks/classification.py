@@ -369,7 +369,7 @@ def seeds_of(calls):
     return arms[0]
 
 
-def interval_of_draws(differences, measured, low, high, order="balanced minus any"):
+def interval_of_draws(differences, measured, low, high, order):
     """Raise the hint for another mean than that of the differences, or another interval
     than Student's.
     """
@@ -410,16 +410,16 @@ def interval_of_draws(differences, measured, low, high, order="balanced minus an
     )
 
 
-@exercise
-def check_balance(answer):
-    """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
-    run(balanced, seed) is an accuracy.
+def experiment(answer, order, seen_by=lambda run: run):
+    """What an experiment of paired runs, answer(run), has to get right; the words of
+    the verdict. order: what is taken minus what. seen_by(run): the function that the
+    answer calls, where its first argument is not a bool.
     """
     guesses = set()
     # clear gain, clear loss, a gain that the draws do not decide, no difference at all
     for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
         calls = []
-        run = recorded(gain, calls, noise)
+        run = seen_by(recorded(gain, calls, noise))
         predicted, measured, low, high, says = reported(answer, run)
         guesses.add(predicted)
         expect(
@@ -427,20 +427,17 @@ def check_balance(answer):
             "your prediction changes with the result; a prediction is a fixed number, "
             "written down before the run",
         )
-        replay = recorded(gain, [], noise)
-        seeds = seeds_of(calls)
+        replay, seeds = recorded(gain, [], noise), seeds_of(calls)
         differences = [replay(True, seed) - replay(False, seed) for seed in seeds]
-        interval_of_draws(differences, measured, low, high)
+        interval_of_draws(differences, measured, low, high, order)
         wanted = "helps" if low > 0 else "hurts" if high < 0 else "not shown"
-        if says == wanted:
-            continue
         expect(
-            wanted != "not shown",
+            says == wanted or wanted != "not shown",
             f"the interval is {low:+.4f} to {high:+.4f} and holds 0, and you conclude "
             f"{says!r}; the draws do not decide, whatever was predicted",
         )
         expect(
-            False,
+            says == wanted,
             f"the interval is {low:+.4f} to {high:+.4f}, and you conclude {says!r}; "
             "look on which side of 0 the whole interval lies",
         )
@@ -448,6 +445,14 @@ def check_balance(answer):
         f"a guess of {predicted:+.3f}, paired runs, and a conclusion that the interval "
         "allows"
     )
+
+
+@exercise
+def check_balance(answer):
+    """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
+    run(balanced, seed) is an accuracy.
+    """
+    return experiment(answer, "balanced minus any")
 
 
 def pair_errors(vectors, labels):

@@ -14,12 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect
-from ftlib.course.checks.classification import (
-    interval_of_draws,
-    recorded,
-    reported,
-    seeds_of,
-)
+from ftlib.course.checks.classification import experiment
 from ftlib.course.checks.numeric import close
 from ftlib.objectives import contrastive
 
@@ -171,43 +166,25 @@ def check_pair_nce(answer):
     return correct("each query finds its key among all")
 
 
+def by_temperature(run):
+    """run(balanced, seed) as a function of 0.07 or 1.0 and the seed."""
+
+    def run_at(temperature, seed):
+        expect(
+            float(temperature) in (0.07, 1.0),
+            f"you run temperature {temperature}; compare 0.07 with 1.0",
+        )
+        return run(float(temperature) == 0.07, seed)
+
+    return run_at
+
+
 @exercise
 def check_colder(answer):
     """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
     run(temperature, seed) is a recall.
     """
-    guesses = set()
-    for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
-        calls = []
-        recall_of = recorded(gain, calls, noise)
-
-        def run(temperature, seed, recall_of=recall_of):
-            expect(
-                float(temperature) in (0.07, 1.0),
-                f"you run temperature {temperature}; compare 0.07 with 1.0",
-            )
-            return recall_of(float(temperature) == 0.07, seed)
-
-        predicted, measured, low, high, says = reported(answer, run)
-        guesses.add(predicted)
-        expect(
-            len(guesses) == 1,
-            "your prediction changes with the result; a prediction is a fixed number, "
-            "written down before the run",
-        )
-        replay, seeds = recorded(gain, [], noise), seeds_of(calls)
-        differences = [replay(True, seed) - replay(False, seed) for seed in seeds]
-        interval_of_draws(differences, measured, low, high)
-        wanted = "helps" if low > 0 else "hurts" if high < 0 else "not shown"
-        expect(
-            says == wanted,
-            f"the interval is {low:+.4f} to {high:+.4f}, and you conclude {says!r}; "
-            "look on which side of 0 the whole interval lies",
-        )
-    return correct(
-        f"a guess of {predicted:+.3f}, paired runs, and a conclusion that the interval "
-        "allows"
-    )
+    return experiment(answer, "0.07 minus 1.0", by_temperature)
 
 
 NAMES = (

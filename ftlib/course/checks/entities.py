@@ -19,13 +19,7 @@ import random
 import torch
 
 from ftlib.course.checks import correct, exercise, expect
-from ftlib.course.checks.classification import (
-    VERDICTS,
-    interval_of_draws,
-    recorded,
-    reported,
-    seeds_of,
-)
+from ftlib.course.checks.classification import experiment
 from ftlib.course.checks.numeric import close, is_rounded
 from ftlib.objectives import extractive_qa, tagging
 
@@ -231,30 +225,4 @@ def check_pretraining(answer):
     """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
     run(pretrained, seed) is an F1.
     """
-    guesses = set()
-    # clear gain, clear loss, a gain that the draws do not decide, no difference at all
-    for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
-        calls = []
-        run = recorded(gain, calls, noise)
-        predicted, measured, low, high, says = reported(answer, run)
-        guesses.add(predicted)
-        expect(
-            len(guesses) == 1,
-            "your prediction changes with the result; a prediction is a fixed number, "
-            "written down before the run",
-        )
-        replay = recorded(gain, [], noise)
-        seeds = seeds_of(calls)
-        differences = [replay(True, seed) - replay(False, seed) for seed in seeds]
-        order = "pretrained minus scratch"
-        interval_of_draws(differences, measured, low, high, order)
-        wanted = VERDICTS[0 if low > 0 else 1 if high < 0 else 2]
-        expect(
-            says == wanted,
-            f"the interval is {low:+.4f} to {high:+.4f}, and you conclude {says!r}; "
-            "look on which side of 0 the whole interval lies, if it lies on one",
-        )
-    return correct(
-        f"a guess of {predicted:+.3f}, paired runs, and a conclusion that the interval "
-        "allows"
-    )
+    return experiment(answer, "pretrained minus scratch")

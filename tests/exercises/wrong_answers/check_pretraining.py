@@ -150,7 +150,7 @@ WRONG = [
     (from_zero, "in its middle"),
     (normal, "narrower than 95 %"),
     (unpaired, "are the runs paired"),
-    (by_the_mean, "on which side of 0"),
+    (by_the_mean, "the draws do not decide"),
     (always_undecided, "on which side of 0"),
 ]
 
