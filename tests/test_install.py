@@ -1182,3 +1182,10 @@ def test_the_tests_have_all_data_of_the_chapters(bootstrap, fetched):
     bootstrap.fetch_data(str(root), "python", "lab")
     bootstrap.fetch_data(str(root), "python", "test")
     assert commands[-1][0][1:] == "-m ftlib.course.wheels --chapters".split()
+
+
+def test_time_limits_of_the_reader_stay(bootstrap, fetched, monkeypatch):
+    root, commands = fetched
+    monkeypatch.setattr(bootstrap, "environment", lambda python: {"PIP_RETRIES": "9"})
+    bootstrap.fetch_data(str(root), "python", "test")
+    assert commands[0][1] == {"PIP_RETRIES": "9", "PIP_DEFAULT_TIMEOUT": "15"}
