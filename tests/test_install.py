@@ -1167,7 +1167,7 @@ def test_data_is_fetched_once_for_each_state_of_the_list(bootstrap, fetched, cap
     for _ in range(2):  # it fails, and a second start does not wait for it again
         bootstrap.fetch_data(str(root), "python", "lab")
     ((command, env),) = commands
-    assert command[1:] == "-m ftlib.course.wheels --chapters --most 50".split()
+    assert command[1:] == "-m ftlib.course.wheels --chapters --most 100".split()
     assert env["PIP_RETRIES"] == "1"  # without a network it ends soon
     assert "fetched when a chapter asks for it" in capsys.readouterr().out
     (root / "data" / "wheels.txt").write_text("# another\n", encoding="utf-8")

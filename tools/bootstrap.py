@@ -50,7 +50,7 @@ PATIENCE = 2.0  # seconds for that index to answer
 FIRST = "chapters/00_start_here.ipynb"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAMP = "ftlib-ready.txt"
-DATA_STAMP, SMALL_DATA = "ftlib-data.txt", "50"  # megabytes
+DATA_STAMP, SMALL_DATA = "ftlib-data.txt", "100"  # megabytes
 HELP = "INSTALL.md, section Troubleshooting"
 # settings of pip, uv and Python that would send packages, or imports, somewhere else
 PIP_ASIDE = (

