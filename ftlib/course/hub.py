@@ -160,8 +160,8 @@ def resolve(name):
     files = entry["files"] if entry else {}
     if entry is None and not _complete(folder, files):
         return _own_folder(name, folder)
-    places = (_from_wheel, lambda name: folder, _from_cache, _fetched, _from_hub)
-    for find in places:
+    finders = (_from_wheel, lambda name: folder, _from_cache, _fetched, _from_hub)
+    for find in finders:
         location = find(name)
         if location is not None and _complete(location, files):
             _verify(location, files)

