@@ -63,6 +63,10 @@ evaluation/
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run
+    trust          slices, calibration, fairness between groups, words that should not
+                   matter
+    privacy        membership attacks, gradients of each row, DP-SGD and its accountant
+    explain        integrated gradients, attention, ablated heads, tests of faithfulness
 deploy/
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
