@@ -73,6 +73,7 @@ deploy/
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
     silver         questions about film reviews, answered by a table of films
+    people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed
     hub            a model's name becomes a local folder, with or without a network
     plot           one figure style; every figure has a caption
