@@ -41,7 +41,7 @@ def check_binned_error(answer):
     cases = [
         (torch.tensor([0.9, 0.9, 0.9, 0.9, 0.6]), torch.tensor([1, 1, 0, 1, 0]), 10),
         # exactly on an edge: (0.25, 0.5] holds 0.5
-        (torch.tensor([0.5, 0.5, 0.75, 0.3]), torch.tensor([1, 0, 1, 1]), 4),
+        (torch.tensor([0.5, 0.5, 0.75, 0.3]), torch.tensor([1, 1, 1, 0]), 4),
         (torch.tensor([0.05, 0.1, 1.0, 1.0]), torch.tensor([0, 1, 1, 0]), 5),
     ]
     for n, bins in ((200, 10), (57, 15), (300, 7), (40, 1)):
@@ -59,13 +59,13 @@ def check_binned_error(answer):
                 sum(abs(c - a) for _, c, a in sums) / used,
                 "every bin counts the same; weigh a bin by the share of answers in it",
             ),
-            (
-                sum(count / n * (c - a) for count, c, a in sums),
-                "differences of both signs cancel; take the absolute value in each bin",
-            ),
-            (
-                abs(overall),
-                "this compares the means over all answers; compare within each bin",
+            *(
+                (
+                    value,
+                    "differences of both signs cancel, so this compares the means over "
+                    "all answers; take the absolute value within each bin",
+                )
+                for value in (overall, abs(overall))
             ),
             (
                 float((confidence - is_correct).abs().mean()),

@@ -73,7 +73,7 @@ def rounded(confidence, is_correct, bins):
 WRONG = [
     (plain_mean, "weigh a bin"),
     (signed, "differences of both signs cancel"),
-    (one_bin, "compare within each bin"),
+    (one_bin, "means over all answers"),
     (single_answers, "absolute value of single answers"),
     (squared, "squared"),
     (largest, "largest difference"),
