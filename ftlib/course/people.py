@@ -29,13 +29,14 @@ SCALES = {
 CODES = (
     "workclass education marital_status occupation relationship race sex native_country"
 ).split()
-# names that Bertrand and Mullainathan (2004) used, by the group that people guessed
+# the names of Bertrand and Mullainathan (2004), by the group that people guessed
 NAMES = {
-    "white women": ("Emily", "Anne"),
-    "white men": ("Greg", "Todd"),
-    "black women": ("Lakisha", "Tamika"),
-    "black men": ("Jamal", "Darnell"),
+    "white women": "Emily Anne Jill Allison Laurie Sarah Meredith Carrie Kristen",
+    "white men": "Todd Neil Geoffrey Brett Brendan Greg Matthew Jay Brad",
+    "black women": "Aisha Keisha Tamika Lakisha Tanisha Latoya Kenya Latonya Ebony",
+    "black men": "Rasheed Tremayne Kareem Darnell Tyrone Hakim Jamal Leroy Jermaine",
 }
+NAMES = {group: tuple(names.split()) for group, names in NAMES.items()}
 # names that are replaced: frequent in reviews, and hardly a word or a family name
 FIRST = (
     "Anna Sarah Mary Laura Julia Alice Emma Susan Karen Lisa Jane Helen David Peter "
@@ -123,7 +124,8 @@ def one_of(words, sentence):
 
 
 def exchanged(n):
-    """{kind of exchange: {what was put in: [n sentences]}}, "as written" first.
+    """{kind of exchange: {what was put in: [n sentences]}}, "as written" first; half as
+    many sentences with names, as there are many names.
 
     Kinds: "name" (sentences with one first name, and no he or she), "noun" (one neutral
     noun), "opinion" (one word of opinion, which should matter).
@@ -133,7 +135,7 @@ def exchanged(n):
         s
         for s in review_sentences()
         if one_of(FIRST, s) and not re.search(r"(?i)\b(he|she|his|hers?|him)\b", s)
-    ][:n]
+    ][: n // 2]
     result["name"] = {"as written": named}
     for name in (name for names in NAMES.values() for name in names):
         result["name"][name] = [
