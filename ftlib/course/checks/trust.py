@@ -39,9 +39,9 @@ def check_binned_error(answer):
     """answer(confidence, is_correct, bins) -> the expected calibration error."""
     draw = torch.Generator().manual_seed(0)
     cases = [
-        (torch.tensor([0.9, 0.9, 0.9, 0.9, 0.6]), torch.tensor([1, 1, 0, 1, 0]), 10),
+        (torch.tensor([0.6, 0.6, 0.6, 0.6, 0.9]), torch.tensor([1, 1, 1, 1, 0]), 10),
         # exactly on an edge: (0.25, 0.5] holds 0.5
-        (torch.tensor([0.5, 0.5, 0.75, 0.3]), torch.tensor([1, 1, 1, 0]), 4),
+        (torch.tensor([0.5, 0.5, 0.5, 0.75, 0.3]), torch.tensor([1, 1, 0, 1, 0]), 4),
         (torch.tensor([0.05, 0.1, 1.0, 1.0]), torch.tensor([0, 1, 1, 0]), 5),
     ]
     for n, bins in ((200, 10), (57, 15), (300, 7), (40, 1)):
@@ -59,13 +59,14 @@ def check_binned_error(answer):
                 sum(abs(c - a) for _, c, a in sums) / used,
                 "every bin counts the same; weigh a bin by the share of answers in it",
             ),
-            *(
-                (
-                    value,
-                    "differences of both signs cancel, so this compares the means over "
-                    "all answers; take the absolute value within each bin",
-                )
-                for value in (overall, abs(overall))
+            (
+                min(overall, 0.0),
+                "the sum is negative, so differences of both signs cancel; take the "
+                "absolute value in each bin",
+            ),
+            (
+                abs(overall),
+                "this compares the means over all answers; compare within each bin",
             ),
             (
                 float((confidence - is_correct).abs().mean()),
@@ -117,16 +118,11 @@ def misleading(columns, is_correct):
     reports = {
         name: trust.slice_report(is_correct, codes) for name, codes in columns.items()
     }
-    spread = {
-        name: max(r.accuracy for r in rows) - min(r.accuracy for r in rows)
-        for name, rows in reports.items()
-    }
     lowest = {name: min(r.accuracy for r in rows) for name, rows in reports.items()}
     raw = {name: min(r.p for r in rows) for name, rows in reports.items()}
     return {
         "raw": min(raw, key=raw.get),
         "lowest": min(lowest, key=lowest.get),
-        "spread": max(spread, key=spread.get),
     }
 
 
@@ -149,7 +145,7 @@ def check_planted_feature(answer):
             "p-value before any correction; many codes are many chances",
         )
         expect(
-            got not in (ways["lowest"], ways["spread"]),
+            got != ways["lowest"],
             f"you name {got!r}, whose worst slice has few rows; how low an accuracy is "
             "says little without its number of rows",
         )

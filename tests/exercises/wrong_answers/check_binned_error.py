@@ -82,3 +82,9 @@ WRONG = [
     (lower_edge, "holds its upper edge"),
     (rounded, "is rounded"),
 ]
+
+EMPTY = "no confidence is in that bin, so it adds nothing"
+EQUIVALENT = {
+    "`1` -> `0`": EMPTY,
+    "`1` -> `2` (2)": EMPTY,
+}

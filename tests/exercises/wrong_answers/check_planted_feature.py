@@ -19,16 +19,6 @@ def lowest_accuracy(columns, is_correct):
     return min(rows, key=lambda name: min(row.accuracy for row in rows[name]))
 
 
-def largest_spread(columns, is_correct):
-    rows = reports(columns, is_correct)
-
-    def spread(name):
-        accuracies = [row.accuracy for row in rows[name]]
-        return max(accuracies) - min(accuracies)
-
-    return max(rows, key=spread)
-
-
 def raw_p(columns, is_correct):
     rows = reports(columns, is_correct)
     return min(rows, key=lambda name: min(row.p for row in rows[name]))
@@ -42,11 +32,6 @@ def number_of_column(columns, is_correct):
     return list(columns).index(another(columns, is_correct))
 
 
-def highest_p(columns, is_correct):
-    rows = reports(columns, is_correct)
-    return max(rows, key=lambda name: min(row.p_corrected for row in rows[name]))
-
-
 def benjamini(columns, is_correct):
     best = {}
     for name, codes in columns.items():
@@ -57,11 +42,9 @@ def benjamini(columns, is_correct):
 
 WRONG = [
     (lowest_accuracy, "few rows"),
-    (largest_spread, "few rows"),
     (raw_p, "many codes are many chances"),
     (always_age, "the mistakes hang on"),
     (number_of_column, "name of a column"),
-    (highest_p, ""),
 ]
 
 RIGHT = [benjamini]
