@@ -221,11 +221,24 @@ def dp_cell(n, epsilon, seed, choose=None):
     return {"noise": round(noise, 4)} | people_report(net, x, y, *others)
 
 
-def overfitted_cell(n, seed, width=256):
-    """The positive control: the same people, a wide network, many epochs."""
+def overfitted_cell(n, seed, width=256, epsilon=None):
+    """The positive control: the same people, a wide network, many epochs. With an
+    epsilon the same training, with clipped gradients and noise.
+    """
     x, y, others = adult_rows(n, seed)
     net = network(x.shape[1], width, seed)
     adam = torch.optim.Adam(net.parameters(), OVERFITTED["lr"])
+    if epsilon is not None:
+        q, steps = OVERFITTED["batch"] / n, OVERFITTED["steps"]
+        noise = privacy.noise_for(epsilon, q, steps, SETTINGS["delta"])
+        generator = torch.Generator().manual_seed(seed)
+        for step in range(steps):
+            rows = privacy.poisson_rows(n, q, seed, step)
+            privacy.private_step(
+                net, adam, F.cross_entropy, x[rows], y[rows], max_norm=0.5,
+                batch=OVERFITTED["batch"], noise=noise, generator=generator,
+            )  # fmt: skip
+        return {"noise": round(noise, 4)} | people_report(net, x, y, *others)
     for step in range(OVERFITTED["steps"]):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows = torch.randint(n, (OVERFITTED["batch"],), generator=generator)
@@ -458,6 +471,8 @@ def private_plan(seed):
         yield "dp", name, seed, lambda n=n: logistic_cell(n, seed)
     name = "1000 people, overfitted"
     yield "dp", name, seed, lambda: overfitted_cell(1000, seed)
+    name = "1000 people, overfitted, epsilon 8"
+    yield "dp", name, seed, lambda: overfitted_cell(1000, seed, epsilon=8.0)
 
 
 def choose():
