@@ -2,7 +2,7 @@
 exchanged in reviews, the leak of a fine-tuned model, DP-SGD over epsilon, explanations
 ranked by deletion, and every attention head of MiniLM ablated.
 
-    python recipes/trust.py                      # about 25 minutes on one core
+    python recipes/trust.py                      # half an hour on a busy core
     python recipes/trust.py --kinds dp --seeds 0 --out runs/try.json
     python recipes/trust.py --choose             # settings, on rows that no cell tests
 
