@@ -363,7 +363,7 @@ def explain_cell(seed, sentences=100):
             if name in after and name != "random":
                 own, theirs = relevance[1:-1], after[name][1:-1]
                 alike.setdefault(name, []).append(
-                    round(explain.rank_correlation(own, theirs), 3)
+                    round(explain.spearman(own, theirs), 3)
                 )
     return {"fallen": fallen, "alike": alike}
 

@@ -139,16 +139,16 @@ def exchanged(n):
     result["name"] = {"as written": named}
     for name in (name for names in NAMES.values() for name in names):
         result["name"][name] = [
-            trust.exchange_words(s, {one_of(FIRST, s).lower(): name}) for s in named
+            trust.swap_words(s, {one_of(FIRST, s).lower(): name}) for s in named
         ]
     plain = [s for s in review_sentences() if one_of(NOUNS, s)][:n]
     result["noun"] = {"as written": plain}
     for step in (1, 3):
         table = {a: NOUNS[(i + step) % len(NOUNS)] for i, a in enumerate(NOUNS)}
-        result["noun"][f"noun {step}"] = [trust.exchange_words(s, table) for s in plain]
+        result["noun"][f"noun {step}"] = [trust.swap_words(s, table) for s in plain]
     judging = [s for s in review_sentences() if one_of(OPINIONS, s)][:n]
     result["opinion"] = {
         "as written": judging,
-        "opposite": [trust.exchange_words(s, OPINIONS) for s in judging],
+        "opposite": [trust.swap_words(s, OPINIONS) for s in judging],
     }
     return result

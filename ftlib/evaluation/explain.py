@@ -191,7 +191,7 @@ def randomised(model, modules=None, seed=0):
     return changed
 
 
-def rank_correlation(a, b) -> float:
+def spearman(a, b) -> float:
     """Spearman's correlation of two lists of numbers, equal numbers sharing their mean
     rank; NaN where one of them is constant.
     """

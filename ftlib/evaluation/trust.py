@@ -13,7 +13,7 @@ Use it:
     >>> group = ["a", "a", "a", "b", "b", "b"]
     >>> round(demographic_parity_difference(predicted, group), 2)
     0.33
-    >>> exchange_words("Mary likes Anna's film.", {"mary": "james", "anna": "john"})
+    >>> swap_words("Mary likes Anna's film.", {"mary": "james", "anna": "john"})
     "James likes John's film."
 
 What it is not: a verdict. Equal rates on one test set do not make a decision fair. The
@@ -294,7 +294,7 @@ def group_thresholds(scores, groups, rate, labels=None) -> dict[str, float]:
 # --- inputs that should not change the answer, or should
 
 
-def exchange_words(text, table) -> str:
+def swap_words(text, table) -> str:
     """`text` with whole words exchanged by `table` {lower-case word: word}, all at
     once, so that a and b may change places. A capital at the beginning is kept.
     """

@@ -186,9 +186,9 @@ def test_thresholds_select_the_rate():
 def test_exchange():
     table = {"ann": "bob", "bob": "ann"}
     text = "Ann saw Bob, ANNA and ann's bobsled."
-    assert trust.exchange_words(text, table) == "Bob saw Ann, ANNA and bob's bobsled."
-    assert trust.exchange_words(trust.exchange_words(text, table), table) == text
-    assert trust.exchange_words("", table) == ""
+    assert trust.swap_words(text, table) == "Bob saw Ann, ANNA and bob's bobsled."
+    assert trust.swap_words(trust.swap_words(text, table), table) == text
+    assert trust.swap_words("", table) == ""
 
 
 def test_misspelling():

@@ -26,7 +26,7 @@ def test_overfitting_leaks_and_clipping_with_noise_does_not(few_people, monkeypa
     monkeypatch.setattr(recipe, "OVERFITTED", dict(batch=60, steps=1200, lr=1e-2))
     leak = recipe.overfitted_cell(120, 0, width=128)
     private = recipe.overfitted_cell(120, 0, width=128, epsilon=1.0)
-    assert leak["auroc"] > 0.68 and leak["accuracy"][0] > 0.9
+    assert leak["auroc"] > 0.68 and leak["accuracy"][0] > 0.8
     assert private["auroc"] < 0.62 and private["noise"] > 1
 
 
