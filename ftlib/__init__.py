@@ -63,12 +63,17 @@ evaluation/
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run
+    trust          slices, calibration, fairness between groups, words that should not
+                   matter
+    privacy        membership attacks, gradients of each row, DP-SGD and its accountant
+    explain        integrated gradients, attention, ablated heads, tests of faithfulness
 deploy/
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
     silver         questions about film reviews, answered by a table of films
+    people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed
     hub            a model's name becomes a local folder, with or without a network
     plot           one figure style; every figure has a caption

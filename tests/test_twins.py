@@ -28,6 +28,7 @@ TWINS = {
     "inputs_of",
     "pad",
     "trainable",
+    "wilson_interval",
 }
 # one verb for different things: a file's own `load` is its namesake's no twin
 NAMESAKES = {"load", "predict", "save"}

