@@ -60,6 +60,8 @@ evaluation/
     metrics        accuracy, F1, calibration, losses over all targets, n-gram baselines
     intervals      bootstrap and Wilson intervals, paired differences, a sign-flip test
     retrieval      recall@k, hit rate, reciprocal rank and nDCG, exact where scores tie
+    translation    BLEU and chrF as sacrebleu has them, intervals, a translation memory,
+                   a dictionary
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run
