@@ -70,6 +70,7 @@ deploy/
                    fingerprint
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
+    translations   English sentences of programs with their human Chinese, split by file
     silver         questions about film reviews, answered by a table of films
     wheels         files inside packages that are read and never installed
     hub            a model's name becomes a local folder, with or without a network
