@@ -521,12 +521,18 @@ def load(folder, dropout=None):
     for name in model.state_dict():
         parts = _theirs(name)
         if missing := [theirs for theirs in parts if theirs not in tensors]:
-            raise KeyError(f"{folder} lacks the tensor {missing[0]}; it is not complete")
+            raise KeyError(
+                f"{folder} lacks the tensor {missing[0]}; it is not complete"
+            )
         state[name] = torch.cat([tensors[theirs].float() for theirs in parts])
     model.load_state_dict(state)
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, (Attention, nn.Dropout)):
-                setattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", dropout)
+                setattr(
+                    module,
+                    "p" if isinstance(module, nn.Dropout) else "dropout",
+                    dropout,
+                )
         model.config.dropout = dropout
     return model.eval()
