@@ -35,10 +35,10 @@ from ftlib.training import checkpoint, distributed, optim, train
 def arguments(line=None):
     kind = argparse.RawDescriptionHelpFormatter
     a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    pretraining.options(a, steps=9000, length=96, batch=128, accumulate=1, seed=0)
-    pretraining.options(a, vocab=8000, width=256, heads=4, layers=3, ffn=512)
-    pretraining.options(a, dropout=0.3, smoothing=0.1, lr=2e-3, warmup=400)
-    pretraining.options(a, weight_decay=0.01, every=500, average=5)
+    pretraining.options(a, steps=4400, length=96, batch=64, accumulate=1, seed=0)
+    pretraining.options(a, vocab=6000, width=192, heads=4, layers=3, ffn=512)
+    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=200)
+    pretraining.options(a, weight_decay=0.01, every=200, average=5, keep=5)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
     a.add_argument("--decoder-layers", type=int, default=2)
     a.add_argument("--out", default="runs/en-zh-mini")
@@ -172,7 +172,7 @@ def translate(a, ctx, out):
             now["curve"].append([done, round(step.loss, 3), loss, now["seconds"]])
             distributed.print0(ctx, f"step {done}: validation loss {loss:.3f}")
             model = distributed.unwrap(net)
-            how = {"step": done, "meta": meta | now, "keep": max(2, a.average)}
+            how = {"step": done, "meta": meta | now, "keep": max(a.keep, a.average)}
             checkpoint.save_numbered(out / "state", model, optimizer, **how)
     if ctx.rank == 0:
         net = distributed.unwrap(net)

@@ -104,8 +104,8 @@ class Attention(nn.Module):
             cache["self"] = k, v
         return self._mix(q, k, v, mask, is_causal)
 
-    def look_at(self, x, memory, mask=None, cache=None, maps=None):
-        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. `maps`, a list,
+    def look_at(self, x, memory, mask=None, cache=None, weights=None):
+        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. `weights`, a list,
         gets the weights (B, H, T, S).
         """
         (q,) = self._split(self.query(x), 1)
@@ -115,11 +115,11 @@ class Attention(nn.Module):
             k, v = self._split(self.kv(memory), 2)
             if cache is not None:
                 cache["cross"] = k, v
-        if maps is not None:
+        if weights is not None:
             scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5
             hidden = torch.finfo(scores.dtype).min
             scores = scores if mask is None else scores.masked_fill(~mask, hidden)
-            maps.append(scores.softmax(-1))
+            weights.append(scores.softmax(-1))
         return self._mix(q, k, v, mask, False)
 
     def _mix(self, q, k, v, mask, is_causal):
@@ -150,12 +150,12 @@ class Block(nn.Module):
         x = x + self.drop(self.attention(self.norm1(x), mask))
         return self._feed(x)
 
-    def write(self, x, memory, mask, cache=None, maps=None):
+    def write(self, x, memory, mask, cache=None, weights=None):
         """In the decoder: no position reads what stands behind it."""
         several = x.shape[1] > 1  # a single token may look at all that is there
         y = self.attention(self.norm1(x), is_causal=several, cache=cache)
         x = x + self.drop(y)
-        y = self.cross.look_at(self.norm_cross(x), memory, mask, cache, maps)
+        y = self.cross.look_at(self.norm_cross(x), memory, mask, cache, weights)
         return self._feed(x + self.drop(y))
 
     def _feed(self, x):
@@ -214,7 +214,7 @@ class Seq2Seq(nn.Module):
             x = block(x, mask)
         return self.norm_encoder(x), mask
 
-    def decode(self, ids, memory, mask=None, cache=None, maps=None):
+    def decode(self, ids, memory, mask=None, cache=None, weights=None):
         """Hidden states (B, T, D) of the tokens `ids`, which stand behind those that
         `cache` remembers: a list that starts as [].
         """
@@ -223,7 +223,7 @@ class Seq2Seq(nn.Module):
         first = cache[0]["self"][0].shape[2] if cache and "self" in cache[0] else 0
         x = self._embed(ids, first)
         for i, block in enumerate(self.decoder):
-            x = block.write(x, memory, mask, cache[i] if cache else None, maps)
+            x = block.write(x, memory, mask, cache[i] if cache else None, weights)
         return self.norm_decoder(x)
 
     def head(self, x):
@@ -416,9 +416,9 @@ def cross_attention(model, input_ids, decoder_input_ids):
             f"there are {len(input_ids)} sources and {len(decoder_input_ids)} targets; "
             "give one of each, as ids[:1]"
         )
-    maps = []
-    model.decode(decoder_input_ids, *model.encode(input_ids), maps=maps)
-    return torch.cat(maps)
+    weights = []
+    model.decode(decoder_input_ids, *model.encode(input_ids), weights=weights)
+    return torch.cat(weights)
 
 
 def from_folder(config, state):
