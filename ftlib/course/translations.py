@@ -61,7 +61,7 @@ def _flat(tree, path=()):
 
 
 def read_po(text):
-    """(English, Chinese) of each entry of a gettext file; entries marked as fuzzy, which
+    """(English, Chinese) of each entry of a gettext file; those marked as fuzzy, which
     nobody has checked, are left out. Of a plural the general form counts.
     """
     for entry in re.split(r"\n\s*\n", text):

@@ -56,7 +56,6 @@ _SIZES = {
     "attention_dropout": "dropout",
     "pad_token_id": "pad_id",
     "decoder_start_token_id": "bos_id",
-    "bos_token_id": "bos_id",
     "eos_token_id": "eos_id",
 }
 # what our model computes, and no other value of it
@@ -82,7 +81,7 @@ def sinusoids(length, dim):
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-def their_names(name):
+def pegasus_names(name):
     """Our name of a tensor -> the names that transformers has for its parts."""
     side, _, rest = name.partition(".")
     if name == "tokens.weight":
@@ -101,7 +100,7 @@ def save(model, folder, half=True):
     """
     c, folder, tensors = vars(model.config), Path(folder), {}
     for name, tensor in model.state_dict().items():
-        parts = their_names(name)
+        parts = pegasus_names(name)
         tensor = tensor.detach().cpu().to(torch.float16 if half else torch.float32)
         for theirs, part in zip(parts, tensor.chunk(len(parts))):
             tensors[theirs] = part.clone(memory_format=torch.contiguous_format)
@@ -114,11 +113,12 @@ def save(model, folder, half=True):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = _PLAIN | {theirs: c[ours] for theirs, ours in _SIZES.items()}
     config |= {"architectures": ["PegasusForConditionalGeneration"], "dtype": "float32"}
+    config["bos_token_id"] = c["bos_id"]
     text = json.dumps(config, indent=1) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
 
 
-def our_names(config):
+def tensor_names(config):
     """The names of a model's tensors."""
     parts = ["attention.qkv", "attention.out", "norm1", "up", "down", "norm2"]
     crossed = [*parts, "cross.query", "cross.kv", "cross.out", "norm_cross"]
@@ -159,8 +159,8 @@ def load(folder, dropout=None, names=None):
     if dropout is not None:
         config["dropout"] = dropout
     tensors, state = load_file(folder / "model.safetensors"), {}
-    for name in our_names(config) if names is None else names:
-        parts = their_names(name)
+    for name in tensor_names(config) if names is None else names:
+        parts = pegasus_names(name)
         if missing := [theirs for theirs in parts if theirs not in tensors]:
             raise KeyError(
                 f"{folder} lacks the tensor {missing[0]}; it is no complete model"

@@ -105,8 +105,8 @@ class Attention(nn.Module):
         return self._mix(q, k, v, mask, is_causal)
 
     def look_at(self, x, memory, mask=None, cache=None, weights=None):
-        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. `weights`, a list,
-        gets the weights (B, H, T, S).
+        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. The list
+        `weights` gets the attention weights (B, H, T, S).
         """
         (q,) = self._split(self.query(x), 1)
         if cache is not None and "cross" in cache:
@@ -408,8 +408,8 @@ def _reorder(cache, rows):
 @torch.no_grad()
 @in_eval_mode
 def cross_attention(model, input_ids, decoder_input_ids):
-    """Where each target token looks in the source: weights (layers, H, T, S) of one
-    pair, input_ids (1, S) and decoder_input_ids (1, T). Rows sum to 1.
+    """Where each target token looks in the source: attention weights (layers, H, T,
+    S) of one pair, input_ids (1, S) and decoder_input_ids (1, T). Rows sum to 1.
     """
     if len(input_ids) != 1 or len(decoder_input_ids) != 1:
         raise ValueError(
