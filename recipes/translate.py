@@ -35,10 +35,11 @@ from ftlib.training import checkpoint, distributed, optim, train
 def arguments(line=None):
     kind = argparse.RawDescriptionHelpFormatter
     a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    pretraining.options(a, steps=4400, length=96, batch=64, accumulate=1, seed=0)
+    pretraining.options(a, steps=3000, length=96, batch=64, accumulate=1, seed=0)
     pretraining.options(a, vocab=6000, width=192, heads=4, layers=3, ffn=512)
-    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=200)
+    pretraining.options(a, dropout=0.1, smoothing=0.1, lr=3e-3, warmup=100)
     pretraining.options(a, weight_decay=0.01, every=200, average=5, keep=5)
+    pretraining.options(a, lexical=250)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
     a.add_argument("--decoder-layers", type=int, default=2)
     a.add_argument("--out", default="runs/en-zh-mini")
@@ -88,9 +89,50 @@ def start(config, a, ctx):
     return net, optim.adamw(groups)
 
 
+def lexical_loss(net, table, batch):
+    """How probable each target token is if some source token, any of them, stands for
+    it: the sum of -log(mean over s of p(target | source token s)), as in IBM's Model 1
+    (Brown et al. 1993), with p = softmax(E @ table @ embedding of s).
+    """
+    x = net.norm_encoder(net.tokens(batch["input_ids"]))  # (B, S, D)
+    logits = net.head(table(x)).float().log_softmax(-1)  # (B, S, V)
+    is_target, mask = batch["labels"] != -100, batch["attention_mask"].bool()
+    wanted = batch["labels"].clamp(min=0)[:, None].expand(-1, x.shape[1], -1)
+    each = logits.gather(2, wanted).masked_fill(~mask[..., None], -torch.inf)
+    each = each.logsumexp(1) - mask.sum(1, keepdim=True).log()  # (B, T)
+    return -each[is_target].sum()
+
+
+def lexical_start(net, batches, steps, a, ctx):
+    """Teach the embedding which tokens translate each other, without attention, and let
+    the last cross-attention begin with that table: it copies what it looks at, as a
+    word of the other language. The same in every process.
+    """
+    D = net.config.dim
+    table = torch.nn.Linear(D, D, bias=False).to(ctx.device)
+    torch.nn.init.eye_(table.weight)
+    pair = torch.nn.ModuleList([net.tokens, table])
+    run = train.steps(
+        pair,
+        itertools.islice(batches, steps),
+        lambda _, batch: lexical_loss(net, table, batch),
+        optim.adamw(optim.parameter_groups(pair, 4e-3, 0.0)),
+        schedule=lambda step: optim.warmup_linear(step, 20, steps + 21),
+        dtype=ctx.dtype,
+    )
+    for step in run:
+        if step.number % 50 == 49:
+            distributed.print0(ctx, f"table, step {step.number + 1}: {step.loss:.3f}")
+    with torch.no_grad():
+        last = net.decoder[-1].cross
+        last.kv.weight[D:] = table.weight
+        torch.nn.init.eye_(last.out.weight)
+    net.zero_grad(set_to_none=True)  # the norm had gradients and no optimizer
+
+
 def meaning(config, tokenizer, pairs, a):
     """What a checkpoint must agree with before a run goes on from it."""
-    names = "lr weight_decay warmup length batch steps seed smoothing packages".split()
+    names = "lr weight_decay warmup length batch steps seed smoothing packages lexical".split()
     text = json.dumps([pairs["en"], pairs["zh"]], ensure_ascii=False)
     vocabulary = tokenizer.to_str()
     return {name: getattr(a, name) for name in names} | {
@@ -146,6 +188,10 @@ def translate(a, ctx, out):
     net, optimizer = start(config, a, ctx)
     meta = meaning(config, tokenizer, pairs, a)
     info = pretraining.resume(out, net, optimizer, meta)
+    if info["step"] == 0 and a.lexical:
+        alone = ctx._replace(rank=0, world_size=1)
+        batches = batches_from(sources, targets, 0, a, alone)
+        lexical_start(distributed.unwrap(net), batches, a.lexical, a, ctx)
     run = train.steps(
         net,
         batches_from(sources, targets, info["step"], a, ctx),
