@@ -35,9 +35,9 @@ from ftlib.training import checkpoint, distributed, optim, train
 def arguments(line=None):
     kind = argparse.RawDescriptionHelpFormatter
     a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    pretraining.options(a, steps=3000, length=96, batch=64, accumulate=1, seed=0)
+    pretraining.options(a, steps=4500, length=96, batch=64, accumulate=1, seed=0)
     pretraining.options(a, vocab=6000, width=192, heads=4, layers=3, ffn=512)
-    pretraining.options(a, dropout=0.1, smoothing=0.1, lr=3e-3, warmup=100)
+    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=100)
     pretraining.options(a, weight_decay=0.01, every=200, average=5, keep=5)
     pretraining.options(a, lexical=250)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
@@ -132,14 +132,23 @@ def lexical_start(net, batches, steps, a, ctx):
 
 def meaning(config, tokenizer, pairs, a):
     """What a checkpoint must agree with before a run goes on from it."""
-    names = "lr weight_decay warmup length batch steps seed smoothing packages lexical".split()
+    names = "lr weight_decay warmup length batch steps seed smoothing lexical packages"
     text = json.dumps([pairs["en"], pairs["zh"]], ensure_ascii=False)
     vocabulary = tokenizer.to_str()
-    return {name: getattr(a, name) for name in names} | {
+    return {name: getattr(a, name) for name in names.split()} | {
         "config": vars(config),
         "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
         "pairs": hashlib.sha256(text.encode()).hexdigest()[:16],
     }
+
+
+def unigram_of(targets, val_targets, vocab_size):
+    """The loss on validation of who knows how frequent each token is, and no source."""
+    seen, wanted = (
+        torch.tensor([i for row in rows for i in row])
+        for rows in (targets, val_targets)
+    )
+    return round(metrics.unigram_loss(seen, wanted, vocab_size), 4)
 
 
 def averaged(net, folder, count):
@@ -172,9 +181,8 @@ def translate(a, ctx, out):
     tokenizer = tokenization.train_bpe(pairs["en"] + pairs["zh"], a.vocab)
     sources, targets = encoded(tokenizer, pairs, a.length)
     val_rows = encoded(tokenizer, splits["validation"], a.length)
-    val = [
-        batch_of(*val_rows, rows) for rows in torch.arange(len(val_rows[0])).split(128)
-    ]
+    parts = torch.arange(len(val_rows[0])).split(128)
+    val = [batch_of(*val_rows, rows.tolist()) for rows in parts]
     config = seq2seq.Config(
         vocab_size=tokenizer.get_vocab_size(),
         max_len=128,
@@ -224,6 +232,7 @@ def translate(a, ctx, out):
         net = distributed.unwrap(net)
         record = write(out, net, tokenizer, a, ctx, val_loss)
         record |= meta | now | {"commit": commit, "train_pairs": len(sources)}
+        record["unigram"] = unigram_of(targets, val_rows[1], config.vocab_size)
         outputs.write_json(out / "run.json", record)
 
 
