@@ -196,6 +196,7 @@ def translate(a, ctx, out):
     net, optimizer = start(config, a, ctx)
     meta = meaning(config, tokenizer, pairs, a)
     info = pretraining.resume(out, net, optimizer, meta)
+    begin = time.time()
     if info["step"] == 0 and a.lexical:
         alone = ctx._replace(rank=0, world_size=1)
         batches = batches_from(sources, targets, 0, a, alone)
@@ -217,7 +218,7 @@ def translate(a, ctx, out):
         return round(metrics.mean_loss(model, mine, seq2seq.seq2seq_loss), 4)
 
     now = {key: info.get(key, 0) for key in ("seconds", "tokens")}
-    now["curve"], begin, before = info["curve"], time.time(), now["seconds"]
+    now["curve"], before = info["curve"], now["seconds"]
     for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
         done, now["tokens"] = step.number + 1, now["tokens"] + step.tokens
         if done % a.every == 0 or done == a.steps:
