@@ -35,10 +35,11 @@ from ftlib.training import checkpoint, distributed, optim, train
 def arguments(line=None):
     kind = argparse.RawDescriptionHelpFormatter
     a = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    pretraining.options(a, steps=4400, length=96, batch=64, accumulate=1, seed=0)
+    pretraining.options(a, steps=4500, length=96, batch=64, accumulate=1, seed=0)
     pretraining.options(a, vocab=6000, width=192, heads=4, layers=3, ffn=512)
-    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=200)
+    pretraining.options(a, dropout=0.15, smoothing=0.1, lr=3e-3, warmup=100)
     pretraining.options(a, weight_decay=0.01, every=200, average=5, keep=5)
+    pretraining.options(a, lexical=250)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
     a.add_argument("--decoder-layers", type=int, default=2)
     a.add_argument("--out", default="runs/en-zh-mini")
@@ -88,16 +89,66 @@ def start(config, a, ctx):
     return net, optim.adamw(groups)
 
 
+def lexical_loss(net, table, batch):
+    """How probable each target token is if some source token, any of them, stands for
+    it: the sum of -log(mean over s of p(target | source token s)), as in IBM's Model 1
+    (Brown et al. 1993), with p = softmax(E @ table @ embedding of s).
+    """
+    x = net.norm_encoder(net.tokens(batch["input_ids"]))  # (B, S, D)
+    logits = net.head(table(x)).float().log_softmax(-1)  # (B, S, V)
+    is_target, mask = batch["labels"] != -100, batch["attention_mask"].bool()
+    wanted = batch["labels"].clamp(min=0)[:, None].expand(-1, x.shape[1], -1)
+    each = logits.gather(2, wanted).masked_fill(~mask[..., None], -torch.inf)
+    each = each.logsumexp(1) - mask.sum(1, keepdim=True).log()  # (B, T)
+    return -each[is_target].sum()
+
+
+def lexical_start(net, batches, steps, a, ctx):
+    """Teach the embedding which tokens translate each other, without attention, and let
+    the last cross-attention begin with that table: it copies what it looks at, as a
+    word of the other language. The same in every process.
+    """
+    D = net.config.dim
+    table = torch.nn.Linear(D, D, bias=False).to(ctx.device)
+    torch.nn.init.eye_(table.weight)
+    pair = torch.nn.ModuleList([net.tokens, table])
+    run = train.steps(
+        pair,
+        itertools.islice(batches, steps),
+        lambda _, batch: lexical_loss(net, table, batch),
+        optim.adamw(optim.parameter_groups(pair, 4e-3, 0.0)),
+        schedule=lambda step: optim.warmup_linear(step, 20, steps + 21),
+        dtype=ctx.dtype,
+    )
+    for step in run:
+        if step.number % 50 == 49:
+            distributed.print0(ctx, f"table, step {step.number + 1}: {step.loss:.3f}")
+    with torch.no_grad():
+        last = net.decoder[-1].cross
+        last.kv.weight[D:] = table.weight
+        torch.nn.init.eye_(last.out.weight)
+    net.zero_grad(set_to_none=True)  # the norm had gradients and no optimizer
+
+
 def meaning(config, tokenizer, pairs, a):
     """What a checkpoint must agree with before a run goes on from it."""
-    names = "lr weight_decay warmup length batch steps seed smoothing packages".split()
+    names = "lr weight_decay warmup length batch steps seed smoothing lexical packages"
     text = json.dumps([pairs["en"], pairs["zh"]], ensure_ascii=False)
     vocabulary = tokenizer.to_str()
-    return {name: getattr(a, name) for name in names} | {
+    return {name: getattr(a, name) for name in names.split()} | {
         "config": vars(config),
         "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
         "pairs": hashlib.sha256(text.encode()).hexdigest()[:16],
     }
+
+
+def unigram_of(targets, val_targets, vocab_size):
+    """The loss on validation of who knows how frequent each token is, and no source."""
+    seen, wanted = (
+        torch.tensor([i for row in rows for i in row])
+        for rows in (targets, val_targets)
+    )
+    return round(metrics.unigram_loss(seen, wanted, vocab_size), 4)
 
 
 def averaged(net, folder, count):
@@ -130,9 +181,8 @@ def translate(a, ctx, out):
     tokenizer = tokenization.train_bpe(pairs["en"] + pairs["zh"], a.vocab)
     sources, targets = encoded(tokenizer, pairs, a.length)
     val_rows = encoded(tokenizer, splits["validation"], a.length)
-    val = [
-        batch_of(*val_rows, rows) for rows in torch.arange(len(val_rows[0])).split(128)
-    ]
+    parts = torch.arange(len(val_rows[0])).split(128)
+    val = [batch_of(*val_rows, rows.tolist()) for rows in parts]
     config = seq2seq.Config(
         vocab_size=tokenizer.get_vocab_size(),
         max_len=128,
@@ -146,6 +196,11 @@ def translate(a, ctx, out):
     net, optimizer = start(config, a, ctx)
     meta = meaning(config, tokenizer, pairs, a)
     info = pretraining.resume(out, net, optimizer, meta)
+    begin = time.time()
+    if info["step"] == 0 and a.lexical:
+        alone = ctx._replace(rank=0, world_size=1)
+        batches = batches_from(sources, targets, 0, a, alone)
+        lexical_start(distributed.unwrap(net), batches, a.lexical, a, ctx)
     run = train.steps(
         net,
         batches_from(sources, targets, info["step"], a, ctx),
@@ -163,7 +218,7 @@ def translate(a, ctx, out):
         return round(metrics.mean_loss(model, mine, seq2seq.seq2seq_loss), 4)
 
     now = {key: info.get(key, 0) for key in ("seconds", "tokens")}
-    now["curve"], begin, before = info["curve"], time.time(), now["seconds"]
+    now["curve"], before = info["curve"], now["seconds"]
     for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
         done, now["tokens"] = step.number + 1, now["tokens"] + step.tokens
         if done % a.every == 0 or done == a.steps:
@@ -178,6 +233,7 @@ def translate(a, ctx, out):
         net = distributed.unwrap(net)
         record = write(out, net, tokenizer, a, ctx, val_loss)
         record |= meta | now | {"commit": commit, "train_pairs": len(sources)}
+        record["unigram"] = unigram_of(targets, val_rows[1], config.vocab_size)
         outputs.write_json(out / "run.json", record)
 
 

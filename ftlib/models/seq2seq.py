@@ -194,7 +194,7 @@ class Seq2Seq(nn.Module):
         # times sqrt(dim) it has length 1 a number, beside positions of about as much
         nn.init.normal_(self.tokens.weight, std=c.dim**-0.5)
 
-    def _embed(self, ids, first=0):
+    def embed(self, ids, first=0):
         most, last = self.config.max_len, first + ids.shape[1]
         if last > most:
             raise ValueError(
@@ -209,7 +209,7 @@ class Seq2Seq(nn.Module):
         mask = None
         if attention_mask is not None and not bool(attention_mask.all()):
             mask = attention_mask[:, None, None, :].bool()
-        x = self._embed(input_ids)
+        x = self.embed(input_ids)
         for block in self.encoder:
             x = block(x, mask)
         return self.norm_encoder(x), mask
@@ -221,7 +221,7 @@ class Seq2Seq(nn.Module):
         if cache is not None and not cache:
             cache += [{} for _ in self.decoder]
         first = cache[0]["self"][0].shape[2] if cache and "self" in cache[0] else 0
-        x = self._embed(ids, first)
+        x = self.embed(ids, first)
         for i, block in enumerate(self.decoder):
             x = block.write(x, memory, mask, cache[i] if cache else None, weights)
         return self.norm_decoder(x)
