@@ -698,7 +698,7 @@ def draw_16_encoder_decoder() -> Diagram:
         "The encoder reads the English, the decoder writes the Chinese and looks back.",
         "Left: five source tokens, [CLS] turn on light [SEP], go through the encoder, "
         "where each token sees every other, and become the memory, 5 vectors, shape "
-        "(5, 256). Right: the decoder reads three tokens, [CLS], 打开, 灯. It sees "
+        "(5, 192). Right: the decoder reads three tokens, [CLS], 打开, 灯. It sees "
         "them only backwards, and through cross-attention it asks the memory: "
         "queries come from the decoder, keys and values from the memory. It gives "
         "logits of shape (3, V), which should predict 打开, 灯, [SEP].",
@@ -724,7 +724,7 @@ def draw_16_encoder_decoder() -> Diagram:
         "blue",
         13,
     )
-    d.text(178, 80, "memory: (5, 256)", 13, "blue")
+    d.text(178, 80, "memory: (5, 192)", 13, "blue")
     wide = 92
     inputs, labels = ["[CLS]", "打开", "灯"], ["打开", "灯", "[SEP]"]
     for i, (word, label) in enumerate(zip(inputs, labels)):
