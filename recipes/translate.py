@@ -42,6 +42,9 @@ def arguments(line=None):
     pretraining.options(a, lexical=250)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
     a.add_argument("--decoder-layers", type=int, default=2)
+    a.add_argument(
+        "--stop", type=int, help="end at this step of the schedule of --steps"
+    )
     a.add_argument("--out", default="runs/en-zh-mini")
     return a.parse_args(line)
 
@@ -211,7 +214,8 @@ def translate(a, ctx, out):
         dtype=ctx.dtype,
         schedule=lambda step: optim.warmup_cosine(step, a.warmup, a.steps),
     )
-    run = itertools.islice(run, a.steps - info["step"])
+    end = min(a.stop or a.steps, a.steps)
+    run = itertools.islice(run, max(0, end - info["step"]))
 
     def val_loss(model):
         mine = pretraining.dealt(val, ctx)
@@ -219,9 +223,9 @@ def translate(a, ctx, out):
 
     now = {key: info.get(key, 0) for key in ("seconds", "tokens")}
     now["curve"], before = info["curve"], now["seconds"]
-    for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
+    for step in train.progress(run, end) if ctx.rank == 0 else run:
         done, now["tokens"] = step.number + 1, now["tokens"] + step.tokens
-        if done % a.every == 0 or done == a.steps:
+        if done % a.every == 0 or done == end:
             loss = val_loss(net)
             now["seconds"] = before + time.time() - begin
             now["curve"].append([done, round(step.loss, 3), loss, now["seconds"]])
@@ -233,6 +237,7 @@ def translate(a, ctx, out):
         net = distributed.unwrap(net)
         record = write(out, net, tokenizer, a, ctx, val_loss)
         record |= meta | now | {"commit": commit, "train_pairs": len(sources)}
+        record["stopped"] = now["curve"][-1][0]
         record["unigram"] = unigram_of(targets, val_rows[1], config.vocab_size)
         outputs.write_json(out / "run.json", record)
 
