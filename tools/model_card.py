@@ -84,7 +84,7 @@ sentences are wholly unseen. Settings were chosen on validation, search settings
 `{command}`
 
 The embedding began as a word table (IBM's Model 1, trained by gradient, {lexical} steps). Then AdamW (0.9, 0.98), peak
-rate {lr}, {warmup} steps of warm-up and a cosine to 0 at step {steps:,}; {stopped:,} steps of {batch} pairs, {tokens:.1f} M source tokens; dropout {dropout:g}, label
+rate {lr}, {warmup} steps of warm-up and a cosine to 0 at step {steps:,}; {stopped:,} steps of {batch} pairs{early}, {tokens:.1f} M source tokens; dropout {dropout:g}, label
 smoothing {smoothing:g}; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.
 {kept}
 
@@ -236,6 +236,10 @@ def translator_card(folder, run):
         "kept": f"The mean of the weights of the last {options['average']} checkpoints "
         f"has a validation loss of {losses['averaged']:.3f}, the\nlast one "
         f"{losses['last']:.3f}; kept is the {'mean' if mean else 'last'}.",
+        "early": ""
+        if run["stopped"] == run["steps"]
+        else f" (ended early, with a straight line to 0 over the last "
+        f"{options['decay']:,})",
         "final": min(losses.values()),
         "width": chosen["width"],
         "penalty": chosen["length_penalty"],

@@ -84,6 +84,18 @@ def test_it_goes_on_to_the_same_numbers(toy, tmp_path, monkeypatch):
         toy("--lr", "0.5")
 
 
+def test_the_rate_falls_before_an_early_end():
+    a = translate.arguments("--steps 100 --warmup 10 --stop 60 --decay 20".split())
+    full = translate.arguments("--steps 100 --warmup 10".split())
+    early, whole = (
+        [translate.rate_factor(step, x, end) for step in range(60)]
+        for x, end in ((a, 60), (full, 100))
+    )
+    assert early[:40] == whole[:40]
+    assert early[50] == pytest.approx(whole[50] / 2)
+    assert early[59] == pytest.approx(whole[59] / 20)
+
+
 def test_the_toy_is_learnt(toy, tmp_path):
     toy("--steps", "150", "--lexical", "60", "--every", "150", "--lr", "0.01")
     model = seq2seq.from_folder(*pegasus_format.load(tmp_path))
