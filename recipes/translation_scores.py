@@ -109,25 +109,32 @@ def search_grid(model, tokenizer, pairs, a):
     return cells
 
 
-def cheap_answers(train, pairs, similar=0.75):
-    """{name: Chinese of each sentence} of what needs no network. The third takes the
-    nearest sentence where it is `similar` enough, else the word table.
-    """
-    memory = translation.NearestSentence(train["en"], train["zh"])
-    table = translation.WordTable(train["en"], train["zh"])
-    near = memory.nearest(pairs["en"])
-    gloss = [table.gloss(text) for text in pairs["en"]]
-    either = [n[0] if n[2] >= similar else g for n, g in zip(near, gloss)]
-    nearest = [n[0] for n in near]
-    return {"nearest": nearest, "word_table": gloss, "nearest_or_table": either}
+class Cheap:
+    """Answers that need no network, made from the training pairs alone."""
+
+    def __init__(self, train, similar=0.75):
+        self.memory = translation.NearestSentence(train["en"], train["zh"])
+        self.table = translation.WordTable(train["en"], train["zh"])
+        self.similar = similar
+
+    def __call__(self, texts):
+        """{name: Chinese of each text}. The third takes the nearest sentence where it
+        is `similar` enough, else the word table.
+        """
+        near = self.memory.nearest(texts)
+        gloss = [self.table.gloss(text) for text in texts]
+        both = zip(near, gloss, strict=True)
+        either = [n[0] if n[2] >= self.similar else g for n, g in both]
+        nearest = [n[0] for n in near]
+        return {"nearest": nearest, "word_table": gloss, "nearest_or_table": either}
 
 
-def beside(hypotheses, train, pairs):
+def beside(hypotheses, cheap, pairs):
     """{baseline: its scores and the gain of `hypotheses` over it, [low, high]}."""
     # whole files are drawn, where there are enough of them
     files = pairs["file"] if len(set(pairs["file"])) >= 10 else None
     result = {}
-    for name, texts in cheap_answers(train, pairs).items():
+    for name, texts in cheap(pairs["en"]).items():
         gain = translation.bleu_difference(texts, hypotheses, pairs["zh"], groups=files)
         gain = [round(value, 2) for value in gain]
         result[name] = scored(texts, pairs) | {"gain": gain[0], "interval": gain[1:]}
@@ -177,11 +184,11 @@ def main(a):
             "chosen": {"width": chosen[0], "length_penalty": chosen[1]},
         }
         sets = {name: drawn(splits[name], a.tests) for name in SETS}
-        result["sets"] = {}
+        result["sets"], cheap = {}, Cheap(splits["train"])
         for name, pairs in sets.items():
             cell = written(model, tokenizer, pairs, chosen, a)
             hypotheses = cell["beam"]["hypotheses"]
-            cell["baselines"] = beside(hypotheses, splits["train"], pairs)
+            cell["baselines"] = beside(hypotheses, cheap, pairs)
             result["sets"][name] = cell
         if a.state:
             result["curve"] = curve(a.state, model, tokenizer, sets, a.points)
