@@ -42,6 +42,8 @@ def arguments(line=None):
     pretraining.options(a, lexical=250)
     a.add_argument("--packages", nargs="+", default=list(translations.PACKAGES))
     a.add_argument("--decoder-layers", type=int, default=2)
+    a.add_argument("--stop", type=int, help="end at this step, before all --steps")
+    a.add_argument("--decay", type=int, default=0, help="steps to rate 0 before --stop")
     a.add_argument("--out", default="runs/en-zh-mini")
     return a.parse_args(line)
 
@@ -130,6 +132,15 @@ def lexical_start(net, batches, steps, a, ctx):
     net.zero_grad(set_to_none=True)  # the norm had gradients and no optimizer
 
 
+def rate_factor(step, a, end):
+    """Warm-up and a cosine over --steps; a run that ends earlier falls to 0 in a
+    straight line over its last --decay steps.
+    """
+    factor = optim.warmup_cosine(step, a.warmup, a.steps)
+    early = end < a.steps and a.decay
+    return factor * min(1.0, (end - step) / a.decay) if early else factor
+
+
 def meaning(config, tokenizer, pairs, a):
     """What a checkpoint must agree with before a run goes on from it."""
     names = "lr weight_decay warmup length batch steps seed smoothing lexical packages"
@@ -201,6 +212,7 @@ def translate(a, ctx, out):
         alone = ctx._replace(rank=0, world_size=1)
         batches = batches_from(sources, targets, 0, a, alone)
         lexical_start(distributed.unwrap(net), batches, a.lexical, a, ctx)
+    end = min(a.stop or a.steps, a.steps)
     run = train.steps(
         net,
         batches_from(sources, targets, info["step"], a, ctx),
@@ -209,9 +221,9 @@ def translate(a, ctx, out):
         accumulate=a.accumulate,
         first=info["step"],
         dtype=ctx.dtype,
-        schedule=lambda step: optim.warmup_cosine(step, a.warmup, a.steps),
+        schedule=lambda step: rate_factor(step, a, end),
     )
-    run = itertools.islice(run, a.steps - info["step"])
+    run = itertools.islice(run, max(0, end - info["step"]))
 
     def val_loss(model):
         mine = pretraining.dealt(val, ctx)
@@ -219,9 +231,9 @@ def translate(a, ctx, out):
 
     now = {key: info.get(key, 0) for key in ("seconds", "tokens")}
     now["curve"], before = info["curve"], now["seconds"]
-    for step in train.progress(run, a.steps) if ctx.rank == 0 else run:
+    for step in train.progress(run, end) if ctx.rank == 0 else run:
         done, now["tokens"] = step.number + 1, now["tokens"] + step.tokens
-        if done % a.every == 0 or done == a.steps:
+        if done % a.every == 0 or done == end:
             loss = val_loss(net)
             now["seconds"] = before + time.time() - begin
             now["curve"].append([done, round(step.loss, 3), loss, now["seconds"]])
@@ -233,6 +245,7 @@ def translate(a, ctx, out):
         net = distributed.unwrap(net)
         record = write(out, net, tokenizer, a, ctx, val_loss)
         record |= meta | now | {"commit": commit, "train_pairs": len(sources)}
+        record["stopped"] = now["curve"][-1][0]
         record["unigram"] = unigram_of(targets, val_rows[1], config.vocab_size)
         outputs.write_json(out / "run.json", record)
 

@@ -6,10 +6,12 @@ it has not seen, on another program and on everyday sentences.
     python recipes/translation_scores.py --tests 40 --widths 1 2 --out try.json
 
 Writes data/results/translation.json. Nothing is chosen on a test set: width and penalty
-are those with the best BLEU on validation. --state names the checkpoints of the run;
-their BLEU against the seconds of training is stored too. Each row of a test set is
-named by its number in `translations.load()`, and where a set has more than --tests
-rows, those with the lowest hash are taken.
+are those with the best BLEU on validation. Beside the model stand the cheap answers
+(nearest training sentence, word table, and the one or the other by similarity), each
+with the model's gain over it and a bootstrap interval over whole files. --state names
+the checkpoints of the run; their BLEU against the seconds of training is stored too.
+Each row of a test set is named by its number in `translations.load()`, and where a set
+has more than --tests rows, those with the lowest hash are taken.
 """
 
 import argparse
@@ -107,6 +109,40 @@ def search_grid(model, tokenizer, pairs, a):
     return cells
 
 
+class Cheap:
+    """Answers that need no network, made from the training pairs alone."""
+
+    def __init__(self, train, similar=0.75):
+        self.memory = translation.NearestSentence(train["en"], train["zh"])
+        self.table = translation.WordTable(train["en"], train["zh"])
+        self.similar = similar
+
+    def __call__(self, texts):
+        """{name: Chinese of each text}. The third takes the nearest sentence where it
+        is `similar` enough, else the word table.
+        """
+        near = self.memory.nearest(texts)
+        gloss = [self.table.gloss(text) for text in texts]
+        both = zip(near, gloss, strict=True)
+        either = [n[0] if n[2] >= self.similar else g for n, g in both]
+        nearest = [n[0] for n in near]
+        return {"nearest": nearest, "word_table": gloss, "nearest_or_table": either}
+
+
+def beside(hypotheses, cheap, pairs):
+    """{baseline: its scores and the gain of `hypotheses` over it, [low, high]}."""
+    # whole files are drawn, where there are enough of them
+    files = pairs["file"] if len(set(pairs["file"])) >= 10 else None
+    result = {}
+    for name, texts in cheap(pairs["en"]).items():
+        gain = translation.bleu_difference(texts, hypotheses, pairs["zh"], groups=files)
+        gain = [round(value, 2) for value in gain]
+        result[name] = scored(texts, pairs) | {"gain": gain[0], "interval": gain[1:]}
+        result[name]["drawn"] = "files" if files else "sentences"
+        print(name, result[name], flush=True)
+    return result
+
+
 def curve(state, model, tokenizer, sets, count):
     """[{"step", "seconds", set: BLEU of greedy search}] of the checkpoints of a run."""
     points = []
@@ -148,10 +184,12 @@ def main(a):
             "chosen": {"width": chosen[0], "length_penalty": chosen[1]},
         }
         sets = {name: drawn(splits[name], a.tests) for name in SETS}
-        result["sets"] = {
-            name: written(model, tokenizer, pairs, chosen, a)
-            for name, pairs in sets.items()
-        }
+        result["sets"], cheap = {}, Cheap(splits["train"])
+        for name, pairs in sets.items():
+            cell = written(model, tokenizer, pairs, chosen, a)
+            hypotheses = cell["beam"]["hypotheses"]
+            cell["baselines"] = beside(hypotheses, cheap, pairs)
+            result["sets"][name] = cell
         if a.state:
             result["curve"] = curve(a.state, model, tokenizer, sets, a.points)
         grid.write(out, result)

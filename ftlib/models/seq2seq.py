@@ -365,44 +365,50 @@ def beam_search(
     # all beams begin alike: only the first counts
     scores = torch.zeros(B, width, device=device)
     scores[:, 1:] = -torch.inf
-    done = [[] for _ in range(B)]
+    done, rows = [[] for _ in range(B)], list(range(B))
     for length in range(1, max_new + 1):
         logits = model.head(model.decode(ids, memory, mask, cache)[:, -1])
-        total = logits.float().log_softmax(-1).view(B, width, V) + scores[..., None]
+        total = logits.float().log_softmax(-1).view(-1, width, V) + scores[..., None]
         # at most `width` of them end here, so `width` are left to go on with
         best, at = total.flatten(1).topk(2 * width)
         beam, token = at // V, at % V
         longer = texts.gather(1, beam[..., None].expand(-1, -1, length - 1))
         longer = torch.cat([longer, token[..., None]], dim=2)
         ends = (token == c.eos_id) | (length == max_new)
-        _collect(done, best / length**length_penalty, longer, ends, width)
-        if all(len(texts) == width for texts in done):
+        _collect([done[b] for b in rows], best / length**length_penalty, longer, ends)
+        # rows that are done are not computed any further
+        left = [i for i, b in enumerate(rows) if len(done[b]) < width]
+        if not left:
             break
         scores, kept = best.masked_fill(ends, -torch.inf).topk(width)
-        texts = longer.gather(1, kept[..., None].expand(-1, -1, length))
+        texts = longer.gather(1, kept[..., None].expand(-1, -1, length))[left]
+        first = torch.arange(0, len(rows) * width, width, device=device)[:, None]
+        came_from = (first + beam.gather(1, kept))[left].flatten()
+        scores, rows = scores[left], [rows[i] for i in left]
         ids = texts[:, :, -1].reshape(-1, 1)
-        rows = torch.arange(B, device=device)[:, None] * width + beam.gather(1, kept)
-        _reorder(cache, rows.flatten())
+        _reorder(cache, came_from)
+        mask = None if mask is None else mask[came_from]
     lists = [_until(row[0][1], c.eos_id) for row in done]
     return lists, [row[0][0] for row in done]
 
 
-def _collect(done, scores, texts, ends, width):
-    """Put texts that end among a row's `width` best into `done`, sorted by score."""
+def _collect(done, scores, texts, ends):
+    """Put texts that end among a row's W best of 2 W into `done`, sorted by score."""
+    width = ends.shape[1] // 2
     scores, texts, ends = scores.tolist(), texts.tolist(), ends.tolist()
     for b, row in enumerate(done):
-        if len(row) < width:
-            row += [(scores[b][j], texts[b][j]) for j in range(width) if ends[b][j]]
-            row.sort(key=lambda pair: -pair[0])
-            del row[width:]
+        row += [(scores[b][j], texts[b][j]) for j in range(width) if ends[b][j]]
+        row.sort(key=lambda pair: -pair[0])
+        del row[width:]
 
 
 def _reorder(cache, rows):
-    """Row i of every remembered tensor becomes what row rows[i] was. The beams of one
-    source share its keys and values, which stay.
-    """
+    """Row i of every remembered tensor becomes what row rows[i] was."""
     for layer in cache:
-        layer["self"] = tuple(tensor[rows] for tensor in layer["self"])
+        for name, tensors in layer.items():
+            # the beams of one source share its keys and values: often nothing changes
+            if name == "self" or len(rows) < len(tensors[0]):
+                layer[name] = tuple(tensor[rows] for tensor in tensors)
 
 
 @torch.no_grad()

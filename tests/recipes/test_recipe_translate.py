@@ -76,8 +76,24 @@ def test_it_goes_on_to_the_same_numbers(toy, tmp_path, monkeypatch):
     drop = [[row[:3] for row in run["curve"]] for run in (whole, again)]
     assert drop[0] == drop[1]
     assert all(whole[key] == again[key] for key in kept[1:])
+    # a run may be ended early: the schedule stays that of all its steps
+    (tmp_path / "state" / "step-4.safetensors").unlink()
+    early = toy("--stop", "2")
+    assert early["stopped"] == 2 and early["curve"][0][:3] == whole["curve"][0][:3]
     with pytest.raises(ValueError, match="lr is"):
         toy("--lr", "0.5")
+
+
+def test_the_rate_falls_before_an_early_end():
+    a = translate.arguments("--steps 100 --warmup 10 --stop 60 --decay 20".split())
+    full = translate.arguments("--steps 100 --warmup 10".split())
+    early, whole = (
+        [translate.rate_factor(step, x, end) for step in range(60)]
+        for x, end in ((a, 60), (full, 100))
+    )
+    assert early[:40] == whole[:40]
+    assert early[50] == pytest.approx(whole[50] / 2)
+    assert early[59] == pytest.approx(whole[59] / 20)
 
 
 def test_the_toy_is_learnt(toy, tmp_path):
@@ -129,7 +145,7 @@ def test_scores_are_stored_with_what_was_written(toy, tmp_path, monkeypatch):
     splits = translations.load() | {name: columns(0, 12) for name in sets}
     monkeypatch.setattr(translations, "load", lambda packages=None: splits)
     out = tmp_path / "scores.json"
-    line = f"--model {tmp_path} --state {tmp_path}/state --out {out} --tests 5"
+    line = f"--model {tmp_path} --state {tmp_path}/state --out {out} --tests 11"
     line += " --points 3 --widths 1 2 --penalties 0 1"
     translation_scores.main(translation_scores.arguments(line.split()))
     result = json.loads(out.read_text(encoding="utf-8"))
@@ -139,9 +155,17 @@ def test_scores_are_stored_with_what_was_written(toy, tmp_path, monkeypatch):
     assert [point["step"] for point in result["curve"]] == [2, 4]
     for name in sets:
         stored = result["sets"][name]
-        assert len(stored["rows"]) == 5 == len(stored["greedy"]["hypotheses"])
+        assert len(stored["rows"]) == 11 == len(stored["greedy"]["hypotheses"])
         wanted = [splits[name]["zh"][i] for i in stored["rows"]]
         greedy = next(w for w in stored["widths"] if w["width"] == 1)
         again = translation.bleu(stored["greedy"]["hypotheses"], wanted)
         assert greedy["bleu"] == round(again, 2)
-        assert len(stored["beam"]["log_prob"]) == len(stored["beam"]["length"]) == 5
+        assert stored["baselines"].keys() == {
+            "nearest",
+            "word_table",
+            "nearest_or_table",
+        }
+        # every test sentence of the toy is a training sentence
+        assert stored["baselines"]["nearest"]["chrf"] == 100
+        assert stored["baselines"]["nearest"]["gain"] < 0
+        assert len(stored["beam"]["log_prob"]) == len(stored["beam"]["length"]) == 11
