@@ -63,7 +63,7 @@ def split_words(text, tokenize="zh") -> list[str]:
     return text.split()
 
 
-def ngrams(tokens, n) -> Counter:
+def _ngrams(tokens, n) -> Counter:
     """How often each run of n tokens (of a list or a string) stands there."""
     return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
@@ -77,8 +77,8 @@ def bleu_counts(hypothesis, reference, tokenize="zh") -> list[int]:
     ours, theirs = (split_words(text, tokenize) for text in (hypothesis, reference))
     matches, totals = [], []
     for n in range(1, ORDER + 1):
-        counts = ngrams(ours, n)
-        matches.append((counts & ngrams(theirs, n)).total())
+        counts = _ngrams(ours, n)
+        matches.append((counts & _ngrams(theirs, n)).total())
         totals.append(counts.total())
     return [len(ours), len(theirs), *matches, *totals]
 
@@ -135,7 +135,7 @@ def chrf_counts(hypothesis, reference) -> list[int]:
     ours, theirs = ("".join(text.split()) for text in (hypothesis, reference))
     counts = []
     for n in range(1, CHAR_ORDER + 1):
-        have, want = ngrams(ours, n), ngrams(theirs, n)
+        have, want = _ngrams(ours, n), _ngrams(theirs, n)
         both = (have & want).total()
         counts += [have.total() if want else 0, want.total(), both]
     return counts
@@ -306,7 +306,7 @@ class WordTable:
             for n in range(1, min(self.characters, len(part) - i) + 1)
         }
 
-    def best(self, word, most=300) -> tuple[str, float]:
+    def best(self, word, most=100) -> tuple[str, float]:
         """(Chinese, Dice's coefficient) for a word in lower case; ("", 0.0) for an
         unknown one. Of a common word only `most` sentences are looked at.
         """
