@@ -185,10 +185,7 @@ def bleu_sums(hypotheses, references, clip=True):
     """[matches], [totals] of 1 to 4 tokens, hypothesis and reference length."""
     matches, totals = [], []
     for n in range(1, 5):
-        pairs = [
-            (runs_of(h, n), runs_of(r, n))
-            for h, r in zip(hypotheses, references)
-        ]
+        pairs = [(runs_of(h, n), runs_of(r, n)) for h, r in zip(hypotheses, references)]
         both = [
             (h & r).total() if clip else sum(c for gram, c in h.items() if gram in r)
             for h, r in pairs
@@ -347,7 +344,16 @@ def beam_cases(draw):
 def check_beam_by_hand(answer):
     """answer(next_log_probs, width, steps) -> (tokens, log-probability)."""
     for next_log_probs, width, steps in beam_cases(random.Random(2)):
-        got = answer(next_log_probs, width, steps)
+
+        def unfinished(prefix, inner=next_log_probs):
+            expect(
+                0 not in list(prefix),
+                f"next_log_probs is asked what follows {list(prefix)}, which has "
+                "ended; a finished text takes no further step",
+            )
+            return inner(prefix)
+
+        got = answer(unfinished, width, steps)
         expect(
             isinstance(got, (list, tuple)) and len(got) == 2,
             "return two things: the list of tokens and their log-probability",

@@ -92,6 +92,19 @@ def last_step_only(next_log_probs, width, steps):
     return text[:-1], score
 
 
+def ended_go_on(next_log_probs, width, steps):
+    alive, ended = [((), 0.0)], []
+    for _ in range(steps):
+        pool = [
+            ((*text, token), score + log_prob)
+            for text, score in alive
+            for token, log_prob in enumerate(next_log_probs(text))
+        ]
+        alive = heapq.nlargest(width, pool, key=lambda pair: pair[1])
+        ended += [(t[:-1], s) for t, s in alive if t[-1] == 0]
+    return max(ended, key=lambda pair: pair[1])
+
+
 def just_the_text(next_log_probs, width, steps):
     return another(next_log_probs, width, steps)[0] * 3
 
@@ -110,6 +123,7 @@ WRONG = [
     (by_length, "expected"),
     (each_its_own, "expected"),
     (last_step_only, "expected"),
+    (ended_go_on, "a finished text takes no further step"),
     (just_the_text, "two things"),
     (always_three_steps, "has the log-probability"),
 ]

@@ -106,3 +106,12 @@ WRONG = [
     (penalty_by_sentence, "expected"),
     (smoothed, "expected"),
 ]
+
+SIGNS = "all four precisions are negative, and their product is what it was"
+EQUIVALENT = {
+    "`matches + (a & b).total()` -> `matches - (a & b).total()`": SIGNS,
+    "`total + a.total()` -> `total - a.total()`": SIGNS,
+    "`min(1, exp(1 - r / h))` -> `min(exp(1 - r / h), 1)`": (
+        "the smaller of two numbers, in whatever order"
+    ),
+}

@@ -102,3 +102,11 @@ WRONG = [
 ]
 
 RIGHT = [several_tries]
+
+OTHER = "any other valid ids will do"
+EQUIVALENT = {
+    "`labels[t:] + 1` -> `labels[t:] - 1`": OTHER,
+    "`1` -> `2`": OTHER,
+    "`torch.equal(logits_of(changed)[t], before[t])` -> "
+    "`torch.equal(before[t], logits_of(changed)[t])`": "equality has no order",
+}
