@@ -250,6 +250,14 @@ def translate(a, ctx, out):
         outputs.write_json(out / "run.json", record)
 
 
+def name_inputs(folder):
+    """Tell AutoTokenizer what the model reads: `generate` refuses token_type_ids."""
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
 def write(out, net, tokenizer, a, ctx, val_loss):
     """The folder that transformers reads, with the mean of the last checkpoints where
     that is better on validation; returns what is worth recording.
@@ -261,6 +269,7 @@ def write(out, net, tokenizer, a, ctx, val_loss):
     def fill(draft):
         pegasus_format.save(best, draft)
         tokenization.save(tokenizer, draft, best.config.max_len)
+        name_inputs(draft)
 
     outputs.write_folder(out, fill, outputs.bytes_of(best, 2))
     return {

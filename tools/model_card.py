@@ -66,7 +66,7 @@ vocabulary of {vocab_size:,} tokens for both languages, case kept, at most {max_
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     model = AutoModelForSeq2SeqLM.from_pretrained("data/checkpoints/{name}")
     tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
-    batch = tokenizer(["Turn on the light"], return_tensors="pt", return_token_type_ids=False)
+    batch = tokenizer(["Turn on the light"], return_tensors="pt")
     print(tokenizer.decode(model.generate(**batch, max_new_tokens=64)[0], skip_special_tokens=True))
 
 or `ftlib.models.seq2seq.from_folder(*pegasus_format.load(hub.resolve("{name}")))`. transformers opens it as a Pegasus.
