@@ -123,7 +123,7 @@ def check_leaky_positions(answer):
             wanted = knowing(leak, length)
             calls = []
 
-            def recorded(ids, inner=network(leak, seed=seed), calls=calls):
+            def recorded(ids, network_of=network(leak, seed=seed), calls=calls):
                 calls.append(ids)
                 expect(
                     torch.is_tensor(ids) and ids.shape == labels.shape,
@@ -133,7 +133,7 @@ def check_leaky_positions(answer):
                     bool(((ids >= 0) & (ids < 12)).all()),
                     "a changed label must be a token of the vocabulary, 0 to 11",
                 )
-                return inner(ids)
+                return network_of(ids)
 
             got = answer(recorded, labels, 12)
             expect(isinstance(got, (list, tuple)), "return a list of position numbers")
@@ -170,8 +170,10 @@ def sentences(draw, count):
     hypotheses = []
     for reference in references:
         mine = [draw.choice("abcdef") if draw.random() < 0.2 else t for t in reference]
-        cut = draw.choice([0, 0, 1, 2, -1, -2])
-        mine = mine[: len(mine) - cut] if cut > 0 else mine + mine[:1] * -cut
+        dropped = draw.choice([0, 0, 1, 2, -1, -2])
+        mine = (
+            mine[: len(mine) - dropped] if dropped > 0 else mine + mine[:1] * -dropped
+        )
         hypotheses.append(mine)
     return hypotheses, references
 
@@ -345,13 +347,13 @@ def check_beam_by_hand(answer):
     """answer(next_log_probs, width, steps) -> (tokens, log-probability)."""
     for next_log_probs, width, steps in beam_cases(random.Random(2)):
 
-        def unfinished(prefix, inner=next_log_probs):
+        def unfinished(prefix, table=next_log_probs):
             expect(
                 0 not in list(prefix),
                 f"next_log_probs is asked what follows {list(prefix)}, which has "
                 "ended; a finished text takes no further step",
             )
-            return inner(prefix)
+            return table(prefix)
 
         got = answer(unfinished, width, steps)
         expect(
