@@ -225,6 +225,7 @@ def translator_card(folder, run):
         )
     worse = [SET_NAMES[name] for name, gain in gains.items() if gain["gain"] < 0]
     losses, options = run["validation_loss"], run["options"]
+    stages = run.get("stages", [{"command": run["command"]}])
     mean = losses["averaged"] < losses["last"]
     fields = run["config"] | options | run
     fields |= {
@@ -238,8 +239,10 @@ def translator_card(folder, run):
         f"{losses['last']:.3f}; kept is the {'mean' if mean else 'last'}.",
         "early": ""
         if run["stopped"] == run["steps"]
-        else f" (ended early, with a straight line to 0 over the last "
-        f"{options['decay']:,})",
+        else f" (ended early: from step {stages[1]['steps'][0]:,} on the\ncosine was "
+        f"multiplied by a straight line to 0, whose end was moved {len(stages) - 2} "
+        "times)",
+        "command": "`\n\n`".join(stage["command"] for stage in stages),
         "final": min(losses.values()),
         "width": chosen["width"],
         "penalty": chosen["length_penalty"],
@@ -251,7 +254,7 @@ def translator_card(folder, run):
         "curve": "\n".join(
             f"| {step:,} | {loss:.2f} | {val:.2f} |"
             for step, loss, val, _ in run["curve"]
-            if step % 500 == 0 or step == run["stopped"]
+            if step % 400 == 0 or step == run["stopped"]
         ),
     }
     return TRANSLATOR.format(**fields)
