@@ -22,6 +22,8 @@ models/
     transformer    one transformer, bidirectional or causal: the model alone
     hf_format      folders of transformers (BERT, RoBERTa-PreLayerNorm, GPT-2) to our
                    names and back
+    seq2seq        an encoder-decoder with cross-attention, greedy and beam search
+    pegasus_format folders of transformers (Pegasus) for that encoder-decoder
     attention      scaled dot products, masks and heads written out; the attention maps
                    of a loaded model
     positions      sinusoids to add, rotations of queries and keys, positions of padded
@@ -60,6 +62,8 @@ evaluation/
     metrics        accuracy, F1, calibration, losses over all targets, n-gram baselines
     intervals      bootstrap and Wilson intervals, paired differences, a sign-flip test
     retrieval      recall@k, hit rate, reciprocal rank and nDCG, exact where scores tie
+    translation    BLEU and chrF as sacrebleu has them, intervals, a translation memory,
+                   a dictionary
     scaling        a law fitted to small runs, with its interval
     cost           parameters, operations and bytes by formula; hours, memory and money
                    of a run
@@ -72,6 +76,7 @@ deploy/
                    fingerprint
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
+    translations   English sentences of programs with their human Chinese, split by file
     silver         questions about film reviews, answered by a table of films
     people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed

@@ -2,6 +2,7 @@
 logits, and trained on no test text.
 """
 
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -9,16 +10,25 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+)
 
-from ftlib.course import sources
+from ftlib.course import sources, translations
 from ftlib.data import tokenization
-from ftlib.models import hf_format, transformer
+from ftlib.models import hf_format, pegasus_format, seq2seq, transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = sorted(
     path for path in (ROOT / "data" / "checkpoints").glob("*") if path.is_dir()
 )
+
+
+TRANSLATORS = [folder for folder in FOLDERS if folder.name == "en-zh-mini"]
+LANGUAGE_MODELS = [folder for folder in FOLDERS if folder not in TRANSLATORS]
 
 
 def from_file(path):
@@ -32,7 +42,7 @@ def test_there_is_a_checkpoint():
     assert "reviews-bert-mini" in {folder.name for folder in FOLDERS}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", LANGUAGE_MODELS, ids=lambda folder: folder.name)
 def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folder):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12e6
     ours = transformer.from_state(*hf_format.load(folder)).eval()
@@ -49,6 +59,45 @@ def test_a_checkpoint_is_small_and_opens_in_transformers_with_equal_logits(folde
         gap = (ours(ids).logits - theirs(input_ids=ids).logits).abs().max()
     assert gap < 1e-4
     assert ours.config.max_tokens >= 64
+
+
+@pytest.mark.parametrize("folder", TRANSLATORS, ids=lambda folder: folder.name)
+def test_a_translator_is_small_and_writes_what_transformers_writes(folder):
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 12e6
+    ours = seq2seq.from_folder(*pegasus_format.load(folder))
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True).eval()
+    texts = ["Turn on the light", "The password is wrong.", "Delete {name}?"]
+    batch = tokenization.pad(tokenization.encode(tokenization.load(folder), texts))
+    read = AutoTokenizer.from_pretrained(folder)(texts)["input_ids"]
+    assert [row[row > 0].tolist() for row in batch["input_ids"]] == read
+    reads = torch.tensor([[2, 9, 17]] * 3)
+    with torch.no_grad():
+        logits = theirs(**batch, decoder_input_ids=reads).logits
+        torch.testing.assert_close(
+            ours(**batch, decoder_input_ids=reads), logits, atol=1e-4, rtol=1e-4
+        )
+    more = dict(num_beams=4, length_penalty=1.0, early_stopping=True)
+    written = theirs.generate(**batch, max_new_tokens=32, **more)
+    lists, _ = seq2seq.beam_search(ours, **batch, width=4, max_new=32)
+    ends = [[i for i in row if i not in (0, 2, 3)] for row in written.tolist()]
+    assert lists == ends and all(lists)
+
+
+@pytest.mark.parametrize("folder", TRANSLATORS, ids=lambda folder: folder.name)
+def test_a_translator_was_trained_on_no_test_file(folder):
+    """The pairs of the run are those of today's split, which shares no file and no
+    sentence with a test set.
+    """
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    splits = translations.load()
+    train = splits["train"]
+    text = json.dumps([train["en"], train["zh"]], ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == run["pairs"]
+    for name in ("validation", "test", "neighbour", "everyday"):
+        assert not set(train["file"]) & set(splits[name]["file"])
+        for side in ("en", "zh"):
+            seen = {translations.normal(text) for text in train[side]}
+            assert not seen & {translations.normal(t) for t in splits[name][side]}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -70,7 +119,8 @@ def test_the_card_is_made_from_the_run_record(folder):
         "seed",
     } <= run.keys()
     assert (
-        run["curve"][-1][0] == run["steps"] and run["curve"][-1][2] < run["unigram"] - 1
+        run["curve"][-1][0] == run.get("stopped", run["steps"])
+        and run["curve"][-1][2] < run["unigram"] - 1
     )
     assert (
         "documents" not in run

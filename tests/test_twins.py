@@ -27,6 +27,7 @@ TWINS = {
     "in_eval_mode",
     "inputs_of",
     "pad",
+    "sinusoids",
     "trainable",
     "wilson_interval",
 }

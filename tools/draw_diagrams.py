@@ -790,6 +790,124 @@ def draw_22_deletion() -> Diagram:
                   0.2 if hit else 0.03, dashed=hit)  # fmt: skip
             x += wide + 6
         d.text(540, y + 16, after, 13, color, "start", bold=True)
+# --- chapter 16: translation
+
+
+def draw_16_encoder_decoder() -> Diagram:
+    """Source tokens, encoder, memory; decoder inputs, decoder, logits, labels."""
+    d = Diagram(
+        "The encoder reads the English, the decoder writes the Chinese and looks back.",
+        "Left: five source tokens, [CLS] turn on light [SEP], go through the encoder, "
+        "where each token sees every other, and become the memory, 5 vectors, shape "
+        "(5, 192). Right: the decoder reads three tokens, [CLS], 打开, 灯. It sees "
+        "them only backwards, and through cross-attention it asks the memory: "
+        "queries come from the decoder, keys and values from the memory. It gives "
+        "logits of shape (3, V), which should predict 打开, 灯, [SEP].",
+        424,
+    )
+    d.group(16, 44, 324, 364)
+    d.group(372, 44, 332, 364)
+    d.text(178, 26, "encoder: reads", 15, "blue", bold=True)
+    d.text(538, 26, "decoder: writes", 15, "green", bold=True)
+    wide = 58
+    for i, word in enumerate(["[CLS]", "turn", "on", "light", "[SEP]"]):
+        x = 26 + i * (wide + 3)
+        d.box(x, 362, wide, 32, word, "orange", 13, 0.14)
+        d.arrow((x + wide / 2, 362), (x + wide / 2, 330))
+        d.box(x, 106, wide, 32, "", "blue", tint=0.3)
+        d.arrow((x + wide / 2, 196), (x + wide / 2, 138))
+    d.box(
+        26,
+        196,
+        302,
+        134,
+        "self-attention both ways,\nfeed-forward, 3 times",
+        "blue",
+        13,
+    )
+    d.text(178, 80, "memory: (5, 192)", 13, "blue")
+    wide = 92
+    inputs, labels = ["[CLS]", "打开", "灯"], ["打开", "灯", "[SEP]"]
+    for i, (word, label) in enumerate(zip(inputs, labels)):
+        x = 392 + i * (wide + 8)
+        d.box(x, 362, wide, 32, word, "green", 14, 0.14)
+        d.arrow((x + wide / 2, 362), (x + wide / 2, 330))
+        d.box(x, 62, wide, 32, label, "purple", 14, 0.14)
+        d.arrow((x + wide / 2, 130), (x + wide / 2, 94))
+    d.box(392, 290, 292, 40, "self-attention, backwards only", "green", 13)
+    looks = "cross-attention: queries from here,\nkeys and values from the memory"
+    d.box(392, 210, 292, 48, looks, "blue", 13, 0.16)
+    d.box(392, 130, 292, 48, "feed-forward, then logits: (3, V)", "green", 13)
+    d.arrow((538, 290), (538, 258))
+    d.arrow((538, 210), (538, 178))
+    d.arrow((328, 122), (356, 122), (356, 234), (392, 234), color="blue")
+    return d
+
+
+def draw_16_teacher_forcing() -> Diagram:
+    """Training reads the true text shifted by one, generation its own tokens."""
+    d = Diagram(
+        "While it is taught, the decoder reads the true text. Alone, it reads its own.",
+        "Above, training: the labels are 打开, 灯, [SEP], -100. The decoder reads "
+        "them shifted by one to the right: [CLS], 打开, 灯, [SEP]. All positions are "
+        "computed at once, and at -100 no loss is counted. Below, generation: the "
+        "first token read is [CLS]. What comes out, 打开, is the next input, one step "
+        "after another, until [SEP] comes out.",
+        372,
+    )
+    left, wide, step = 214, 104, 124
+    rows = ["打开", "灯", "[SEP]", "-100"], ["[CLS]", "打开", "灯", "[SEP]"]
+    d.text(20, 28, "training: all positions at once", 14, "black", "start", True)
+    d.text(20, 68, "labels: (B, T)", 13, "black", "start")
+    d.text(20, 148, "the decoder reads:\n(B, T)", 13, "black", "start")
+    for i, (label, word) in enumerate(zip(*rows)):
+        x, ignored = left + i * step, label == "-100"
+        d.box(x, 50, wide, 34, label, "grey" if ignored else "purple", 14,
+              0 if ignored else 0.14, dashed=ignored)  # fmt: skip
+        d.box(x, 130, wide, 34, word, "green", 14, 0.14)
+        if i < 3:
+            d.arrow((x + wide / 2, 84), (x + step + wide / 2, 130), color="grey")
+    d.text(20, 216, "generation: one step after another", 14, "black", "start", True)
+    d.text(20, 256, "comes out", 13, "black", "start")
+    d.text(20, 336, "is read", 13, "black", "start")
+    for i, (label, word) in enumerate(list(zip(*rows))[:3]):
+        x = left + i * step
+        d.box(x, 238, wide, 34, label, "orange", 14, 0.14)
+        d.box(x, 318, wide, 34, word, "grey" if i == 0 else "orange", 14, 0.14)
+        d.arrow((x + wide / 2 - 20, 318), (x + wide / 2 - 20, 272), color="green")
+        if i < 2:
+            d.arrow(
+                (x + wide / 2 + 8, 272), (x + step + wide / 2 - 28, 318), color="grey"
+            )
+    return d
+
+
+def draw_16_beam() -> Diagram:
+    """Greedy takes the likeliest first token; a beam of two finds a likelier text."""
+    d = Diagram(
+        "Two beginnings are kept, and the less likely one leads to the better text.",
+        "From the start, token a has probability 0.55 and b 0.45. Behind a the end has "
+        "0.40, a 0.30, b 0.30. Behind b the end has 0.95. Greedy takes a and then the "
+        "end: 0.55 times 0.40 is 0.22. A beam of width 2 keeps a and b: 0.45 times "
+        "0.95 is 0.43, the likelier text.",
+        260,
+    )
+    start = d.box(20, 106, 86, 40, "start", "grey", 14)
+    a = d.box(206, 44, 110, 40, "a: 0.55", "orange", 14, 0.16)
+    b = d.box(206, 168, 110, 40, "b: 0.45", "blue", 14, 0.16)
+    d.arrow(start.right, a.left, color="orange")
+    d.arrow(start.right, b.left, color="blue")
+    ends = [
+        (16, "end: 0.55 x 0.40 = 0.22", "orange", a, True),
+        (62, "a, b: 0.55 x 0.30 = 0.17 each", "grey", a, False),
+        (152, "end: 0.45 x 0.95 = 0.43", "blue", b, True),
+        (198, "a, b: 0.45 x 0.05 = 0.02 together", "grey", b, False),
+    ]
+    for y, words, color, parent, bold in ends:
+        box = d.box(404, y, 290, 34, words, color, 13, 0.16 if bold else 0, bold=bold)
+        d.arrow(parent.right, box.left, color=color)
+    d.text(20, 28, "greedy keeps one beginning", 13, "orange", "start", True)
+    d.text(20, 232, "a beam of 2 keeps both", 13, "blue", "start", True)
     return d
 
 
@@ -808,6 +926,9 @@ DRAWINGS = {
     "14_self_training": draw_14_self_training,
     "15_answer": draw_15_answer,
     "15_tagging": draw_15_tagging,
+    "16_beam": draw_16_beam,
+    "16_encoder_decoder": draw_16_encoder_decoder,
+    "16_teacher_forcing": draw_16_teacher_forcing,
     "22_deletion": draw_22_deletion,
     "22_private_step": draw_22_private_step,
     "22_six_questions": draw_22_six_questions,

@@ -3,7 +3,7 @@ typed by hand.
 
     python tools/model_card.py data/checkpoints/reviews-bert-mini ...
 
-Reads run.json (made by recipes/pretrain_mlm.py or pretrain_clm.py) and
+Reads run.json (made by recipes/pretrain_mlm.py, pretrain_clm.py or translate.py) and
 data/results/pretrain_probes.json (the short runs before it, those that failed
 included), writes README.md into the folder. A test makes the card again and compares.
 """
@@ -56,6 +56,66 @@ step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started with 
 
 Licence of the weights: MIT-0. {terms}
 """
+
+TRANSLATOR = """# {name}
+
+A small translator from English to Chinese (encoder-decoder transformer) that this course trained from scratch on the
+words of programs: {encoder_layers} encoder and {decoder_layers} decoder layers, width {dim}, {heads} heads, {weights:.1f} M weights, a byte-level BPE
+vocabulary of {vocab_size:,} tokens for both languages, case kept, at most {max_len} tokens a text.
+
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    model = AutoModelForSeq2SeqLM.from_pretrained("data/checkpoints/{name}")
+    tokenizer = AutoTokenizer.from_pretrained("data/checkpoints/{name}")
+    batch = tokenizer(["Turn on the light"], return_tensors="pt")
+    print(tokenizer.decode(model.generate(**batch, max_new_tokens=64)[0], skip_special_tokens=True))
+
+or `ftlib.models.seq2seq.from_folder(*pegasus_format.load(hub.resolve("{name}")))`. transformers opens it as a Pegasus.
+Weights are stored in half precision and loaded as float32.
+
+## What it was trained on
+
+{train_pairs:,} pairs of {packages}, as `ftlib.course.translations.load` reads them from the packages:
+human translations of user interfaces. Files of Home Assistant are split by a hash of their name; no training pair
+shares a side (case and spaces aside) with a pair of the validation set or of a test set. JupyterLab and the everyday
+sentences are wholly unseen. Settings were chosen on validation, search settings too.
+
+## How
+
+`{command}`
+
+The embedding began as a word table (IBM's Model 1, trained by gradient, {lexical} steps). Then AdamW (0.9, 0.98), peak
+rate {lr}, {warmup} steps of warm-up and a cosine to 0 at step {steps:,}; {stopped:,} steps of {batch} pairs{early}, {tokens:.1f} M source tokens; dropout {dropout:g}, label
+smoothing {smoothing:g}; {precision}; seed {seed}. {minutes:.0f} minutes on {machine} ({processes} process), which other work shared.
+{kept}
+
+## What came out
+
+Validation loss **{final:.2f}** nats a token; token counts alone, without the source, give {unigram:.2f}.
+
+| step | loss on the training rows, with smoothing | validation loss |
+|---|---|---|
+{curve}
+
+BLEU (characters) of beam search of width {width}, length penalty {penalty:g}, chosen on validation, beside what needs no network.
+The interval is of the gain over the strongest of these, a bootstrap over {drawn}:
+
+| set | sentences | greedy | beam | nearest training sentence | word table | one or the other | gain | 95 % interval |
+|---|---|---|---|---|---|---|---|---|
+{table}
+
+## What it is not good for
+
+It has read nothing but the words of programs. {verdict}
+It invents, leaves words out, and may lose a placeholder such as {{name}}: no text that it writes should be shown to users
+unread. Take it to learn with.
+
+Licence of the weights: MIT-0. The packages keep their own terms, see `data/README.md`.
+"""
+SET_NAMES = {
+    "test": "unseen files of Home Assistant",
+    "neighbour": "JupyterLab",
+    "everyday": "everyday sentences",
+}
 
 ENGLISH = dict(
     source="the packages carry the published *train*\nsets of Maas et al. 2011 and "
@@ -143,8 +203,67 @@ KINDS = {
 }
 
 
+def translator_card(folder, run):
+    """The card of an encoder-decoder, with its scores from data/results."""
+    path = ROOT / "data" / "results" / "translation.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    chosen, rows, gains = result["chosen"], [], {}
+    for name, words in SET_NAMES.items():
+        cell = result["sets"][name]
+        scores = {w["width"]: w["bleu"] for w in cell["widths"]}
+        base = cell["baselines"]
+        best = gains[name] = max(base.values(), key=lambda b: b["bleu"])
+        shown = [scores[1], scores[chosen["width"]]]
+        shown += [
+            base[b]["bleu"] for b in ("nearest", "word_table", "nearest_or_table")
+        ]
+        low, high = best["interval"]
+        rows.append(
+            f"| {words} | {len(cell['rows']):,} | "
+            + " | ".join(f"{bleu:.1f}" for bleu in shown)
+            + f" | {best['gain']:+.1f} | {low:+.1f} to {high:+.1f} |"
+        )
+    worse = [SET_NAMES[name] for name, gain in gains.items() if gain["gain"] < 0]
+    losses, options = run["validation_loss"], run["options"]
+    stages = run.get("stages", [{"command": run["command"]}])
+    mean = losses["averaged"] < losses["last"]
+    fields = run["config"] | options | run
+    fields |= {
+        "name": folder.name,
+        "weights": run["weights"] / 1e6,
+        "tokens": run["tokens"] / 1e6,
+        "minutes": run["seconds"] / 60,
+        "packages": ", ".join(options["packages"]),
+        "kept": f"The mean of the weights of the last {options['average']} checkpoints "
+        f"has a validation loss of {losses['averaged']:.3f}, the\nlast one "
+        f"{losses['last']:.3f}; kept is the {'mean' if mean else 'last'}.",
+        "early": ""
+        if run["stopped"] == run["steps"]
+        else f" (ended early: from step {stages[1]['steps'][0]:,} on the\ncosine was "
+        f"multiplied by a straight line to 0, whose end was moved {len(stages) - 2} "
+        "times)",
+        "command": "`\n\n`".join(stage["command"] for stage in stages),
+        "final": min(losses.values()),
+        "width": chosen["width"],
+        "penalty": chosen["length_penalty"],
+        "drawn": "whole files, where there are ten of them, else over sentences",
+        "table": "\n".join(rows),
+        "verdict": "It loses to a table of words on: " + ", ".join(worse) + "."
+        if worse
+        else "Outside of that it is weak, as the table shows.",
+        "curve": "\n".join(
+            f"| {step:,} | {loss:.2f} | {val:.2f} |"
+            for step, loss, val, _ in run["curve"]
+            if step % 400 == 0 or step == run["stopped"]
+        ),
+    }
+    return TRANSLATOR.format(**fields)
+
+
 def card(folder):
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if "encoder_layers" in run["config"]:
+        return translator_card(folder, run)
     probes = json.loads(
         (ROOT / "data" / "results" / "pretrain_probes.json").read_text(encoding="utf-8")
     )["runs"]

@@ -107,6 +107,20 @@ MODELS = {
             ),
         },
     },
+    "en-zh-mini": {
+        "repo": None,
+        "revision": None,
+        "package": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "c165b879fb9803fb6bfc25edcac0a4dd751beb805248800e8c1d08451acd609d"
+            ),
+            "tokenizer.json": (
+                "72ed5b076eee02ea2151166d76d8c98cb2aa88b05e2b4aac0f9c755c2970164e"
+            ),
+        },
+    },
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased",
         "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",

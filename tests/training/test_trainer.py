@@ -30,6 +30,23 @@ TINY = dict(
     attention_probs_dropout_prob=0.0,
     pad_token_id=0,
 )
+
+
+def tiny_pegasus(**_):
+    """Chapter 16's encoder-decoder, as small as the others."""
+    layers = {"encoder_layers": 1, "decoder_layers": 1}
+    return transformers.PegasusConfig(
+        vocab_size=50,
+        d_model=16,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        dropout=0.0,
+        **layers,
+    )
+
+
 HEADS = {
     "BertForSequenceClassification": transformers.BertConfig,
     "RobertaPreLayerNormForSequenceClassification": (
@@ -38,11 +55,12 @@ HEADS = {
     "RobertaPreLayerNormForTokenClassification": (
         transformers.RobertaPreLayerNormConfig
     ),
+    "PegasusForConditionalGeneration": tiny_pegasus,
 }
 
 
 def mean_over_the_update(outputs, labels, num_items_in_batch=None):
-    """What chapters 14 and 15 pass: the sum of the cross-entropies over the number of
+    """What chapters 14, 15 and 16 pass: the sum of the cross-entropies over the number of
     labels in the whole update. Labels: one a row, or one a token.
     """
     logits = outputs.logits.reshape(-1, outputs.logits.shape[-1])
@@ -61,11 +79,15 @@ def mean_of_one_piece(outputs, labels, num_items_in_batch=None):
 def rows(head):
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(5, 50, (ROWS, 12), generator=generator)
+    # chapter 16's collator adds what the decoder reads: a loss function of one's own
+    # takes the labels away before the model could shift them
+    reads = {"decoder_input_ids": ids[0]} if "ForConditional" in head else {}
     return [
         {
             "input_ids": row,
             "attention_mask": torch.ones(12, dtype=torch.long),
-            "labels": row % CLASSES if "ForToken" in head else i % CLASSES,
+            "labels": i % CLASSES if "ForSequence" in head else row % CLASSES,
+            **reads,
         }
         for i, row in enumerate(ids)
     ]
@@ -134,7 +156,8 @@ def heads_of(cells):
     """Code cells of one chapter -> (heads that are trained with Trainer, findings)."""
     text = "\n".join(cells)
     calls = re.findall(
-        r"(?<![\w])(?:transformers\.)?Trainer\(((?:[^()]|\([^()]*\))*)\)", text
+        r"(?<![\w])(?:transformers\.)?(?:Seq2Seq)?Trainer\(((?:[^()]|\([^()]*\))*)\)",
+        text,
     )
     if not calls:
         return set(), []
