@@ -3,7 +3,7 @@ Assistant; split so that no wording of the test was seen in training.
 
     data = load("en")                   # or "zh"
     data["train"][0]["text"]            # 'turn on the kitchen light'
-    data["train"][0]["call"]            # '{"intent": "HassTurnOn", "area": "kitchen"...
+    data["train"][0]["call"]            # '{intent: HassTurnOn, area: kitchen}'
 
     >>> tree = parse("[please] (turn|switch) on [the] {area} light[s]")
     >>> matches("switch on {area} lights", [tree], {})
@@ -29,6 +29,7 @@ import re
 
 from ftlib.course import wheels
 from ftlib.course.house import VALUES
+from ftlib.objectives import instruct
 
 FILES = {"en": "en.json", "zh": "zh-CN.json"}
 # questions and small talk: the assistant cannot answer them and must say so
@@ -227,16 +228,17 @@ def templates(data) -> list[dict]:
     return rows
 
 
-def call_text(intent, slots) -> str:
-    """One line of JSON: the intent, then the slots in the order of their names."""
-    return json.dumps(
-        {"intent": intent} | dict(sorted(slots.items())), ensure_ascii=False
-    )
+def normal(text) -> str:
+    """What people type, as the commands are written: small letters, no punctuation but
+    % and -, one space between words.
+    """
+    return SPACE.sub(" ", re.sub(r"[^\w\s%'-]", " ", text.lower())).strip()
 
 
 def command(row, house, rng, new=False) -> dict:
     """A sentence of a template with its call: {"text", "call", "wording", "values",
-    "intent", "template"}. wording: the sentence with {list} for each value.
+    "intent", "template"}. wording: the sentence with {list} for each value. values: the
+    names and numbers that were put in, by slot.
     """
     text, wording, slots, values = [], [], dict(row["fixed"]), {}
     for part in draw(row["tree"], house.rules, rng):
@@ -248,10 +250,12 @@ def command(row, house, rng, new=False) -> dict:
             said, value = house.choose(listed, row["domains"], rng, new)
             text.append(said)
             wording.append("{" + listed + "}")
-            slots[slot] = values[slot] = value
+            slots[slot] = value
+            if listed not in house.closed:
+                values[slot] = value
     return {
-        "text": SPACE.sub(" ", "".join(text)).strip(),
-        "call": call_text(row["intent"], slots),
+        "text": normal("".join(text)),
+        "call": instruct.call_text(row["intent"], dict(sorted(slots.items()))),
         "wording": SPACE.sub(" ", "".join(wording)).strip(),
         "values": values,
         "intent": row["intent"],
@@ -305,6 +309,8 @@ def load(language, per_template=24, tests=4, seed=0) -> dict[str, list[dict]]:
         own = [r for r in asked if (bucket(r["template"]) < 33) == wanted]
         drawn = [command(row, house, rng) | {"call": ""} for row in own]
         made[part] = list({c["text"]: c for c in drawn}.values())
+    for part in [part for part in made if part != "train"]:
+        rng.shuffle(made[part])  # so that the first hundred stand for all
     return made
 
 

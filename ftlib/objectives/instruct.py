@@ -16,9 +16,8 @@ Use it:
     >>> batch = pack_chats(rows, length=10)
     >>> batch["position_ids"].tolist()
     [[0, 1, 2, 3, 0, 1, 2, 3, 0, 0], [0, 1, 2, 3, 0, 0, 0, 0, 0, 0]]
-    >>> call = parse_call('{"intent": "TurnOn", "area": "hall"}')
-    >>> call["area"], parse_call('{"intent": "TurnOn"')
-    ('hall', None)
+    >>> parse_call("{intent: TurnOn, area: hall}"), parse_call("{intent: TurnOn, area")
+    ({'intent': 'TurnOn', 'area': 'hall'}, None)
 
 `instruct_loss` is a loss of train.steps. `CHAT_TEMPLATE` is `render` in Jinja, for
 `tokenizer.chat_template` of transformers; its {% generation %} marks the answers, which
@@ -32,7 +31,6 @@ Shapes: B rows, T tokens, A target positions.
 """
 
 import inspect
-import json
 import re
 
 import torch
@@ -205,15 +203,59 @@ def response_nll(model, rows) -> torch.Tensor:
 
 # --- calls
 
+CALL = re.compile(r"\{intent: (\w+)((?:, \w+: [^,{}\n]+)*)\}")
+
+
+def call_text(intent, slots) -> str:
+    """A call as one line, {intent: TurnOn, area: hall}: JSON without its quotation
+    marks, so that " hall" is the same token in the call as in the sentence.
+
+    Raises ValueError for a value that is empty or holds one of the signs , { }.
+    """
+    text = "{intent: " + ", ".join([intent, *(f"{k}: {v}" for k, v in slots.items())])
+    text += "}"
+    if parse_call(text) != {"intent": intent, **slots}:
+        raise ValueError(
+            f"{text!r} cannot be read back; take commas, braces and line breaks out of "
+            "intent and values"
+        )
+    return text
+
 
 def parse_call(text) -> dict | None:
-    """The call in a text, None if it is not one line of JSON with an intent."""
-    try:
-        call = json.loads(text)
-    except ValueError:
+    """The call in a line, {"intent": ..., slot: value}; None if it is not valid."""
+    match = CALL.fullmatch(text)
+    if match is None:
         return None
-    valid = isinstance(call, dict) and isinstance(call.get("intent"), str)
-    return call if valid else None
+    pairs = [part.split(": ", 1) for part in match[2].split(", ")[1:]]
+    return {"intent": match[1], **dict(pairs)}
+
+
+def call_tokens(calls, space=False) -> list[str]:
+    """What the calls have in common, to be added to a vocabulary: "{intent: TurnOn",
+    ", area:" and "}". Each is then one token in place of five or ten.
+
+    space: with the space before the value, for languages that write none between words.
+    """
+    parsed = [parse_call(call) for call in calls]
+    slots = {slot for call in parsed for slot in call if slot != "intent"}
+    tail = " " if space else ""
+    intents = sorted({"{intent: " + call["intent"] for call in parsed})
+    return [*intents, *(f", {slot}:{tail}" for slot in sorted(slots)), "}"]
+
+
+def add_tokens(tokenizer, model, tokens):
+    """Give the tokenizer new tokens and the model a vector for each: the mean of the
+    vectors of what it was cut into before (the output matrix is the same one).
+    """
+    ids = [tokenizer.encode(token, add_special_tokens=False).ids for token in tokens]
+    tokenizer.add_tokens([*tokens])
+    old = model.encoder.tokens.weight.data
+    new = torch.stack([old[own].mean(0) for own in ids])
+    size = len(old) + len(new)
+    model.encoder.tokens = torch.nn.Embedding(size, old.shape[1])
+    model.encoder.tokens.weight.data = torch.cat([old, new])
+    model.config.vocab_size = size
 
 
 def copies(text, longest=8) -> list[str]:
@@ -222,13 +264,12 @@ def copies(text, longest=8) -> list[str]:
     """
     pieces = re.findall(r"[a-z0-9'-]+|[^\sa-z0-9'-]", text.lower())
     joint = "" if re.search(r"[\u4e00-\u9fff]", text) else " "
-    return list(
-        dict.fromkeys(
-            joint.join(pieces[i:j])
-            for i in range(len(pieces))
-            for j in range(i + 1, min(i + longest, len(pieces)) + 1)
-        )
+    runs = (
+        joint.join(pieces[i:j])
+        for i in range(len(pieces))
+        for j in range(i + 1, min(i + longest, len(pieces)) + 1)
     )
+    return [run for run in dict.fromkeys(runs) if not {*",{}"} & {*run}]
 
 
 def numbers(text) -> list[str]:
@@ -244,7 +285,7 @@ def call_schema(pairs) -> dict:
     """
     forms, values = set(), {}
     for text, call in pairs:
-        call = json.loads(call)
+        call = parse_call(call)
         intent = call.pop("intent")
         forms.add((intent, tuple(call)))
         for slot, value in call.items():
@@ -275,16 +316,28 @@ def as_bytes(text) -> str:
     return "".join(ALPHABET[byte] for byte in text.encode("utf-8"))
 
 
-def trie(words, end=None) -> dict:
-    """Nested dicts, one level a character; `end` leads from the last one to the word
-    itself (its number, where words is a dict).
+def token_names(tokenizer) -> dict[int, str]:
+    """id -> token, in the letters of a byte-level vocabulary; without special tokens,
+    which are no text.
+    """
+    names = {i: name for name, i in tokenizer.get_vocab().items()}
+    for i, token in tokenizer.get_added_tokens_decoder().items():
+        names[i] = as_bytes(token.content)
+        if token.special:
+            del names[i]
+    return names
+
+
+def trie(words) -> dict:
+    """Nested dicts, one level a character. words: {number: word}; behind a word's last
+    character None leads to its number.
     """
     root = {}
-    for word in words:
+    for number, word in words.items():
         node = root
         for character in word:
             node = node.setdefault(character, {})
-        node[end] = words[word] if isinstance(words, dict) else word
+        node[None] = number
     return root
 
 
@@ -292,82 +345,65 @@ class CallGrammar:
     """Which tokens keep an answer the beginning of a valid call (Willard and Louf
     2023).
 
-        vocabulary = trie(tokenizer.get_vocab())
-        grammar = CallGrammar(schema, vocabulary, end_id, "turn on the kitchen light")
+        names = token_names(tokenizer)
+        vocabulary = trie(names)
+        grammar = CallGrammar(schema, names, vocabulary, end_id, "turn on the light")
         clm.generate(model, ids, 60, allowed=lambda row, ids: grammar.allowed(ids))
 
-    schema: of `call_schema`. vocabulary: the trie of a byte-level tokenizer. text: the
+    schema: of `call_schema`. names, vocabulary: of a byte-level tokenizer. text: the
     user's, from which names and numbers are copied.
     A valid call has the intent and the slots of one of the schema's forms, in that
     order, and a value that each slot may have.
     """
 
-    def __init__(self, schema, vocabulary, end_id, text):
-        self.vocabulary, self.end_id = vocabulary, end_id
-        self.names = {end_id: ""}
-        stack = [(vocabulary, "")]
-        while stack:
-            node, name = stack.pop()
-            for character, below in node.items():
-                if character is None:
-                    self.names[below] = name
-                else:
-                    stack.append((below, name + character))
-        self.tails = {
-            slot: self._values(schema, slot, text) for slot in schema["values"]
-        }
+    def __init__(self, schema, names, vocabulary, end_id, text):
+        self.names, self.vocabulary, self.end_id = names, vocabulary, end_id
+        self.values = {slot: _values(schema, slot, text) for slot in schema["values"]}
         self.start = self._forms(schema["forms"])
         self.known = {}
 
-    def _values(self, schema, slot, text):
-        """The trie of what a slot may hold, each value closed by its quotation mark."""
-        kinds = schema["values"][slot]
-        found = [kind[1] for kind in kinds if isinstance(kind, tuple)]
-        found += copies(text) if "copy" in kinds else []
-        found += numbers(text) if "number" in kinds else []
-        found += ["-" + n for n in numbers(text)] if "-" in kinds else []
-        written = (json.dumps(v, ensure_ascii=False)[1:] for v in found)
-        return trie([as_bytes(value) for value in written])
-
     def _forms(self, forms):
-        """The trie of intents and slots; a slot's value is an edge ("slot", name)."""
+        """The trie of intents and slots; a slot's value is an edge (slot,)."""
         root = {}
         for intent, slots in forms:
-            parts = [as_bytes(f'{{"intent": "{intent}"')]
+            if not all(self.values[slot] for slot in slots):
+                continue  # nothing to copy: this form cannot be filled
+            steps = [*as_bytes("{intent: " + intent)]
             for slot in slots:
-                if not self.tails[slot]:  # nothing to copy: this form cannot be filled
-                    break
-                parts += [as_bytes(f', "{slot}": "'), ("slot", slot)]
-            else:
-                node = root
-                for step in (s for p in parts for s in ([p] if p[0] == "slot" else p)):
-                    node = node.setdefault(step, {})
-                node.setdefault("}", {})[None] = True
+                steps += [*as_bytes(f", {slot}: "), (slot,)]
+            node = root
+            for step in [*steps, "}"]:
+                node = node.setdefault(step, {})
+            node[None] = True
         return root
 
     def step(self, states, character):
         """The states behind one more character. A state is (node of the forms, node of
-        a value or None); several, while two readings are open.
+        a value or None); several, while more than one reading is open.
         """
         after = []
         for form, value in states:
             if value is None:
-                nodes = [(form[character], None)] if character in form else []
-                nodes += [
-                    (form[edge], self.tails[edge[1]][character])
-                    for edge in form
-                    if isinstance(edge, tuple) and character in self.tails[edge[1]]
-                ]
+                if character in form:
+                    after.append((form[character], None))
+                edges = [edge for edge in form if isinstance(edge, tuple)]
+                inside = [(form[edge], self.values[edge[0]]) for edge in edges]
             else:
-                nodes = [(form, value[character])] if character in value else []
-            # behind the quotation mark the value is complete
-            after += [(f, None if v is not None and None in v else v) for f, v in nodes]
+                inside = [(form, value)]
+            for end, node in inside:
+                if character in node:
+                    node = node[character]
+                    after.append((end, node))
+                    if None in node:  # the value may end here
+                        after.append((end, None))
         return after
 
     def states(self, text):
-        """The states behind a text, [] if no valid call begins like that."""
+        """The states behind a text in the vocabulary's letters, [] if no valid call
+        begins like that.
+        """
         states = [(self.start, None)]
-        for character in as_bytes(text) if isinstance(text, str) else text:
+        for character in text:
             states = self.step(states, character)
         return states
 
@@ -375,8 +411,8 @@ class CallGrammar:
         """The ids that may follow `ids`, those of the answer so far."""
         key = tuple(ids)
         if key not in self.known:
-            states = self.states([c for i in key for c in self.names[i]])
-            complete = any(None in form for form, value in states if value is None)
+            states = self.states("".join(self.names[i] for i in key))
+            complete = any(value is None and None in form for form, value in states)
             self.known[key] = [self.end_id] if complete else self._walk(states)
         return self.known[key]
 
@@ -387,7 +423,17 @@ class CallGrammar:
             node, here = stack.pop()
             for character, below in node.items():
                 if character is None:
-                    found += [below] if here is not states else []
+                    found.append(below)
                 elif after := self.step(here, character):
                     stack.append((below, after))
         return found
+
+
+def _values(schema, slot, text):
+    """The trie of what a slot may hold when this is the user's text."""
+    kinds = schema["values"][slot]
+    found = [kind[1] for kind in kinds if isinstance(kind, tuple)]
+    found += copies(text) if "copy" in kinds else []
+    found += numbers(text) if "number" in kinds else []
+    found += ["-" + n for n in numbers(text)] if "-" in kinds else []
+    return trie(dict(enumerate(map(as_bytes, found))))
