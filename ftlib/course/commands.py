@@ -181,6 +181,11 @@ class House:
         return value, value
 
 
+def names_of(row) -> list[str]:
+    """The names that were put into a command: its values, but for numbers."""
+    return [v for v in row["values"].values() if not v.lstrip("-").isdigit()]
+
+
 def is_new(value) -> bool:
     """Whether a name is kept out of the training commands."""
     return bucket("value " + value) >= 75
@@ -300,7 +305,12 @@ def load(language, per_template=24, tests=4, seed=0) -> dict[str, list[dict]]:
             fresh = [
                 command(row, house, rng, new=True) for row in own for _ in range(n)
             ]
-            fresh = [c for c in fresh if any(map(is_new, c["values"].values()))]
+            trained = {v for c in made["train"] for v in c["values"].values()}
+            fresh = [
+                c
+                for c in fresh
+                if any(is_new(v) and v not in trained for v in names_of(c))
+            ]
             made["new_values"] = _unseen(fresh, earlier, house)
         earlier = earlier + own
     made = _one_meaning(made)
