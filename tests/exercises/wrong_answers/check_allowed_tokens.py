@@ -14,10 +14,6 @@ def anywhere(written, calls, vocabulary):
     return {t for t in vocabulary if any(t in c for c in calls)}
 
 
-def all_tokens(written, calls, vocabulary):
-    return set(vocabulary)
-
-
 def first_letter(written, calls, vocabulary):
     rest = [c[len(written) :] for c in calls if c.startswith(written)]
     return {t for t in vocabulary if any(t[0] == r[:1] for r in rest)}
@@ -35,7 +31,6 @@ def a_number(written, calls, vocabulary):
 WRONG = [
     (whole_words, "may follow as well"),
     (anywhere, "no call begins with"),
-    (all_tokens, "no call begins with"),
     (first_letter, "no call begins with"),
     (one_call, "may follow as well"),
     (a_number, "as a set"),
