@@ -159,7 +159,7 @@ RIGHT = [other_seeds, one_way_first]
 GUESS = "every guess is a right one before the run"
 SEEDS = "ten seeds or more are right"
 EQUIVALENT = {
-    "`0.02` -> `0.04`": GUESS,
-    "`20` -> `21`": SEEDS,
-    "`20` -> `19`": SEEDS,
+    "`0.2` -> `0.4`": GUESS,
+    "`12` -> `13`": SEEDS,
+    "`12` -> `11`": SEEDS,
 }

@@ -45,3 +45,17 @@ WRONG = [
     (mostly_test, "leave most for training"),
     (every_time_anew, "draw with a seed"),
 ]
+
+
+LOT = "any order of the templates is a fair deal, if it is always the same"
+SHARE = "a fifth or a third of the templates is as good a share"
+EQUIVALENT = {
+    "`random.Random(0).shuffle(templates)` -> `pass`": LOT,
+    "`random.Random(0).shuffle(templates)` -> `random.Random(0)`": LOT,
+    "`0` -> `1`": LOT,
+    "`0` -> `-1`": LOT,
+    "`set(templates[:len(templates) // 4 or 1])` -> "
+    "`templates[:len(templates) // 4 or 1]`": "a list answers `in` as a set does",
+    "`4` -> `5`": SHARE,
+    "`4` -> `3`": SHARE,
+}
