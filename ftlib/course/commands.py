@@ -252,8 +252,8 @@ def command(row, house, rng, new=False) -> dict:
             wording.append(part)
         else:
             listed, slot = part
-            said, value = house.choose(listed, row["domains"], rng, new)
-            text.append(said)
+            surface, value = house.choose(listed, row["domains"], rng, new)
+            text.append(surface)
             wording.append("{" + listed + "}")
             slots[slot] = value
             if listed not in house.closed:
@@ -268,7 +268,7 @@ def command(row, house, rng, new=False) -> dict:
     }
 
 
-def deal(rows) -> dict[str, list[dict]]:
+def split_templates(rows) -> dict[str, list[dict]]:
     """Templates dealt to train, validation and test, 70/10/20 by a hash. The first
     template of each meaning is for training: nobody can guess a call never shown.
     """
@@ -295,7 +295,7 @@ def load(language, per_template=24, tests=4, seed=0) -> dict[str, list[dict]]:
     data = read(language)
     house, rng = House(data, language), random.Random(seed)
     rows = templates(data)
-    parts = deal([r for r in rows if r["intent"] not in UNRELATED])
+    parts = split_templates([r for r in rows if r["intent"] not in UNRELATED])
     made, earlier = {}, []
     for part, own in parts.items():
         n = per_template if part == "train" else tests
@@ -314,9 +314,9 @@ def load(language, per_template=24, tests=4, seed=0) -> dict[str, list[dict]]:
             made["new_values"] = _unseen(fresh, earlier, house)
         earlier = earlier + own
     made = _one_meaning(made)
-    asked = [r for r in rows if r["intent"] in UNRELATED]
+    unrelated = [r for r in rows if r["intent"] in UNRELATED]
     for part, wanted in (("unrelated_validation", True), ("unrelated_test", False)):
-        own = [r for r in asked if (bucket(r["template"]) < 33) == wanted]
+        own = [r for r in unrelated if (bucket(r["template"]) < 33) == wanted]
         drawn = [command(row, house, rng) | {"call": ""} for row in own]
         made[part] = list({c["text"]: c for c in drawn}.values())
     for part in [part for part in made if part != "train"]:

@@ -262,12 +262,12 @@ def copies(text, longest=8) -> list[str]:
     """What a slot may copy from a text: every run of up to `longest` words, or of
     characters where the text has Chinese ones.
     """
-    pieces = re.findall(r"[a-z0-9'-]+|[^\sa-z0-9'-]", text.lower())
+    units = re.findall(r"[a-z0-9'-]+|[^\sa-z0-9'-]", text.lower())
     joint = "" if re.search(r"[\u4e00-\u9fff]", text) else " "
     runs = (
-        joint.join(pieces[i:j])
-        for i in range(len(pieces))
-        for j in range(i + 1, min(i + longest, len(pieces)) + 1)
+        joint.join(units[i:j])
+        for i in range(len(units))
+        for j in range(i + 1, min(i + longest, len(units)) + 1)
     )
     return [run for run in dict.fromkeys(runs) if not {*",{}"} & {*run}]
 
@@ -418,22 +418,22 @@ class CallGrammar:
 
     def _walk(self, states):
         """Ids of all tokens that lead from these states to some state."""
-        found, stack = [], [(self.vocabulary, states)]
+        result, stack = [], [(self.vocabulary, states)]
         while stack:
             node, here = stack.pop()
             for character, below in node.items():
                 if character is None:
-                    found.append(below)
+                    result.append(below)
                 elif after := self.step(here, character):
                     stack.append((below, after))
-        return found
+        return result
 
 
 def _values(schema, slot, text):
     """The trie of what a slot may hold when this is the user's text."""
     kinds = schema["values"][slot]
-    found = [kind[1] for kind in kinds if isinstance(kind, tuple)]
-    found += copies(text) if "copy" in kinds else []
-    found += numbers(text) if "number" in kinds else []
-    found += ["-" + n for n in numbers(text)] if "-" in kinds else []
-    return trie(dict(enumerate(map(as_bytes, found))))
+    result = [kind[1] for kind in kinds if isinstance(kind, tuple)]
+    result += copies(text) if "copy" in kinds else []
+    result += numbers(text) if "number" in kinds else []
+    result += ["-" + n for n in numbers(text)] if "-" in kinds else []
+    return trie(dict(enumerate(map(as_bytes, result))))

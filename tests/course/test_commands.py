@@ -97,7 +97,7 @@ def test_no_training_template_allows_a_wording_of_the_test(language, data, count
     raw = commands.read(language)
     house = commands.House(raw, language)
     rows = [r for r in commands.templates(raw) if r["intent"] not in commands.UNRELATED]
-    parts = commands.deal(rows)
+    parts = commands.split_templates(rows)
     trees = [row["tree"] for row in parts["train"]]
     patterns = [re.compile(commands.pattern(tree, house.rules)) for tree in trees]
 

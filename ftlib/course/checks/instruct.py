@@ -70,25 +70,25 @@ def check_answer_labels(answer):
         spans = [(edges[cuts[0]], edges[cuts[1]])]
         if cuts[2] > cuts[1] + 1:
             spans.append((edges[cuts[1] + 1], edges[cuts[2]]))
-        got, wanted = answer(ids, offsets, spans), None
+        got = answer(ids, offsets, spans)
         wanted = instruct.response_labels(ids, offsets, spans)
         expect(
             isinstance(got, (list, tuple)) and len(got) == len(ids),
             f"return a list of one label a token, {len(ids)} here",
         )
-        for i, (label, right) in enumerate(zip(got, wanted)):
+        for i, (label, own) in enumerate(zip(got, wanted)):
             expect(
-                right != -100 or label == -100,
+                own != -100 or label == -100,
                 f"token {i} at {offsets[i]} lies outside of {spans} and has the label "
                 f"{label}; the prompt is no target, so it gets -100",
             )
             expect(
-                right == -100 or label != -100,
+                own == -100 or label != -100,
                 f"token {i} at {offsets[i]} lies in one of {spans} and has -100; every "
                 "answer counts, up to its last token",
             )
             expect(
-                label == right,
+                label == own,
                 f"token {i} has the id {ids[i]} and the label {label}; a label is the "
                 "token's own id, and the loss does the shifting",
             )
