@@ -44,6 +44,8 @@ objectives/
                    predictions
     tagging        BIO tags and subwords, entities and their F1, a head for every token
     extractive_qa  windows over long texts, the best span or no answer, exact match, F1
+    instruct       chats as text, labels on the answers alone, packed chats; only
+                   tokens that keep a call valid
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/
@@ -77,6 +79,8 @@ deploy/
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
     translations   English sentences of programs with their human Chinese, split by file
+    commands       sentences to a house and the calls they mean, split by wording
+    house          names of rooms and devices for them
     silver         questions about film reviews, answered by a table of films
     people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed

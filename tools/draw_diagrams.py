@@ -790,6 +790,8 @@ def draw_22_deletion() -> Diagram:
                   0.2 if hit else 0.03, dashed=hit)  # fmt: skip
             x += wide + 6
         d.text(540, y + 16, after, 13, color, "start", bold=True)
+
+
 # --- chapter 16: translation
 
 
@@ -908,6 +910,76 @@ def draw_16_beam() -> Diagram:
         d.arrow(parent.right, box.left, color=color)
     d.text(20, 28, "greedy keeps one beginning", 13, "orange", "start", True)
     d.text(20, 232, "a beam of 2 keeps both", 13, "blue", "start", True)
+
+
+def draw_18_chat() -> Diagram:
+    """A chat as text, as tokens, as labels: only the answer counts."""
+    d = Diagram(
+        "A chat becomes text, tokens and labels, and only the answer counts.",
+        "The user says hall lights on, the assistant answers with a call. The "
+        "template writes both into one text, with roles, [CLS] in front and [SEP] "
+        "behind the answer. Its tokens are predicted one by one. The labels of the "
+        "prompt are -100, which no loss counts. The labels of the call and of [SEP] "
+        "are the tokens themselves.",
+        330,
+    )
+    d.text(20, 41, "chat", 13, "black", "start")
+    d.box(132, 20, 220, 34, "user: hall lights on", "orange", 13, 0.12)
+    d.box(372, 20, 328, 34, "assistant: {intent: TurnOn, area: hall}", "green", 13,
+          0.16)  # fmt: skip
+    d.text(20, 105, "one text", 13, "black", "start")
+    said = "[CLS]user  hall lights on  assistant  {intent: TurnOn, area: hall}[SEP]"
+    d.box(132, 84, 568, 34, said, "blue", 13, 0.12)
+    d.arrow((242, 56), (242, 82))
+    d.arrow((536, 56), (536, 82))
+    tokens = "[CLS]|user|hall|lights|on|assistant|{intent: TurnOn|, area:|hall|}|[SEP]"
+    widths = [46, 42, 42, 46, 42, 70, 110, 54, 42, 28, 46]
+    d.text(20, 165, "tokens", 13, "black", "start")
+    d.text(20, 213, "labels", 13, "black", "start")
+    x = 92
+    for i, (token, width) in enumerate(zip(tokens.split("|"), widths)):
+        own = i > 5
+        d.box(x, 146, width, 30, token, "green" if own else "orange", 12, 0.16)
+        d.box(x, 194, width, 30, token if own else "-100", "green" if own else "grey",
+              12, 0.16 if own else 0, dashed=not own)  # fmt: skip
+        x += width + 4
+    d.text(245, 250, "read, never counted", 13, "grey", "middle")
+    d.text(560, 250, "predicted: the loss", 13, "green", "middle")
+    d.box(132, 276, 568, 34, "language model: each token sees those before it, in its "
+          "own chat", "blue", 13, 0.16)  # fmt: skip
+    return d
+
+
+def draw_18_grammar() -> Diagram:
+    """What was written, what may follow, and what the model likes."""
+    d = Diagram(
+        "Constrained decoding asks a grammar which tokens may follow.",
+        "The assistant has written intent TurnOn, area. The sentence was turn on the "
+        "kitchen light. The grammar allows only runs of words of the sentence: turn, "
+        "kitchen, light and others. The model gives garden the highest score, and "
+        "garden is not allowed, so its score becomes minus infinity. kitchen is the "
+        "best of what is left, and it is written.",
+        300,
+    )
+    d.box(20, 20, 330, 34, "sentence: turn on the kitchen light", "orange", 13, 0.12)
+    d.box(370, 20, 330, 34, "written so far: {intent: TurnOn, area:", "green", 13, 0.16)
+    d.box(20, 90, 330, 40, "grammar: a name is copied from the sentence", "purple", 13,
+          0.12)  # fmt: skip
+    d.box(370, 90, 330, 40, "model: a score for each token", "blue", 13, 0.12)
+    d.arrow((185, 56), (185, 88))
+    d.arrow((535, 56), (535, 88))
+    d.arrow((370, 44), (300, 88))
+    rows = [("garden", "6.1", False), ("kitchen", "5.8", True), ("turn", "0.3", True)]
+    for i, (token, score, allowed) in enumerate(rows):
+        y = 152 + 44 * i
+        d.box(60, y, 250, 34, f"{token}: {'may follow' if allowed else 'may not'}",
+              "purple" if allowed else "grey", 13, 0.12 if allowed else 0,
+              dashed=not allowed)  # fmt: skip
+        d.box(390, y, 130, 34, score, "blue", 13, 0.12)
+        best = token == "kitchen"
+        d.box(560, y, 140, 34, score if allowed else "minus infinity",
+              "green" if best else "grey", 13, 0.16 if best else 0)  # fmt: skip
+        d.arrow((522, y + 17), (558, y + 17))
     return d
 
 
@@ -929,6 +1001,8 @@ DRAWINGS = {
     "16_beam": draw_16_beam,
     "16_encoder_decoder": draw_16_encoder_decoder,
     "16_teacher_forcing": draw_16_teacher_forcing,
+    "18_chat": draw_18_chat,
+    "18_grammar": draw_18_grammar,
     "22_deletion": draw_22_deletion,
     "22_private_step": draw_22_private_step,
     "22_six_questions": draw_22_six_questions,

@@ -121,6 +121,20 @@ MODELS = {
             ),
         },
     },
+    "assistant-mini": {
+        "repo": None,
+        "revision": None,
+        "package": None,
+        "inside": None,
+        "files": {
+            "model.safetensors": (
+                "0dd7833b2d447b387dd02bdbb8ffb1f5997fa9dcf2531d5598ca40e49d5a8d92"
+            ),
+            "tokenizer.json": (
+                "c6b4571cbae6ab28f4458dc87e88fbd96c96d01f9525b23e9d646915eec4cb46"
+            ),
+        },
+    },
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased",
         "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",

@@ -199,8 +199,11 @@ class Transformer(nn.Module):
 
     def _mask(self, attention_mask, T):
         """(B, T) of 0/1 -> bool (B, 1, 1 or T, T) for SDPA, True where a query may
-        look; None if nothing is hidden.
+        look; None if nothing is hidden. A mask (B, 1, T, T) says it for each query, as
+        in transformers, and is taken as it is.
         """
+        if attention_mask is not None and attention_mask.ndim == 4:
+            return attention_mask.bool()
         if attention_mask is None or bool(attention_mask.all()):
             return None  # the unmasked kernel is faster
         mask = attention_mask[:, None, None, :].bool()

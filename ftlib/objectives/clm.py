@@ -294,6 +294,14 @@ def _whole_logits(model, input_ids, attention_mask=None):
     return logits[torch.arange(len(last), device=last.device), last]
 
 
+def _only(logits, written, stopped, allowed):
+    """Logits (B, V) with -inf at every token that may not follow."""
+    keep = torch.zeros_like(logits, dtype=torch.bool)
+    for row, ids in enumerate(written):
+        keep[row, slice(None) if stopped[row] else allowed(row, ids)] = True
+    return logits.masked_fill(~keep, float("-inf"))
+
+
 @torch.no_grad()
 @in_eval_mode  # with dropout on, the same seed would not give the same text
 def generate(
@@ -308,6 +316,7 @@ def generate(
     seed=None,
     stop=None,
     cached=True,
+    allowed=None,
 ):
     """Write on: (B, T) ids -> (B, T + max_new_tokens) or fewer, if every row has come
     to the id `stop`.
@@ -317,6 +326,8 @@ def generate(
         is no padding, whatever the ids are.
     seed: of the draws; None takes torch's global generator. A row that has stopped is
         filled with `stop`.
+    allowed: allowed(row, ids), the ids that may follow the row's new ones, a list; None
+        leaves all. A row that has stopped is not asked.
     cached=False reads the whole text for each token; it gives the same ids and takes
     any causal model with `.logits`. Raises ValueError if the text would outgrow the
     model, for a row without a token, a negative id or number of new tokens, and for a
@@ -358,6 +369,8 @@ def generate(
             if cached
             else _whole_logits(model, input_ids, mask)
         )
+        if allowed is not None:
+            logits = _only(logits, input_ids[:, longest:].tolist(), stopped, allowed)
         new = sample_token(logits, temperature, k, p, generator)[:, None]  # (B, 1)
         if stop is not None:
             new = new.masked_fill(stopped[:, None], stop)

@@ -458,3 +458,13 @@ def test_german_credit_is_that_of_the_manifest():
     assert table["amount"][0] == 1169 and table["age"][:2] == [67, 22]
     with pytest.raises(KeyError, match="adult, german_credit"):
         sources.people("compas")
+
+
+def test_the_encyclopaedia_has_titles_texts_and_topics():
+    articles = sources.encyclopaedia()
+    assert len(articles) == MANIFEST["datasets"]["encyclopaedia"]["rows"]["kept"]
+    assert all(article["text"] for article in articles)
+    assert len({article["topic"] for article in articles}) == 12
+    assert (
+        "Kubrick" in next(a for a in articles if a["title"].startswith("2001"))["text"]
+    )

@@ -60,8 +60,8 @@ HEADS = {
 
 
 def mean_over_the_update(outputs, labels, num_items_in_batch=None):
-    """What chapters 14, 15 and 16 pass: the sum of the cross-entropies over the number of
-    labels in the whole update. Labels: one a row, or one a token.
+    """What chapters 14, 15 and 16 pass: the sum of the cross-entropies over the number
+    of labels in the whole update. Labels: one a row, or one a token.
     """
     logits = outputs.logits.reshape(-1, outputs.logits.shape[-1])
     return (
