@@ -331,16 +331,16 @@ class WordTable:
         return best
 
     def gloss(self, text) -> str:
-        """The text word by word. A word without a translation stays if it looks like a
-        name (a capital inside the sentence, a digit, a placeholder), else it is left
-        out.
+        """The text word by word. Numbers and placeholders stay. A word without a
+        translation stays if it looks like a name (a capital inside the sentence), else
+        it is left out.
         """
         words = []
         for at, word in enumerate(english_words(text)):
-            chinese, dice = self.best(word.lower())
+            chinese, dice = self.best(word.lower()) if word[0].isalpha() else ("", 0.0)
             if dice >= self.dice:
                 words.append(chinese)
-            elif (at and word != word.lower()) or not word.isalpha():
+            elif not word[0].isalpha() or (at and word != word.lower()):
                 words.append(word)
         return "".join(words)
 

@@ -228,6 +228,9 @@ def test_the_gloss_keeps_names_numbers_and_placeholders():
     assert table.gloss("Close window 12 in {room} of Marseille zebra %s") == (
         "关闭窗户12{room}Marseille%s"
     )
+    # a number that always stands beside one Chinese word is still a number
+    numbered = translation.WordTable(["2 lamps", "2 old lamps"], ["两盏灯", "两盏灯"])
+    assert numbered.best("2")[1] == 1 and numbered.gloss("2 %s") == "2%s"
     # a capital at the beginning is no sign of a name
     assert table.gloss("Zebra lamp") == "灯"
 
