@@ -650,7 +650,7 @@ def draw_15_answer() -> Diagram:
     """Windows over a long review, two scores a token, the best span."""
     d = Diagram(
         "A long review is read in windows, and each token gets two scores.",
-        "A review of 300 tokens is cut into windows of 128 tokens that share 32 with "
+        "A review of 280 tokens is cut into windows of 128 tokens that share 32 with "
         "their neighbours. Each window stands behind the question: [CLS], question, "
         "[SEP], part of the review, [SEP]. The encoder and one layer give a start and "
         "an end score for every token, shape W, 128 each. The best pair of a start "
@@ -658,7 +658,7 @@ def draw_15_answer() -> Diagram:
         "stands for no answer.",
         352,
     )
-    d.text(20, 36, "review: 300 tokens", 13, "black", "start")
+    d.text(20, 36, "review: 280 tokens", 13, "black", "start")
     long = "... one long text, the answer somewhere in it ..."
     d.box(190, 18, 510, 30, long, "orange",
           13, 0.12)  # fmt: skip

@@ -1,5 +1,5 @@
 """Checks of chapter 13: recall by hand, InfoNCE, an experiment on the temperature, a
-broken loss of CLIP.
+broken loss of CLIP, the loss of SimCLR.
 
 >>> import torch
 >>> from ftlib.course.checks.contrastive import check_found_within
@@ -58,8 +58,10 @@ def check_found_within(answer):
             "count; let candidates with an equal score count as better",
         )
         diagonal = torch.arange(len(scores)) % scores.shape[1]
+        mine = scores.gather(1, own[:, None])
+        tied = bool(((scores == mine).sum(1) > 1).any())
         expect(
-            not close(value, _hits(scores, diagonal, k).mean()),
+            tied or not close(value, _hits(scores, diagonal, k).mean()),
             "you look for candidate i of query i; its right candidate is own[i]",
         )
         expect(
@@ -239,3 +241,66 @@ def check_repaired_clip(answer):
             "faults: lengths, temperature, direction, and equal names",
         )
     return correct("four faults found, both directions, no friend among the enemies")
+
+
+def _views(a, b, temperature, itself=False, normalize=True):
+    """Cross-entropies (2 B,) of each view against all others."""
+    rows = torch.cat([a, b])
+    rows = F.normalize(rows, dim=-1) if normalize else rows
+    logits = rows @ rows.T / temperature
+    if not itself:
+        logits = logits.fill_diagonal_(float("-inf"))
+    partner = torch.arange(len(rows)).roll(len(a))
+    return F.cross_entropy(logits, partner, reduction="none")
+
+
+@exercise
+def check_two_view_loss(answer):
+    """answer(first (B, D), second (B, D), temperature) -> the mean over 2 B views."""
+    for count, width, temperature in ((4, 8, 0.1), (9, 5, 0.5), (3, 4, 1.0), (2, 6, 2)):
+        a, b = _pairs(count, width, count)
+        loss = answer(a, b, temperature)
+        _scalar(loss)
+        correct_loss = contrastive.nt_xent(a, b, temperature=temperature) / count
+        value = float(loss.detach())
+        if close(value, correct_loss.detach(), 1e-4):
+            _same_gradients(loss, correct_loss, [a, b])
+            continue
+        a, b, correct_loss = a.detach(), b.detach(), correct_loss.detach()
+        views = _views(a, b, temperature)
+        known = dict(temperature=temperature)
+        wrong = (
+            (views.sum(), "the value is the sum over views; take the mean"),
+            (views.sum() / count, "divide by all 2B views, not by the B pictures"),
+            (
+                _views(a, b, temperature, itself=True).mean(),
+                "each view finds itself; set the diagonal to minus infinity",
+            ),
+            (
+                _views(a, b, temperature, normalize=False).mean(),
+                "long vectors win; scale each to length 1",
+            ),
+            (_views(a, b, 1 / temperature).mean(), "divide by the temperature"),
+            (_views(a, b, 1.0).mean(), "the temperature does nothing in your function"),
+            (views[:count].mean(), "only the first views look; the second look too"),
+            (views[count:].mean(), "only the second views look; the first look too"),
+            (
+                contrastive.info_nce(a, b, **known) / count,
+                "first views are compared with second ones alone; the other first "
+                "views are negatives too, so the table has 2B rows and columns",
+            ),
+            (
+                contrastive.clip_loss(a, b, **known) / count,
+                "this is the loss of CLIP; views of one kind are negatives too, so "
+                "the table has 2B rows and columns",
+            ),
+        )
+        for number, words in wrong:
+            expect(not close(value, number, 1e-4), words)
+        expect(
+            False,
+            f"with {count} pictures at temperature {temperature} the mean is "
+            f"{value:.5f}, expected {float(correct_loss):.5f}; the partner of view i "
+            "is view i + B, and that of view i + B is view i",
+        )
+    return correct("every view finds its partner, and none finds itself")
