@@ -93,7 +93,7 @@ def _leaf(token):
     return ("rule", token[1:-1]) if token[0] == "<" else ("text", token)
 
 
-def draw(tree, rules, rng):
+def sample_sentence(tree, rules, rng):
     """One sentence of a template, as a list of strings and of slots (list, slot)."""
     kind = tree[0]
     if kind == "text":
@@ -101,14 +101,14 @@ def draw(tree, rules, rng):
     if kind == "slot":
         return [tree[1:]]
     if kind == "rule":
-        return draw(rules[tree[1]], rules, rng)
+        return sample_sentence(rules[tree[1]], rules, rng)
     if kind == "alt":
-        return draw(rng.choice(tree[1]), rules, rng)
+        return sample_sentence(rng.choice(tree[1]), rules, rng)
     parts = list(tree[1])
     if kind == "perm":
         rng.shuffle(parts)
     between = [" "] if kind == "perm" else []
-    drawn = [[*draw(part, rules, rng), *between] for part in parts]
+    drawn = [[*sample_sentence(part, rules, rng), *between] for part in parts]
     return list(itertools.chain.from_iterable(drawn))
 
 
@@ -171,7 +171,7 @@ class House:
             return number, ("-" if r.get("multiplier") == -1 else "") + number
         if listed in self.closed:
             tree, out = rng.choice(self.closed[listed])
-            return "".join(draw(tree, self.rules, rng)), out
+            return "".join(sample_sentence(tree, self.rules, rng)), out
         devices = self.values["devices"]
         kinds = [d for d in domains or () if d in devices] or ["light", "switch"]
         kinds = ["sensor"] if domains == ["binary_sensor"] else kinds
@@ -246,7 +246,7 @@ def command(row, house, rng, new=False) -> dict:
     names and numbers that were put in, by slot.
     """
     text, wording, slots, values = [], [], dict(row["fixed"]), {}
-    for part in draw(row["tree"], house.rules, rng):
+    for part in sample_sentence(row["tree"], house.rules, rng):
         if isinstance(part, str):
             text.append(part)
             wording.append(part)

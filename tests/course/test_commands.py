@@ -37,7 +37,7 @@ def test_the_tree_of_a_template():
 @pytest.mark.parametrize("seed", range(40))
 def test_every_sentence_drawn_is_one_that_the_template_allows(seed):
     tree = commands.parse(TEMPLATE)
-    parts = commands.draw(tree, RULES, random.Random(seed))
+    parts = commands.sample_sentence(tree, RULES, random.Random(seed))
     wording = "".join(p if isinstance(p, str) else "{" + p[0] + "}" for p in parts)
     assert commands.matches(wording, [tree], RULES)
     assert not commands.matches(wording + " x", [tree], RULES)
