@@ -23,7 +23,7 @@ models/
     hf_format      folders of transformers (BERT, RoBERTa-PreLayerNorm, GPT-2) to our
                    names and back
     seq2seq        an encoder-decoder with cross-attention, greedy and beam search
-    pegasus_format folders of transformers (Pegasus) for that encoder-decoder
+    pegasus_format  folders of transformers (Pegasus) for that encoder-decoder
     attention      scaled dot products, masks and heads written out; the attention maps
                    of a loaded model
     positions      sinusoids to add, rotations of queries and keys, positions of padded

@@ -349,10 +349,9 @@ def reads(notebook):
     """Names of the packages whose data sets or models a notebook's code asks for."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    entries = [
-        (sources.DATASETS if kind == "sources.load" else hub.MODELS)[name]["package"]
-        for kind, name in re.findall(r'(sources\.load|hub\.resolve)\(\s*"(.+?)"', code)
-    ]
+    known = sources.DATASETS | hub.MODELS
+    asked = re.findall(r'(?:sources\.load|hub\.resolve)\(\s*"(.+?)"', code)
+    entries = [known[name]["package"] for name in asked if name in known]
     return {entry.partition("==")[0] for entry in entries if entry}
 
 
