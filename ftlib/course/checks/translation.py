@@ -144,6 +144,22 @@ def check_leaky_positions(answer):
             )
             missed = sorted(set(wanted) - set(got))
             extra = sorted(set(got) - set(wanted))
+            tries = sum(not torch.equal(ids, labels) for ids in calls)
+            expect(
+                tries > 0 or got == wanted,
+                "logits_of is never called with changed labels; only a change shows who "
+                "looks ahead",
+            )
+            once = tries == 1
+            expect(
+                not (extra and once),
+                "all labels are changed at once, so nobody can tell which change was "
+                "seen; test one position after another",
+            )
+            expect(
+                not (missed and once),
+                "one change is tried for all positions; test one after another",
+            )
             expect(
                 not extra,
                 f"position {extra[:1]} is named and uses the labels before it alone; "

@@ -89,14 +89,14 @@ def backwards(logits_of, labels, vocab):
 
 
 WRONG = [
-    (change_all, "change no label before"),
+    (change_all, "changed at once"),
     (from_the_next, "is not named"),
     (change_before, "change no label before"),
     (outside, "must be a token of the vocabulary"),
-    (by_the_guess, "position"),
+    (by_the_guess, "never called with changed"),
     (no_call, "call logits_of"),
     (shorter, "same length"),
-    (only_the_last, "is not named"),
+    (only_the_last, "one change is tried"),
     (flags, "list of position numbers"),
     (backwards, "in order"),
 ]

@@ -159,7 +159,6 @@ RIGHT = [other_seeds, one_way_first]
 GUESS = "every guess is a right one before the run"
 SEEDS = "ten seeds or more are right"
 EQUIVALENT = {
-    "`0.02` -> `0.04`": GUESS,
-    "`20` -> `21`": SEEDS,
-    "`20` -> `19`": SEEDS,
+    "`0.1` -> `0.2`": GUESS,
+    "`10` -> `11`": SEEDS,
 }
