@@ -147,8 +147,8 @@ def check_leaky_positions(answer):
             tries = sum(not torch.equal(ids, labels) for ids in calls)
             expect(
                 tries > 0 or got == wanted,
-                "logits_of is never called with changed labels; only a change shows who "
-                "looks ahead",
+                "logits_of is never called with changed labels; only a change shows "
+                "who looks ahead",
             )
             once = tries == 1
             expect(
