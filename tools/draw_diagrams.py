@@ -790,6 +790,7 @@ def draw_22_deletion() -> Diagram:
                   0.2 if hit else 0.03, dashed=hit)  # fmt: skip
             x += wide + 6
         d.text(540, y + 16, after, 13, color, "start", bold=True)
+    return d
 
 
 # --- chapter 16: translation
@@ -910,6 +911,7 @@ def draw_16_beam() -> Diagram:
         d.arrow(parent.right, box.left, color=color)
     d.text(20, 28, "greedy keeps one beginning", 13, "orange", "start", True)
     d.text(20, 232, "a beam of 2 keeps both", 13, "blue", "start", True)
+    return d
 
 
 def draw_18_chat() -> Diagram:
