@@ -44,7 +44,7 @@ WESTERN = (
 ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 
 
-def split_words(text, tokenize="zh") -> list[str]:
+def scored_tokens(text, tokenize="zh") -> list[str]:
     """The tokens that BLEU counts. "13a": words and signs, for languages with spaces;
     "zh": each Chinese character is one, the rest as in 13a.
     """
@@ -74,7 +74,7 @@ def bleu_counts(hypothesis, reference, tokenize="zh") -> list[int]:
 
     Matches are clipped: an n-gram counts at most as often as the reference has it.
     """
-    ours, theirs = (split_words(text, tokenize) for text in (hypothesis, reference))
+    ours, theirs = (scored_tokens(text, tokenize) for text in (hypothesis, reference))
     matches, totals = [], []
     for n in range(1, ORDER + 1):
         counts = _ngrams(ours, n)

@@ -48,7 +48,7 @@ def test_every_character_is_split_as_in_sacrebleu():
     for point in points:
         text = f"a{chr(point)}1"
         for name, tokenizer in tokenizers.items():
-            ours = translation.split_words(text, name)
+            ours = translation.scored_tokens(text, name)
             assert ours == tokenizer(text).split(), (name, hex(point))
 
 
@@ -59,7 +59,7 @@ def test_every_character_is_split_as_in_sacrebleu():
 def test_western_rules(text):
     for name in ("zh", "13a"):
         expected = BLEU(tokenize=name)._preprocess_segment(text).split()
-        assert translation.split_words(text.rstrip(), name) == expected
+        assert translation.scored_tokens(text.rstrip(), name) == expected
 
 
 def test_chrf_is_that_of_sacrebleu():
