@@ -2,16 +2,18 @@
 the mode that it had.
 """
 
+import ast
 import contextlib
 
 import pytest
 import torch
+from stages import ROOT
 from torch import nn
 
 from ftlib.data import tokenization
-from ftlib.evaluation import metrics
-from ftlib.models import attention, transformer
-from ftlib.objectives import classify, clm, mlm
+from ftlib.evaluation import explain, metrics
+from ftlib.models import attention, seq2seq, transformer
+from ftlib.objectives import classify, clm, instruct, mlm
 from ftlib.training import continual
 
 V = 60
@@ -66,6 +68,25 @@ def fisher_of(net):
     )
 
 
+def translator():
+    torch.manual_seed(0)
+    net = seq2seq.Seq2Seq(seq2seq.Config(V, dim=16, heads=2, ffn_dim=32, dropout=0.5))
+    net.norm_decoder = Interrupted(net.norm_decoder)
+    net.train()
+    net.encoder[0].eval()
+    return net, net.norm_decoder
+
+
+BATCH = {"input_ids": IDS, "attention_mask": IDS * 0 + 1, "labels": IDS}
+
+
+def explained(function, *arguments):
+    """A call of `explain` on the first row of a classifier."""
+    return lambda net: getattr(explain, function)(
+        net, net.encoder.tokens, IDS[:1], *arguments
+    )
+
+
 CALLS = {
     "metrics.mean_loss": (model, batch_of_targets),
     "classify.predict": (
@@ -93,6 +114,33 @@ CALLS = {
         model,
         lambda net: attention.attention_maps(net, IDS),
     ),
+    "instruct.response_nll": (
+        lambda: model(causal=True),
+        lambda net: instruct.response_nll(
+            net, [{"input_ids": row, "labels": row} for row in ROWS]
+        ),
+    ),
+    "seq2seq.greedy": (translator, lambda net: seq2seq.greedy(net, IDS, max_new=3)),
+    "seq2seq.beam_search": (
+        translator,
+        lambda net: seq2seq.beam_search(net, IDS, width=2, max_new=3),
+    ),
+    "seq2seq.log_probability": (
+        translator,
+        lambda net: seq2seq.log_probability(net, BATCH),
+    ),
+    "seq2seq.cross_attention": (
+        translator,
+        lambda net: seq2seq.cross_attention(net, IDS[:1], IDS[:1]),
+    ),
+    "explain.integrated_gradients": (
+        classifier,
+        explained("integrated_gradients", IDS[:1] * 0),
+    ),
+    "explain.input_times_gradient": (
+        classifier,
+        explained("input_times_gradient"),
+    ),
 }
 
 
@@ -105,6 +153,13 @@ DECORATED = {
     "mlm.fill_mask": (mlm, "fill_mask"),
     "continual.fisher": (continual, "fisher"),
     "attention.attention_maps": (attention, "attention_maps"),
+    "instruct.response_nll": (instruct, "response_nll"),
+    "seq2seq.greedy": (seq2seq, "greedy"),
+    "seq2seq.beam_search": (seq2seq, "beam_search"),
+    "seq2seq.log_probability": (seq2seq, "log_probability"),
+    "seq2seq.cross_attention": (seq2seq, "cross_attention"),
+    "explain.integrated_gradients": (explain, "integrated_gradients"),
+    "explain.input_times_gradient": (explain, "input_times_gradient"),
 }
 
 
@@ -174,3 +229,42 @@ def test_a_model_left_in_training_mode_is_caught(name, monkeypatch, counted):
     monkeypatch.setattr(module, function, grad(plain))
     assert examine(name, stop=False) == (False, True)
     counted("fault")
+
+
+DECORATOR = ("in_eval_mode", "switched")
+
+
+def reads_only():
+    """room.function of every function of ftlib that is decorated."""
+    return {
+        f"{path.stem}.{node.name}"
+        for path in (ROOT / "ftlib").glob("*/*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and "in_eval_mode" in [ast.unparse(d) for d in node.decorator_list]
+    }
+
+
+def test_every_function_that_switches_the_mode_is_tested():
+    tested = {f"{m.__name__.rpartition('.')[2]}.{f}" for m, f in DECORATED.values()}
+    assert reads_only() == tested
+
+
+def test_nothing_else_switches_the_mode_and_leaves_it():
+    """`model.eval()` of a model that somebody handed in stands in the decorator alone:
+    elsewhere it would stay switched. What a function made itself it may switch.
+    """
+    found = []
+    for path in (ROOT / "ftlib").glob("*/*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            # `switched` is the inside of the decorator
+            if isinstance(node, ast.FunctionDef) and node.name not in DECORATOR:
+                given = {a.arg for a in node.args.args} & {"model", "net"}
+                found += [
+                    f"{path.name}: {node.name}"
+                    for call in ast.walk(node)
+                    if isinstance(call, ast.Call)
+                    and ast.unparse(call.func) in {f"{name}.eval" for name in given}
+                ]
+    assert found == []

@@ -21,8 +21,8 @@ Use it:
     [[101, 7, 8, 102], [101, 7, 102]]
 
 What it is not: a proof that the model reasons as a person would. It says which inputs
-move the output. Needs: torch. Attention and heads: models whose attention layers have
-`qkv`, `heads` and `out`, as ftlib/models/transformer.py.
+move the output. Needs: torch, scipy. Attention and heads: models whose attention layers
+have `qkv`, `heads` and `out`, as ftlib/models/transformer.py.
 
 Shapes: B batch, T tokens, D width, L layers, H heads, C classes.
 """
@@ -30,8 +30,10 @@ Shapes: B batch, T tokens, D width, L layers, H heads, C classes.
 import contextlib
 import copy
 import functools
+import warnings
 
 import torch
+from scipy.stats import ConstantInputWarning, spearmanr
 
 
 def in_eval_mode(function):
@@ -192,15 +194,7 @@ def randomised(model, modules=None, seed=0):
 
 
 def spearman(a, b) -> float:
-    """Spearman's correlation of two lists of numbers, equal numbers sharing their mean
-    rank; NaN where one of them is constant.
-    """
-    ranks = []
-    for values in (a, b):
-        values = torch.as_tensor(values, dtype=torch.float64)
-        below = (values[:, None] > values).sum(dim=1)
-        equal = (values[:, None] == values).sum(dim=1)
-        rank = below + (equal + 1) / 2
-        ranks.append(rank - rank.mean())
-    norm = ranks[0].norm() * ranks[1].norm()
-    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else float("nan")
+    """Spearman's correlation of two lists of numbers; NaN where one is constant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        return float(spearmanr(a, b).statistic)

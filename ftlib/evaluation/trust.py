@@ -18,7 +18,7 @@ Use it:
 
 What it is not: a verdict. Equal rates on one test set do not make a decision fair. The
 tests compare with fairlearn, statsmodels' formulas and scikit-learn. Needs: torch, and
-scipy for exact p-values.
+scipy for p-values.
 
 Shapes: N texts or people, C classes, logits (N, C).
 """
@@ -31,7 +31,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import torch
-from scipy.stats import fisher_exact
+from scipy.stats import false_discovery_control, fisher_exact
 
 # --- slices
 
@@ -87,12 +87,7 @@ def benjamini_hochberg(p_values) -> list[float]:
     are expected to be false. Milder than `holm`; the tests should not be negatively
     dependent.
     """
-    order = sorted(range(len(p_values)), key=lambda i: -p_values[i])
-    corrected, lowest = [0.0] * len(p_values), 1.0
-    for steps, i in enumerate(order):
-        lowest = min(lowest, p_values[i] * len(p_values) / (len(p_values) - steps))
-        corrected[i] = lowest
-    return corrected
+    return false_discovery_control(p_values).tolist() if len(p_values) else []
 
 
 def slice_report(correct, slices, correction=holm, level=0.95) -> list[Slice]:

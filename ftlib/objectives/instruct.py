@@ -24,17 +24,19 @@ Use it:
 trl's `assistant_only_loss=True` needs.
 
 What it is not: the model (transformer.py), sampling (clm.generate takes
-`allowed=grammar.allowed`), or a judge of answers. Needs: torch; a tokenizer of the
-package tokenizers for `encode_chat`, a byte-level one for `CallGrammar`.
+`allowed=grammar.allowed`), or a judge of answers. Needs: torch, tokenizers; for
+`CallGrammar` a byte-level tokenizer.
 
 Shapes: B rows, T tokens, A target positions.
 """
 
+import functools
 import inspect
 import re
 
 import torch
 import torch.nn.functional as F
+from tokenizers.pre_tokenizers import ByteLevel
 
 BEGIN, END = "[CLS]", "[SEP]"
 # render() for transformers; line breaks are written as {{ '\n' }}, because Jinja drops
@@ -49,6 +51,24 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant\n' }}{% endif %}"
 )
+
+
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
 
 
 # --- template and labels
@@ -188,11 +208,11 @@ def instruct_loss(model, batch) -> torch.Tensor:
 
 
 @torch.no_grad()
+@in_eval_mode
 def response_nll(model, rows) -> torch.Tensor:
     """Nats of each chat's answers, (number of rows,): how little the model expected
     them. rows: [{"input_ids", "labels"}].
     """
-    model.eval()
     return torch.stack(
         [
             instruct_loss(model, {k: torch.tensor([v]) for k, v in row.items()})
@@ -299,21 +319,12 @@ def call_schema(pairs) -> dict:
     return {"forms": forms, "values": values}
 
 
-def byte_alphabet() -> list[str]:
-    """The character that byte-level BPE writes for each byte (Radford et al. 2019):
-    printable ones stand for themselves, the others move to 256 and above.
-    """
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    moved = iter(range(256, 512))
-    return [chr(b if b in printable else next(moved)) for b in range(256)]
-
-
-ALPHABET = byte_alphabet()
-
-
 def as_bytes(text) -> str:
-    """A text in the letters of a byte-level vocabulary."""
-    return "".join(ALPHABET[byte] for byte in text.encode("utf-8"))
+    """A text in the letters of a byte-level vocabulary (Radford et al. 2019): a
+    character for each byte.
+    """
+    level = ByteLevel(add_prefix_space=False, use_regex=False)
+    return "".join(letters for letters, _ in level.pre_tokenize_str(text))
 
 
 def token_names(tokenizer) -> dict[int, str]:
