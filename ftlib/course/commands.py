@@ -21,7 +21,6 @@ What it is not: a parser for a real house, whose devices have other names. Needs
 package home-assistant-intents (wheels.py), read in place.
 """
 
-import hashlib
 import itertools
 import json
 import random
@@ -29,6 +28,7 @@ import re
 
 from ftlib.course import wheels
 from ftlib.course.house import VALUES
+from ftlib.data.tables import bucket
 from ftlib.objectives import instruct
 
 FILES = {"en": "en.json", "zh": "zh-CN.json"}
@@ -36,11 +36,6 @@ FILES = {"en": "en.json", "zh": "zh-CN.json"}
 UNRELATED = ("HassGetState", "HassRespond")
 TOKENS = re.compile(r"\{[^}]*\}|<[^>]*>|[()\[\]|;]|[^{}<>()\[\]|;]+")
 SPACE = re.compile(r"\s+")
-
-
-def bucket(text) -> int:
-    """0 to 99, the same for the same text everywhere."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 100
 
 
 # --- templates
