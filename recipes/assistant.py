@@ -32,7 +32,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from ftlib.course import commands, hub
 from ftlib.data import tokenization
 from ftlib.models import hf_format, transformer
-from ftlib.objectives import clm, instruct
+from ftlib.objectives import classify, clm, instruct
 from ftlib.training import distributed, optim, train
 
 LANGUAGES = ("en", "zh")
@@ -254,27 +254,17 @@ def marks_of(masked):
 
 def minilm(texts):
     """MiniLM's vectors of texts, unit rows (N, 384)."""
-    from ftlib.objectives import classify
-
     folder = hub.resolve("all-MiniLM-L6-v2")
     encoder = transformer.from_state(*hf_format.load(folder, dropout=0.0)).eval()
     tokenizer = tokenization.load(folder)
-    tokenizer.enable_truncation(32)
     # a mark is no word: MiniLM gets one that stands for all of its kind
     words = {"@area": "kitchen", "@name": "lamp", "@floor": "first", "@item": "milk"}
     words |= {"#": "5", "@conversation_command": "stop", "@": ""}
     for mark, word in words.items():
         texts = [text.replace(mark, word) for text in texts]
-    ids = [e.ids for e in tokenizer.encode_batch(texts)]
-    vectors = np.zeros((len(texts), 384), np.float32)
-    for batch in classify.batches_of(ids, size=128):
-        numbers = batch.pop("index").numpy()
-        mask = batch["attention_mask"][..., None]
-        with torch.inference_mode():
-            hidden = encoder(**batch).last_hidden_state
-        mean = (hidden * mask).sum(1) / mask.sum(1)
-        vectors[numbers] = torch.nn.functional.normalize(mean, dim=1).numpy()
-    return vectors
+    rows = tokenization.encode(tokenizer, texts, 32)
+    vectors = classify.features(encoder, classify.batches_of(rows, size=128))
+    return torch.nn.functional.normalize(vectors, dim=1).numpy()
 
 
 # --- the grid

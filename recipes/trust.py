@@ -89,12 +89,7 @@ def minilm_classifier():
 
 def odds(net, rows):
     """log-odds of class 1 of each row, (N,)."""
-    result = torch.zeros(len(rows))
-    for batch in classify.batches_of(rows):
-        with torch.no_grad():
-            logits = net(batch["input_ids"], batch["attention_mask"]).logits
-        result[batch["index"]] = explain.log_odds(logits)
-    return result
+    return explain.log_odds(classify.predict(net, classify.batches_of(rows)))
 
 
 def answers_cell(seed):
