@@ -1104,9 +1104,10 @@ def test_one_address_and_one_version():
 
 
 def test_bootstrap_installs_every_extra(bootstrap):
-    assert set(bootstrap.EXTRAS.split(",")) == set(
+    # after one install the network may go; Ray is for more than one machine, and 400 MB
+    assert set(bootstrap.EXTRAS.split(",")) | {"scale"} == set(
         PROJECT["optional-dependencies"]
-    )  # after one install the network may go
+    )
 
 
 def test_the_map_of_the_library():

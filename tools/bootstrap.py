@@ -39,7 +39,7 @@ import time
 
 NEEDED, TESTED = (3, 11), (3, 14)  # the least Python, and the newest one tried
 # everything at once: after one install the network may go away
-EXTRAS = "data,notebook,hf,test,dev,browser"
+EXTRAS = "data,notebook,hf,export,serve,sound,test,dev,browser"
 # what must come from .venv before it is called ready; ftlib comes from this folder
 MODULES = (
     "torch transformers matplotlib ipywidgets sklearn peft jupyterlab ipykernel nbval "
