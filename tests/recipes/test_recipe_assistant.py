@@ -43,6 +43,23 @@ def test_the_nearest_command_takes_names_and_numbers_of_the_sentence():
     assert nearest.doubt(None, None)[0] == pytest.approx(0, abs=1e-6)
 
 
+def test_a_name_fills_the_slot_of_its_kind_wherever_it_stands():
+    rows = [
+        ("timer named pizza for 5 minutes", {"minutes": "5", "name": "pizza"}),
+        ("timer named tea for 3 minutes", {"minutes": "3", "name": "tea"}),
+        ("volume down by 20 in the hall", {"area": "hall", "step": "-20"}),
+    ]
+    rows = [
+        ROWS[0] | {"text": t, "values": v, "call": instruct.call_text("Do", v)}
+        for t, v in rows
+    ] + [ROWS[4]]
+    for way in (recipe.Nearest(rows), recipe.Linear(rows)):
+        answers = way(["timer for 9 minutes named tea", "hall volume down by 7"])
+        assert answers[0] == "{intent: Do, minutes: 9, name: tea}"
+        assert answers[1] == "{intent: Do, area: hall, step: -7}"
+        assert len(way.doubt(None, None)) == 2
+
+
 def test_a_share_of_the_templates_keeps_every_kind_of_call():
     for seed in range(5):
         kept = recipe.drawn(ROWS, 0.25, seed)
