@@ -282,7 +282,7 @@ def table_cell(model, n, seed):
     model.fit(x.numpy(), y)
 
     def logits(rows):
-        return torch.tensor(model.predict_log_proba(rows.numpy()))
+        return torch.tensor(model.predict_proba(rows.numpy())).log()
 
     return people_report(logits, x, y, *others)
 
