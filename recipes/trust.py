@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from finetune import encoder_of
 from grid import about, add, done, read, same_settings
+from sklearn.ensemble import HistGradientBoostingClassifier as boosted_trees
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -34,7 +35,9 @@ from ftlib.training import distributed, optim, train
 
 TOKENS, MASK = 64, 103  # the id of [MASK]
 OUT = Path("data/results/trust.json")
-FRACTIONS = (0.1, 0.2, 0.3, 0.5)
+FRACTIONS, SHUFFLES = (0.1, 0.2, 0.3, 0.5), 5
+# explanations that say for or against
+SIGNED = ("integrated gradients", "input x gradient", "occlusion", "counted words")
 EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0, float("inf"))
 # chosen by --choose, on people whom no cell trains on or tests
 PRIVATE = {
@@ -160,12 +163,13 @@ def leak_cell(seed):
 def attack(net, rows, labels):
     """Members and others: accuracy, mean loss, calibration, and the loss attack."""
     logits = [classify.predict(net, classify.batches_of(r)) for r in rows]
+    return report(logits, labels)
+
+
+def report(logits, labels):
     losses = [F.cross_entropy(z, y, reduction="none") for z, y in zip(logits, labels)]
-    return report(losses, logits, labels)
-
-
-def report(losses, logits, labels):
-    members, others = (-loss for loss in losses)
+    # the order of the losses, without their rounding
+    members, others = map(privacy.logit_of_probability, logits, labels)
     return {
         "auroc": round(privacy.auroc(members, others), 4),
         "tpr": round(privacy.tpr_at_fpr(members, others), 4),
@@ -186,8 +190,7 @@ def words_attack(parts):
         for x in (inside, counts.transform(parts[1]["text"]))
     ]
     labels = [torch.tensor(part["label"]) for part in parts]
-    losses = [F.nll_loss(z, y, reduction="none") for z, y in zip(logits, labels)]
-    return report(losses, logits, labels)
+    return report(logits, labels)
 
 
 # --- people, with and without privacy
@@ -218,7 +221,7 @@ def dp_cell(n, epsilon, seed, choose=None):
 
 def overfitted_cell(n, seed, width=256, epsilon=None):
     """The positive control: the same people, a wide network, many epochs. With an
-    epsilon the same training, with clipped gradients and noise.
+    epsilon the same training, with clipped gradients and noise; inf only clips.
     """
     x, y, others = adult_rows(n, seed)
     net = network(x.shape[1], width, seed)
@@ -250,7 +253,7 @@ def lira_cell(seed, people_in_all=600, models=32):
     x, y, _ = adult_rows(people_in_all, seed)
     generator = torch.Generator().manual_seed(seed)
     was_in = torch.rand(models, people_in_all, generator=generator) < 0.5
-    losses = []
+    logits = []
     for number, member in enumerate(was_in):
         net = network(x.shape[1], 128, number)
         adam = torch.optim.Adam(net.parameters(), 1e-2)
@@ -259,8 +262,8 @@ def lira_cell(seed, people_in_all=600, models=32):
             F.cross_entropy(net(x[member]), y[member]).backward()
             adam.step()
         with torch.no_grad():
-            losses.append(F.cross_entropy(net(x), y, reduction="none"))
-    logits = privacy.logit_of_probability(torch.stack(losses))
+            logits.append(privacy.logit_of_probability(net(x), y))
+    logits = torch.stack(logits)
     result = {"loss": [], "likelihood ratio": []}
     for target in range(models):
         others = torch.arange(models) != target
@@ -273,13 +276,13 @@ def lira_cell(seed, people_in_all=600, models=32):
     return result
 
 
-def logistic_cell(n, seed):
-    """The cheap baseline without privacy."""
+def table_cell(model, n, seed):
+    """A baseline of scikit-learn, without privacy."""
     x, y, others = adult_rows(n, seed)
-    model = LogisticRegression(C=1, max_iter=1000).fit(x.numpy(), y)
+    model.fit(x.numpy(), y)
 
     def logits(rows):
-        return torch.tensor(model.predict_log_proba(rows.numpy()))
+        return torch.tensor(model.predict_proba(rows.numpy())).log()
 
     return people_report(logits, x, y, *others)
 
@@ -298,8 +301,7 @@ def people_report(net, x, y, test_x, test_y):
     with torch.no_grad():
         logits = [net(x), net(test_x)]
     labels = [y, test_y]
-    losses = [F.cross_entropy(z, t, reduction="none") for z, t in zip(logits, labels)]
-    return report(losses, logits, labels)
+    return report(logits, labels)
 
 
 # --- explanations
@@ -328,11 +330,12 @@ def relevances(net, ids, other, occluded):
 
 
 def explain_cell(seed, sentences=100):
-    """How far the log-odds of the given answer fall as tokens are deleted, by method;
-    and how alike explanations of the shuffled model are.
+    """How far the log-odds of the given answer fall as tokens are deleted, by method,
+    with and without the signs of its numbers; and how alike explanations of shuffled
+    models are, a list for each shuffle.
     """
     net, tokenizer = minilm_classifier()
-    shuffled = explain.randomised(net, ["encoder.blocks"], seed)
+    shuffled = [explain.randomised(net, ["encoder.blocks"], s) for s in range(SHUFFLES)]
     critics = sources.load("rotten_tomatoes")
     worth = people.word_weights(critics["train"]["text"], critics["train"]["label"])
     texts = tables.subset(critics["test"], sentences, seed)
@@ -344,22 +347,23 @@ def explain_cell(seed, sentences=100):
         ids, fixed = torch.tensor([row]), {0, len(row) - 1}
         occluded = explain.without_each(row, fixed)
         ways = relevances(net, ids, number, occluded)
-        after = relevances(shuffled, ids, number, occluded)
         tokens = [tokenizer.id_to_token(i) for i in row]
         ways["counted words"] = torch.tensor([worth.get(t, 0.0) for t in tokens])
         full = float(odds(net, [row]))
         counts = [max(1, round(f * (len(row) - 2))) for f in FRACTIONS]
-        for name, relevance in ways.items():
-            # towards the answer given; attention has no direction
-            side = 1 if full > 0 or "attention" in name or name == "random" else -1
-            left = odds(net, explain.deletions(row, side * relevance, counts, fixed))
-            sign = 1 if full > 0 else -1
+        sign = 1 if full > 0 else -1
+        # towards the answer given; attention has no direction
+        orders = {n: sign * r if n in SIGNED else r for n, r in ways.items()}
+        orders |= {f"{name}, no sign": ways[name].abs() for name in SIGNED}
+        for name, order in orders.items():
+            left = odds(net, explain.deletions(row, order, counts, fixed))
             fallen.setdefault(name, []).append(rounded(sign * (full - left), 2))
-            if name in after and name != "random":
-                own, theirs = relevance[1:-1], after[name][1:-1]
-                alike.setdefault(name, []).append(
-                    round(explain.spearman(own, theirs), 3)
-                )
+        for number_of, other in enumerate(shuffled):
+            for name, theirs in relevances(other, ids, number, occluded).items():
+                if name != "random":
+                    found = explain.spearman(ways[name][1:-1], theirs[1:-1])
+                    lists = alike.setdefault(name, [[] for _ in shuffled])
+                    lists[number_of].append(round(found, 3))
     return {"fallen": fallen, "alike": alike}
 
 
@@ -462,12 +466,18 @@ def private_plan(seed):
         for epsilon in EPSILONS:
             name = f"{n} people, epsilon {epsilon:g}"
             yield "dp", name, seed, lambda n=n, e=epsilon: dp_cell(n, e, seed)
-        name = f"{n} people, logistic regression"
-        yield "dp", name, seed, lambda n=n: logistic_cell(n, seed)
+        for kind, model in (
+            ("logistic regression", LogisticRegression(C=1, max_iter=1000)),
+            # early stopping holds a tenth of these people out
+            ("boosted trees", boosted_trees(early_stopping=True, random_state=seed)),
+        ):
+            name = f"{n} people, {kind}"
+            yield "dp", name, seed, lambda n=n, m=model: table_cell(m, n, seed)
     name = "1000 people, overfitted"
     yield "dp", name, seed, lambda: overfitted_cell(1000, seed)
-    name = "1000 people, overfitted, epsilon 8"
-    yield "dp", name, seed, lambda: overfitted_cell(1000, seed, epsilon=8.0)
+    for epsilon in (8.0, float("inf")):
+        name = f"1000 people, overfitted, epsilon {epsilon:g}"
+        yield "dp", name, seed, lambda e=epsilon: overfitted_cell(1000, seed, 256, e)
 
 
 def choose():

@@ -53,6 +53,7 @@ FILMS = {
     "popularity": None,
     "item-kNN": None,
     "item-kNN, last 20": None,
+    "what came after": None,
     "matrix factorisation": None,
     "two towers": dict(correction=1.0),
     "two towers, no correction": dict(correction=0.0),
@@ -284,6 +285,15 @@ def film_scores(data, method):
             rank: lambda split, v=axes[:rank]: rated_before(data, split) @ v.T @ v
             for rank in (10, 20, 40, 80)
         }
+    if method == "what came after":
+        return {
+            (half, power): lambda split, half=half, power=power: (
+                recent_matrix(data, split, decay(half))
+                @ (came_after(data, half) / known.sum(0).clamp(min=1) ** power)
+            )
+            for half in (2, 5, 20)
+            for power in (0.0, 0.25, 0.5, 0.75)
+        }
     together, count = known.T @ known, known.sum(0).clamp(min=1)
     like = together / (count[:, None] * count).sqrt()
     like.fill_diagonal_(0)
@@ -294,11 +304,28 @@ def film_scores(data, method):
             found[near] = lambda split, kept=kept: rated_before(data, split) @ kept.T
             continue
         for half in (2, 5, 20):  # after so many films a film counts half
-            weight = 0.5 ** (torch.arange(RECENT) / half)
-            found[near, half] = lambda split, kept=kept, weight=weight: (
-                recent_matrix(data, split, weight) @ kept.T
+            found[near, half] = lambda split, kept=kept, half=half: (
+                recent_matrix(data, split, decay(half)) @ kept.T
             )
     return found
+
+
+def decay(half):
+    """The weight of each of a user's last films, the newest first."""
+    return 0.5 ** (torch.arange(RECENT) / half)
+
+
+def came_after(data, half):
+    """(films, films): how often the second was rated among the RECENT films after the
+    first, the nearest with weight 1, each row divided by the times the first was rated.
+    """
+    rows = ~(data["last"] | data["validation"])
+    before = data["before"][rows]
+    target = data["film"][rows][:, None].expand_as(before)
+    table = torch.zeros(data["films"] + 1, data["films"])
+    weight = decay(half).expand_as(before)
+    table.index_put_((before, target), weight, accumulate=True)
+    return table[:-1] / table[:-1].sum(1, keepdim=True).clamp(min=1)
 
 
 def rated_before(data, split):

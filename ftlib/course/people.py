@@ -43,6 +43,7 @@ FIRST = (
     "Michael Robert Kevin Steve Brian Eric Richard Daniel Paul Tom"
 ).split()
 NOUNS = ("film", "movie", "story", "scene", "plot", "show", "picture")
+SYNONYMS = {"film": "movie", "movie": "film"}
 OPINIONS = {
     "good": "bad", "great": "terrible", "best": "worst", "excellent": "awful",
     "wonderful": "horrible", "funny": "boring", "bad": "good", "worst": "best",
@@ -128,7 +129,8 @@ def exchanged(n):
     many sentences with names, as there are many names.
 
     Kinds: "name" (sentences with one first name, and no he or she), "noun" (one neutral
-    noun), "opinion" (one word of opinion, which should matter).
+    noun), "synonym" (film for movie, and the other way), "opinion" (one word of
+    opinion, which should matter).
     """
     result = {}
     named = [
@@ -146,6 +148,11 @@ def exchanged(n):
     for step in (1, 3):
         table = {a: NOUNS[(i + step) % len(NOUNS)] for i, a in enumerate(NOUNS)}
         result["noun"][f"noun {step}"] = [trust.swap_words(s, table) for s in plain]
+    alike = [s for s in review_sentences() if one_of(SYNONYMS, s)][:n]
+    result["synonym"] = {
+        "as written": alike,
+        "the other": [trust.swap_words(s, SYNONYMS) for s in alike],
+    }
     judging = [s for s in review_sentences() if one_of(OPINIONS, s)][:n]
     result["opinion"] = {
         "as written": judging,

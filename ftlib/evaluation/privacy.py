@@ -70,12 +70,17 @@ def tpr_at_fpr(members, others, fpr=0.01) -> float:
     return float((torch.as_tensor(members).double() > others[allowed]).double().mean())
 
 
-def logit_of_probability(losses):
-    """log(p / (1 - p)) of the true class from its loss -log p: nearly a bell curve over
-    models, which losses are not.
+def logit_of_probability(logits, labels):
+    """log(p / (1 - p)) of the true class -> (N,) float64: nearly a bell curve over
+    models, which losses are not, and exact where a loss rounds to 0.
+
+    logits: (N, C), labels: (N,). It falls as the loss rises, so the attack by loss may
+    use it: rows whose losses are all 0 in 32 bits stay apart.
     """
-    losses = torch.as_tensor(losses, dtype=torch.float64).clamp(min=1e-12)
-    return -losses - torch.log(-torch.expm1(-losses))
+    logits = torch.as_tensor(logits, dtype=torch.float64)
+    labels = torch.as_tensor(labels)[:, None]
+    others = logits.scatter(1, labels, -torch.inf).logsumexp(dim=1)
+    return logits.gather(1, labels)[:, 0] - others
 
 
 def likelihood_ratio(target, reference, was_in):

@@ -45,7 +45,7 @@ def exchanged():
 
 def test_exchanged_sentences_differ_in_one_word(exchanged):
     assert len(exchanged["name"]) == 37 and len(exchanged["name"]["Jamal"]) == 20
-    for kind in ("name", "noun", "opinion"):
+    for kind in ("name", "noun", "synonym", "opinion"):
         written = exchanged[kind]["as written"]
         assert len(set(written)) == len(written)
         for name, texts in exchanged[kind].items():

@@ -45,8 +45,19 @@ def test_tpr_at_fpr_is_that_of_sklearn():
 
 def test_logit():
     p = torch.tensor([0.1, 0.5, 0.99], dtype=torch.float64)
-    torch.testing.assert_close(privacy.logit_of_probability(-p.log()), p.logit())
-    assert bool(torch.isfinite(privacy.logit_of_probability([0.0, 800.0])).all())
+    z = torch.stack([torch.zeros(3), p.logit(), torch.full((3,), -torch.inf)], dim=1)
+    found = privacy.logit_of_probability(z, torch.tensor([1, 1, 1]))
+    torch.testing.assert_close(found, p.logit())
+    logits = torch.randn(5, 4, dtype=torch.float64)
+    p = logits.softmax(1)[range(5), [0, 1, 2, 3, 0]]
+    found = privacy.logit_of_probability(logits, [0, 1, 2, 3, 0])
+    torch.testing.assert_close(found, p.logit())
+
+
+def test_logit_tells_losses_apart_that_round_to_zero():
+    z = torch.tensor([[0.0, 40.0], [0.0, 50.0], [0.0, -800.0]])
+    assert F.cross_entropy(z[:2], torch.tensor([1, 1]), reduction="none").sum() == 0
+    assert privacy.logit_of_probability(z, [1, 1, 1]).tolist() == [40, 50, -800]
 
 
 def test_likelihood_ratio_beats_the_loss_where_rows_differ():
