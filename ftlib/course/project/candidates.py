@@ -140,13 +140,13 @@ def plan(encoder, tokenizer, texts, others, minutes, dtype=None) -> Plan:
     lengths = [len(row) for row in tokenization.encode(tokenizer, texts[:500])]
     for tokens in LENGTHS:
         mean = sum(min(tokens, n) for n in lengths) / len(lengths)
-        room = (
+        capacity = (
             minutes * 60 / 2 * speed / mean
         )  # texts that can be read in half the time
-        if room >= len(texts) + others:
+        if capacity >= len(texts) + others:
             break
-    frozen = max(0, min(len(texts), int(room - others)))
-    tuned = max(0, min(len(texts), int((room - others) / (BACKWARD * EPOCHS))))
+    frozen = max(0, min(len(texts), int(capacity - others)))
+    tuned = max(0, min(len(texts), int((capacity - others) / (BACKWARD * EPOCHS))))
     # with fewer texts a way is not worth its minutes
     frozen, tuned = (n if n >= 50 else 0 for n in (frozen, tuned))
     return Plan(tokens, frozen, tuned, speed)
@@ -164,10 +164,10 @@ def encoder_of(name):
 
 def rows_of(tokenizer, texts, tokens):
     """Token ids of each text, at most `tokens`."""
-    return cut(tokenization.encode(tokenizer, list(texts)), tokens)
+    return keep_ends(tokenization.encode(tokenizer, list(texts)), tokens)
 
 
-def cut(rows, tokens):
+def keep_ends(rows, tokens):
     """Both ends of a long row, as each has a part of the verdict."""
     head = tokens // 2
     return [
@@ -193,7 +193,7 @@ def vectors(encoder, tokenizer, texts, tokens, folder, show=iter, dtype=None):
     """(N, D) frozen vectors of the texts, a file for each 1,024 of them in `folder`, so
     that an interrupted run goes on.
     """
-    folder, found = Path(folder), []
+    folder, chunks = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
     for first in show(range(0, len(texts), CHUNK)):
         path = folder / f"{first}.safetensors"
@@ -202,8 +202,8 @@ def vectors(encoder, tokenizer, texts, tokens, folder, show=iter, dtype=None):
             made = classify.features(encoder, classify.batches_of(rows), dtype=dtype)
             save_file({"vectors": made.float()}, path.with_suffix(".tmp"))
             path.with_suffix(".tmp").replace(path)
-        found.append(load_file(path)["vectors"])
-    return torch.cat(found)
+        chunks.append(load_file(path)["vectors"])
+    return torch.cat(chunks)
 
 
 def head_on(encoder, inside, labels, classes):

@@ -39,17 +39,17 @@ def choose(answers, labels, baseline="counted words", never=()):
     scores = {name: metrics.accuracy(z, labels) for name, z in answers.items()}
     can = [name for name in scores if name not in never]
     best = max(can, key=lambda name: (scores[name], name == baseline))
-    found = {"chosen": baseline, "best": best, "scores": scores, "lead": None}
-    found["baseline"] = baseline
+    result = {"chosen": baseline, "best": best, "scores": scores, "lead": None}
+    result["baseline"] = baseline
     if best != baseline:
         simple, other = (correct(answers[name], labels) for name in (baseline, best))
         differences = torch.tensor(other) - torch.tensor(simple)
         error = float(differences.std() / len(differences) ** 0.5)
-        found["lead"] = intervals.paired_bootstrap(simple, other)
-        found |= {"error": error, "chosen": best}
-        if found["lead"][0] < error:
-            found["chosen"] = baseline
-    return found
+        result["lead"] = intervals.paired_bootstrap(simple, other)
+        result |= {"error": error, "chosen": best}
+        if result["lead"][0] < error:
+            result["chosen"] = baseline
+    return result
 
 
 def temperature_of(logits, labels):
@@ -65,13 +65,13 @@ def judge(logits, labels, names, rival=None, temperature=1.0):
     macro-F1, each class, confusion, calibration before and after the temperature, and
     the difference to a `rival`'s answers with its interval.
     """
-    right, classes = correct(logits, labels), len(names)
+    is_correct, classes = correct(logits, labels), len(names)
     counts = torch.bincount(labels, minlength=classes)
     table = metrics.confusion(logits, labels, classes)
     report = {
         "n": len(labels),
         "accuracy": metrics.accuracy(logits, labels),
-        "interval": intervals.wilson_interval(int(sum(right)), len(right)),
+        "interval": intervals.wilson_interval(int(sum(is_correct)), len(is_correct)),
         "most frequent class": float(counts.max() / counts.sum()),
         "macro_f1": metrics.macro_f1(logits, labels, classes),
         "confusion": [[int(v) for v in row] for row in table],
@@ -86,7 +86,7 @@ def judge(logits, labels, names, rival=None, temperature=1.0):
     report["reliability"] = [[float(v) for v in row] for row in bins]
     if rival is not None:
         report["against baseline"] = intervals.paired_bootstrap(
-            correct(rival, labels), right
+            correct(rival, labels), is_correct
         )
     return report
 
@@ -121,18 +121,18 @@ def slices_of(columns, is_text=True, own=("text", "label")):
     return cuts
 
 
-def slice_table(right, cuts):
+def slice_table(is_correct, cuts):
     """Rows about all slices of all cuts, p-values corrected for their number (Holm),
     the lowest accuracy first. Slices of fewer than 10 texts are left out.
     """
     rows = []
-    for cut, values in cuts.items():
-        found = trust.slice_report(right, values, correction=list)
-        rows += [(cut, row) for row in found if row.n >= LEAST_TEXTS]
+    for column, values in cuts.items():
+        result = trust.slice_report(is_correct, values, correction=list)
+        rows += [(column, row) for row in result if row.n >= LEAST_TEXTS]
     fixed = trust.holm([row.p for _, row in rows])
     table = [
-        {"cut": cut, **row._asdict(), "p_corrected": p}
-        for (cut, row), p in zip(rows, fixed)
+        {"cut": column, **row._asdict(), "p_corrected": p}
+        for (column, row), p in zip(rows, fixed)
     ]
     return sorted(table, key=lambda row: row["accuracy"])
 
@@ -164,7 +164,7 @@ def words_that_differ(texts, labels, names, most=8):
             {word.strip(".,!?;:\"'()").lower() for word in text.split()}
         )
     sizes = [max(1, list(labels).count(i)) for i in range(len(names))]
-    found = {}
+    result = {}
     for number, name in enumerate(names):
         others = sum(n for i, n in enumerate(sizes) if i != number)
         gains = {
@@ -173,5 +173,5 @@ def words_that_differ(texts, labels, names, most=8):
             for word, n in counts[number].items()
             if len(word) > 2
         }
-        found[name] = sorted(gains, key=gains.get, reverse=True)[:most]
-    return found
+        result[name] = sorted(gains, key=gains.get, reverse=True)[:most]
+    return result

@@ -136,7 +136,7 @@ class Small(Line):
         self.columns, self.classes = Columns().fit(columns), max(labels) + 1
         x, y = self.columns.matrix(columns), torch.tensor(labels)
         order = torch.randperm(len(y))
-        held, own = order[: max(1, len(y) // 10)], order[max(1, len(y) // 10) :]
+        val_rows, own = order[: max(1, len(y) // 10)], order[max(1, len(y) // 10) :]
         self.net = self.build(x.shape[1])
         adam = torch.optim.AdamW(self.net.parameters(), LR, weight_decay=0.01)
         best = float("inf"), None
@@ -147,7 +147,9 @@ class Small(Line):
             adam.step()
             if step % 50 == 49:
                 with torch.no_grad():
-                    loss = float(F.cross_entropy(self.net.eval()(x[held]), y[held]))
+                    loss = float(
+                        F.cross_entropy(self.net.eval()(x[val_rows]), y[val_rows])
+                    )
                 if loss < best[0]:
                     state = self.net.state_dict()
                     best = loss, {k: v.clone() for k, v in state.items()}

@@ -26,12 +26,12 @@ img { max-width: 100%; } .big { font-size: 1.25em; } .note { color: #555; }
 """
 
 
-def share(value):
+def percent(value):
     return f"{100 * value:.1f} %"
 
 
 def span(value, low, high):
-    return f"{share(value)} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def points(lead):
@@ -49,7 +49,7 @@ def verdict(record):
         f"{chosen.capitalize()} answers {span(test['accuracy'], *test['interval'])} of "
         f"{test['n']:,} test {unit(record)} correctly, which no setting was chosen on. "
         "Always saying the most frequent class gets "
-        f"{share(test['most frequent class'])}."
+        f"{percent(test['most frequent class'])}."
     ]
     baseline = record["choice"]["baseline"]
     if chosen != baseline:
@@ -123,10 +123,10 @@ def about_slices(record):
 def about_confidence(record):
     test = record["test"]
     lines = [
-        f"The answers' confidence is off by {share(test['ece after'])} on average "
+        f"The answers' confidence is off by {percent(test['ece after'])} on average "
         f"(expected calibration error, after dividing by the temperature "
-        f"{test['temperature']:.2f}; before it {share(test['ece'])}). A perfectly "
-        f"calibrated model would show up to {share(test['ece by chance'])}."
+        f"{test['temperature']:.2f}; before it {percent(test['ece'])}). A perfectly "
+        f"calibrated model would show up to {percent(test['ece by chance'])}."
     ]
     if test["ece after"] > test["ece by chance"]:
         lines.append("So do not read its confidence as a probability.")
@@ -186,7 +186,7 @@ def candidates_table(record):
         facts = record["candidates"][name]
         texts = f"{facts['texts']:,}"
         mark = "taken" if name == choice["chosen"] else ""
-        rows.append((name, share(score), texts, f"{facts['seconds']:.0f} s", mark))
+        rows.append((name, percent(score), texts, f"{facts['seconds']:.0f} s", mark))
     return table(
         ("model", "validation accuracy", f"training {unit(record)}", "time", ""),
         rows,
@@ -219,7 +219,7 @@ def html_page(record) -> str:
     """The whole report."""
     options, test = record["options"], record["test"]
     classes = [
-        (name, f"{c['n']:,}", share(c["precision"]), share(c["recall"]),
+        (name, f"{c['n']:,}", percent(c["precision"]), percent(c["recall"]),
          span(c["f1"], *c["f1 interval"]))
         for name, c in test["classes"].items()
     ]  # fmt: skip
@@ -248,7 +248,7 @@ def html_page(record) -> str:
         table(
             ("class", unit(record), "precision", "recall", "F1"), classes, (1, 2, 3, 4)
         ),
-        f"<p>Macro-F1 {share(test['macro_f1'])}. Brackets are 95 % intervals.</p>",
+        f"<p>Macro-F1 {percent(test['macro_f1'])}. Brackets are 95 % intervals.</p>",
         confusion(record),
         "<h2>Where it is wrong</h2>" + paragraphs(about_slices(record)),
         table(("cut", "slice", unit(record), "accuracy", "p"), slices, (2, 3, 4)),
@@ -273,25 +273,25 @@ def words_table(record):
     rows = [(name, ", ".join(w)) for name, w in record["words"].items()]
     if not any(words for _, words in rows):
         return ""
-    said = (
+    sentence = (
         "<p>Words whose share of the texts differs most between the classes. Is one of "
     )
-    said += "them the answer itself, or a trace of where the texts come from?</p>"
-    return said + table(("class", "words"), rows)
+    sentence += "them the answer itself, or a trace of where the texts come from?</p>"
+    return sentence + table(("class", "words"), rows)
 
 
 def mistakes(record):
     if not record["mistakes"]:
         return ""
     rows = [
-        (m["text"][:300], m["label"], m["answer"], share(m["confidence"]))
+        (m["text"][:300], m["label"], m["answer"], percent(m["confidence"]))
         for m in record["mistakes"]
     ]
-    said = (
+    sentence = (
         "<p>The wrong answers that the model is surest of. Look at them first: often "
     )
-    said += "the label is wrong.</p>"
-    return said + table(
+    sentence += "the label is wrong.</p>"
+    return sentence + table(
         (unit(record)[:-1], "label", "answer", "confidence"), rows, (3,)
     )
 
@@ -323,7 +323,7 @@ def model_card(record) -> str:
     """README.md of the model's folder."""
     o, classes = record["options"], record["test"]["classes"]
     rows = [
-        (name, c["n"], share(c["precision"]), share(c["recall"]))
+        (name, c["n"], percent(c["precision"]), percent(c["recall"]))
         for name, c in classes.items()
     ]
     compared = ", ".join(record["choice"]["scores"])

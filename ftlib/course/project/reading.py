@@ -194,36 +194,38 @@ def sides(texts, labels, groups=None, seed=0) -> list[str]:
     """
     if groups is not None:
         ends, total = {}, 0.0
-        for name, share in PARTS.items():
-            total += share
+        for name, fraction in PARTS.items():
+            total += fraction
             ends[name] = total
         side = {}
         for group in set(groups):
-            place = int(_order(group, seed)[:8], 16) / 16**8
-            side[group] = next(name for name, end in ends.items() if place < end + 1e-9)
-        found = [side[group] for group in groups]
+            position = int(_order(group, seed)[:8], 16) / 16**8
+            side[group] = next(
+                name for name, end in ends.items() if position < end + 1e-9
+            )
+        result = [side[group] for group in groups]
     else:
-        found = [""] * len(texts)
+        result = [""] * len(texts)
         for name in sorted(set(labels)):
             rows = [row for row, own in enumerate(labels) if own == name]
             rows.sort(key=lambda row: _order(same(texts[row]), seed))
             first = 0
-            for number, (part, share) in enumerate(PARTS.items(), 1):
+            for number, (part, fraction) in enumerate(PARTS.items(), 1):
                 last = (
                     len(rows)
                     if number == len(PARTS)
-                    else first + max(1, round(share * len(rows)))
+                    else first + max(1, round(fraction * len(rows)))
                 )
                 for row in rows[first:last]:
-                    found[row] = part
+                    result[row] = part
                 first = last
-    _check_sides(found, labels)
-    return found
+    _check_sides(result, labels)
+    return result
 
 
-def _check_sides(found, labels):
+def _check_sides(result, labels):
     for part in PARTS:
-        here = {label for side, label in zip(found, labels) if side == part}
+        here = {label for side, label in zip(result, labels) if side == part}
         missing = sorted(set(labels) - here)
         if missing:
             raise ValueError(
@@ -262,11 +264,11 @@ def data_of(path, text, label, group=None, seed=0) -> Data:
             f"there is no column {group!r} to group by; the file has "
             f"{', '.join(columns)}"
         )
-    found = sides(texts, labels, group and others[group], seed)
+    result = sides(texts, labels, group and others[group], seed)
     names = sorted(set(labels), key=_as_number)
     parts = {}
     for part in PARTS:
-        rows = [row for row, side in enumerate(found) if side == part]
+        rows = [row for row, side in enumerate(result) if side == part]
         parts[part] = {"text": [texts[row] for row in rows]}
         parts[part]["label"] = [names.index(labels[row]) for row in rows]
         for name, cells in others.items():

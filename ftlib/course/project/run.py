@@ -51,7 +51,7 @@ def options_of(parser):
     )
 
 
-def say(step, text):
+def report(step, text):
     print(f"{step}/8  {text}", flush=True)
 
 
@@ -113,21 +113,21 @@ class Project:
 
     def run(self):
         facts = self.data.facts
-        say(
+        report(
             1, f"{facts['used']:,} of {facts['rows']:,} rows, {len(self.names)} classes"
         )
         sizes = {part: len(c["label"]) for part, c in self.parts.items()}
-        say(2, ", ".join(f"{part} {n:,}" for part, n in sizes.items()))
+        report(2, ", ".join(f"{part} {n:,}" for part, n in sizes.items()))
         answers = self.compare()
         choice = judging.choose(
             answers["validation"], self.labels["validation"], self.baseline, [TREES]
         )
-        say(6, f"taken: {choice['chosen']}")
+        report(6, f"taken: {choice['chosen']}")
         record = self.judged(choice, answers)
         test = record["test"]
-        say(7, f"test accuracy {page.span(test['accuracy'], *test['interval'])}")
+        report(7, f"test accuracy {page.span(test['accuracy'], *test['interval'])}")
         self.write(record)
-        say(8, f"{self.out / 'report.html'}")
+        report(8, f"{self.out / 'report.html'}")
         return record
 
     # --- candidates
@@ -140,7 +140,7 @@ class Project:
         for step, (name, make) in enumerate(self.ways(), 3):
             made = self.kept(name.replace(" ", "_"), lambda: self.answered(make))
             if not made:
-                say(
+                report(
                     step,
                     f"{name}: left out, --minutes {self.o.minutes:g} is too little",
                 )
@@ -151,13 +151,13 @@ class Project:
             score = judging.metrics.accuracy(
                 answers["validation"][name], self.labels["validation"]
             )
-            say(step, f"{name}: validation accuracy {page.share(score)}")
+            report(step, f"{name}: validation accuracy {page.percent(score)}")
         return answers
 
     def ways(self):
         if self.o.text is None:
             yield LINE, self.line
-            yield "small network", self.small
+            yield "small network", self.small_network
             yield TREES, self.trees
             return
         yield WORDS, self.words
@@ -185,7 +185,7 @@ class Project:
     def line(self):
         return self.fitted(numbers.Line())
 
-    def small(self):
+    def small_network(self):
         return self.fitted(numbers.Small(self.o.seed))
 
     def trees(self):
@@ -281,7 +281,7 @@ class Project:
             ),
             "mistakes": [m | {"text": m["text"][:LONGEST_SHOWN]} for m in shown],
             "date": datetime.date.today().isoformat(),
-            "command": "python -m ftlib project " + " ".join(_said(self.o)),
+            "command": "python -m ftlib project " + " ".join(_arguments(self.o)),
             "machine": reproducibility.machine(),
             "versions": reproducibility.versions(),
         }
@@ -331,7 +331,7 @@ def export_network(model, folder, names, parts):
     }
 
 
-def _said(options):
+def _arguments(options):
     """The command line that makes the same project."""
     yield options.file
     for name in ("text", "label", "group", "encoder", "name"):
@@ -376,15 +376,15 @@ class Served:
 
     def network(self, texts, size=32):
         tokens = self.service.facts["max_tokens"]
-        rows = candidates.cut(self.service.rows(texts), tokens)
+        rows = candidates.keep_ends(self.service.rows(texts), tokens)
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        found = [None] * len(rows)
+        result = [None] * len(rows)
         for first in range(0, len(order), size):
             batch = order[first : first + size]
             logits = self.service.logits([rows[row] for row in batch])
             for row, values in zip(batch, logits):
-                found[row] = values.tolist()
-        return found
+                result[row] = values.tolist()
+        return result
 
     def predict(self, inputs):
         inputs = list(inputs) if self.is_text else inputs
