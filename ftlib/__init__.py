@@ -88,6 +88,8 @@ course/            (the course's furniture; it may import the other rooms)
     plot           one figure style; every figure has a caption
     diagrams       drawn diagrams, stored with a description
     doctor         is this machine ready? (`python -m ftlib.course.doctor`)
+    project        a table of your own to a measured, exported and described model
+                   (`python -m ftlib project`)
     reproducibility  seeds, threads, and what machine this is
     checks         what checks the exercises of the chapters
 

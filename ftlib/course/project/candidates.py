@@ -1,0 +1,250 @@
+"""The models that a project compares: counted words with a logistic regression, a
+frozen pretrained encoder with one, and the same encoder fine-tuned.
+
+    >>> texts = ["a good film", "good fun", "a bad film", "bad taste"] * 5
+    >>> words = Words().fit(texts, [1, 1, 0, 0] * 5)
+    >>> words.predict(["good", "bad"]).argmax(1).tolist()
+    [1, 0]
+
+Each has `predict(texts)` -> log-probabilities (N, C), float64. What they may cost is
+counted in minutes: `plan` measures this machine for a few seconds and says how many
+tokens of how many texts there is time for.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ftlib.course import hub
+from ftlib.data import tokenization
+from ftlib.models import hf_format, transformer
+from ftlib.objectives import classify
+from ftlib.training import optim, train
+
+ENCODERS = {"en": "all-MiniLM-L6-v2", "zh": "zh-bert-mini"}
+LENGTHS = (256, 128, 64)  # tokens of a text, the most first
+CHUNK = 1024  # texts whose vectors are kept in one file
+LR, EPOCHS, SIZE, DECAY = 3e-4, 3, 16, 0.8
+# a step of training costs about as much as this many forward passes
+BACKWARD = 3.5
+
+
+# --- counted words
+
+
+class Words:
+    """Counted words and pairs of words (of characters where the text is Chinese),
+    weighted by rarity, and a logistic regression whose C five-fold cross-validation
+    chooses.
+    """
+
+    def __init__(self, language="en"):
+        self.language = language
+
+    def _counts(self, **more):
+        chinese = {"analyzer": "char", "ngram_range": (1, 3)}
+        how = chinese if self.language == "zh" else {"ngram_range": (1, 2)}
+        return TfidfVectorizer(sublinear_tf=True, **how, **more)
+
+    def fit(self, texts, labels):
+        most = 200_000  # terms; a service has to load them
+        line = make_pipeline(
+            self._counts(max_features=most), LogisticRegression(max_iter=2000)
+        )
+        strength = {"logisticregression__C": (1, 3, 10, 30, 100)}
+        folds = min(5, min(map(list(labels).count, set(labels))))
+        search = GridSearchCV(line, strength, cv=folds).fit(texts, labels)
+        self.C = search.best_params_["logisticregression__C"]
+        self.counts, line = (step for _, step in search.best_estimator_.steps)
+        self.weight, self.bias = _two_sided(line)
+        return self
+
+    def predict(self, texts):
+        rows = self.counts.transform(list(texts))
+        logits = rows @ self.weight.numpy().T + self.bias.numpy()
+        return torch.log_softmax(torch.as_tensor(logits), dim=1)
+
+    def save(self, folder):
+        """words.json and words.safetensors: data and no pickle, so nothing can run."""
+        folder = Path(folder)
+        terms = {term: int(i) for term, i in self.counts.vocabulary_.items()}
+        facts = {"language": self.language, "C": self.C, "terms": terms}
+        text = json.dumps(facts, ensure_ascii=False)
+        (folder / "words.json").write_text(text, encoding="utf-8")
+        idf = torch.as_tensor(self.counts.idf_)
+        tensors = {"weight": self.weight, "bias": self.bias, "idf": idf}
+        save_file(tensors, folder / "words.safetensors")
+
+    @classmethod
+    def load(cls, folder):
+        folder = Path(folder)
+        facts = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "words.safetensors")
+        words = cls(facts["language"])
+        words.C, words.weight, words.bias = (
+            facts["C"],
+            tensors["weight"],
+            tensors["bias"],
+        )
+        words.counts = words._counts(vocabulary=facts["terms"])
+        words.counts.idf_ = tensors["idf"].numpy()
+        return words
+
+
+def _two_sided(line):
+    """(weight (C, D), bias (C,)) of a fitted logistic regression; with two classes
+    scikit-learn keeps one row.
+    """
+    weight, bias = torch.as_tensor(line.coef_), torch.as_tensor(line.intercept_)
+    if len(weight) == 1:
+        weight = torch.cat([torch.zeros_like(weight), weight])
+        bias = torch.cat([torch.zeros_like(bias), bias])
+    return weight.contiguous(), bias.contiguous()
+
+
+# --- what there is time for
+
+
+class Plan(NamedTuple):
+    """tokens: of a text, at most. frozen, tuned: how many training texts each way gets;
+    0 leaves it out. speed: tokens a second of a forward pass.
+    """
+
+    tokens: int
+    frozen: int
+    tuned: int
+    speed: float
+
+
+def plan(encoder, tokenizer, texts, others, minutes, dtype=None) -> Plan:
+    """What fits into `minutes`, half for the frozen encoder and half for fine-tuning.
+
+    texts: of the training part. others: how many texts must be read besides. The speed
+    is measured on up to 64 texts.
+    """
+    some = tokenization.encode(tokenizer, texts[:64], LENGTHS[-1])
+    batches = list(classify.batches_of(some))
+    classify.features(encoder, batches[:1], dtype=dtype)  # the first is slower
+    start = time.perf_counter()
+    classify.features(encoder, batches, dtype=dtype)
+    speed = sum(map(len, some)) / (time.perf_counter() - start)
+    lengths = [len(row) for row in tokenization.encode(tokenizer, texts[:500])]
+    for tokens in LENGTHS:
+        mean = sum(min(tokens, n) for n in lengths) / len(lengths)
+        capacity = (
+            minutes * 60 / 2 * speed / mean
+        )  # texts that can be read in half the time
+        if capacity >= len(texts) + others:
+            break
+    frozen = max(0, min(len(texts), int(capacity - others)))
+    tuned = max(0, min(len(texts), int((capacity - others) / (BACKWARD * EPOCHS))))
+    # with fewer texts a way is not worth its minutes
+    frozen, tuned = (n if n >= 50 else 0 for n in (frozen, tuned))
+    return Plan(tokens, frozen, tuned, speed)
+
+
+# --- encoders
+
+
+def encoder_of(name):
+    """(encoder, tokenizer) of a name in hub.MODELS or of a folder."""
+    folder = hub.resolve(name)
+    net = transformer.from_state(*hf_format.load(folder, dropout=0.0))
+    return getattr(net, "encoder", net), tokenization.load(folder)
+
+
+def rows_of(tokenizer, texts, tokens):
+    """Token ids of each text, at most `tokens`."""
+    return keep_ends(tokenization.encode(tokenizer, list(texts)), tokens)
+
+
+def keep_ends(rows, tokens):
+    """Both ends of a long row, as each has a part of the verdict."""
+    head = tokens // 2
+    return [
+        row if len(row) <= tokens else [*row[:head], *row[head - tokens :]]
+        for row in rows
+    ]
+
+
+class Network:
+    """An encoder with a linear head that predicts from texts."""
+
+    def __init__(self, net, tokenizer, tokens, dtype=None):
+        self.net, self.tokenizer, self.tokens = net, tokenizer, tokens
+        self.dtype = dtype
+
+    def predict(self, texts):
+        rows = rows_of(self.tokenizer, texts, self.tokens)
+        logits = classify.predict(self.net, classify.batches_of(rows), self.dtype)
+        return torch.log_softmax(logits.double(), dim=1)
+
+
+def vectors(encoder, tokenizer, texts, tokens, folder, show=iter, dtype=None):
+    """(N, D) frozen vectors of the texts, a file for each 1,024 of them in `folder`, so
+    that an interrupted run goes on.
+    """
+    folder, chunks = Path(folder), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in show(range(0, len(texts), CHUNK)):
+        path = folder / f"{first}.safetensors"
+        if not path.exists():
+            rows = rows_of(tokenizer, texts[first : first + CHUNK], tokens)
+            made = classify.features(encoder, classify.batches_of(rows), dtype=dtype)
+            save_file({"vectors": made.float()}, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+        chunks.append(load_file(path)["vectors"])
+    return torch.cat(chunks)
+
+
+def head_on(encoder, inside, labels, classes):
+    """A Classifier whose head is the logistic regression on frozen vectors (N, D); C by
+    cross-validation. The scaling of the vectors is folded into the head.
+    """
+    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    strength = {"logisticregression__C": (1e-3, 1e-2, 0.1, 1.0)}
+    folds = min(5, min(map(list(labels).count, set(labels))))
+    search = GridSearchCV(line, strength, cv=folds).fit(inside.numpy(), labels)
+    scaler, line = (step for _, step in search.best_estimator_.steps)
+    weight, bias = _two_sided(line)
+    scale = torch.as_tensor(scaler.scale_)
+    weight = weight / scale
+    bias = bias - weight @ torch.as_tensor(scaler.mean_)
+    net = classify.Classifier(encoder, classes)
+    with torch.no_grad():
+        net.head.weight.copy_(weight)
+        net.head.bias.copy_(bias)
+    return net
+
+
+def tuned(encoder, tokenizer, texts, labels, classes, tokens, seed=0, dtype=None):
+    """(net, iterator of train.Step, number of steps): run the iterator to its end and
+    the net is fine-tuned, all layers, lower ones at lower rates.
+    """
+    torch.manual_seed(seed)
+    net = classify.Classifier(encoder, classes)
+    rows = rows_of(tokenizer, texts, tokens)
+    lengths = list(map(len, rows))
+    order = [
+        batch
+        for epoch in range(EPOCHS)
+        for batch in classify.length_grouped(lengths, SIZE, seed, epoch)
+    ]
+    steps = train.steps(
+        net,
+        classify.batches_of(rows, labels, order=order, classes=classes),
+        classify.classification_loss,
+        optim.adamw(optim.parameter_groups(net, LR, layer_decay=DECAY)),
+        dtype=dtype,
+        schedule=lambda s: optim.warmup_linear(s, max(1, len(order) // 10), len(order)),
+    )
+    return net, steps, len(order)

@@ -1,0 +1,177 @@
+"""What a project says about a model: the choice on the validation part, then the test
+part, read once.
+
+    >>> good = torch.tensor([[2.0, 0.0]] * 30 + [[0.0, 2.0]] * 30)
+    >>> labels = torch.tensor([0] * 30 + [1] * 30)
+    >>> guess = good.flip(1) * 0.1
+    >>> choose({"counted words": guess, "network": good}, labels)["chosen"]
+    'network'
+    >>> choose({"counted words": good, "network": good}, labels)["chosen"]
+    'counted words'
+
+Shapes: N texts, C classes; a model's answers are log-probabilities or logits (N, C).
+"""
+
+from collections import Counter
+
+import torch
+
+from ftlib.evaluation import intervals, metrics, trust
+
+MOST_VALUES, LEAST_TEXTS = 12, 10  # of a column that is cut into slices; of a slice
+
+
+def correct(logits, labels):
+    """1.0 or 0.0 for each answer, a list."""
+    return (logits.argmax(1) == labels).double().tolist()
+
+
+def choose(answers, labels, baseline="counted words", never=()):
+    """The model to take: the best on the validation part, unless its lead over the
+    baseline is below one standard error; then the baseline, which is simpler (the rule
+    of Breiman et al. 1984).
+
+    answers: {name: (N, C)}, the baseline among them. never: names that are compared and
+    not taken. Returns {"chosen", "best",
+    "scores", "baseline", "lead": (mean, low, high) of the best over the baseline,
+    "error": the standard error of that mean}.
+    """
+    scores = {name: metrics.accuracy(z, labels) for name, z in answers.items()}
+    can = [name for name in scores if name not in never]
+    best = max(can, key=lambda name: (scores[name], name == baseline))
+    result = {"chosen": baseline, "best": best, "scores": scores, "lead": None}
+    result["baseline"] = baseline
+    if best != baseline:
+        simple, other = (correct(answers[name], labels) for name in (baseline, best))
+        differences = torch.tensor(other) - torch.tensor(simple)
+        error = float(differences.std() / len(differences) ** 0.5)
+        result["lead"] = intervals.paired_bootstrap(simple, other)
+        result |= {"error": error, "chosen": best}
+        if result["lead"][0] < error:
+            result["chosen"] = baseline
+    return result
+
+
+def temperature_of(logits, labels):
+    """The temperature from the validation part; 1 where every answer is correct."""
+    try:
+        return trust.fit_temperature(logits, labels)
+    except ValueError:
+        return 1.0
+
+
+def judge(logits, labels, names, rival=None, temperature=1.0):
+    """Numbers about the answers to the test part: accuracy with a Wilson interval,
+    macro-F1, each class, confusion, calibration before and after the temperature, and
+    the difference to a `rival`'s answers with its interval.
+    """
+    is_correct, classes = correct(logits, labels), len(names)
+    counts = torch.bincount(labels, minlength=classes)
+    table = metrics.confusion(logits, labels, classes)
+    report = {
+        "n": len(labels),
+        "accuracy": metrics.accuracy(logits, labels),
+        "interval": intervals.wilson_interval(int(sum(is_correct)), len(is_correct)),
+        "most frequent class": float(counts.max() / counts.sum()),
+        "macro_f1": metrics.macro_f1(logits, labels, classes),
+        "confusion": [[int(v) for v in row] for row in table],
+        "classes": _classes(logits, labels, names),
+        "temperature": temperature,
+        "ece": metrics.calibration_error(logits, labels),
+        "ece after": metrics.calibration_error(logits / temperature, labels),
+        # what a perfectly calibrated model would show, in 19 of 20 cases at most
+        "ece by chance": trust.calibrated_ece(logits / temperature)[189],
+    }
+    bins = trust.reliability_bins(logits / temperature, labels)
+    report["reliability"] = [[float(v) for v in row] for row in bins]
+    if rival is not None:
+        report["against baseline"] = intervals.paired_bootstrap(
+            correct(rival, labels), is_correct
+        )
+    return report
+
+
+def _classes(logits, labels, names):
+    """{class: its texts, precision, recall, F1 with a bootstrap interval}."""
+    f1, low, high = metrics.f1_interval(
+        logits.argmax(1), labels, len(names), samples=500
+    )
+    rows = {}
+    for number, name in enumerate(names):
+        precision, recall, _ = metrics.precision_recall(logits, labels, number)
+        rows[name] = {"n": int((labels == number).sum()), "precision": precision}
+        rows[name] |= {"recall": recall, "f1": float(f1[number])}
+        rows[name]["f1 interval"] = [float(low[number]), float(high[number])]
+    return rows
+
+
+def slices_of(columns, is_text=True, own=("text", "label")):
+    """{column: value of each text} of what may be cut into slices: the length in three
+    parts (of texts), and each other column with 2 to 12 values.
+    """
+    cuts, lengths = {}, [len(text) for text in columns["text"]]
+    order = sorted(lengths)
+    edges = order[len(order) // 3], order[2 * len(order) // 3]
+    words = f"up to {edges[0]}", f"{edges[0] + 1} to {edges[1]}", f"over {edges[1]}"
+    if is_text:
+        cuts["characters"] = [words[sum(n > edge for edge in edges)] for n in lengths]
+    for name, values in columns.items():
+        if name not in own and 2 <= len(set(values)) <= MOST_VALUES:
+            cuts[name] = values
+    return cuts
+
+
+def slice_table(is_correct, cuts):
+    """Rows about all slices of all cuts, p-values corrected for their number (Holm),
+    the lowest accuracy first. Slices of fewer than 10 texts are left out.
+    """
+    rows = []
+    for column, values in cuts.items():
+        result = trust.slice_report(is_correct, values, correction=list)
+        rows += [(column, row) for row in result if row.n >= LEAST_TEXTS]
+    fixed = trust.holm([row.p for _, row in rows])
+    table = [
+        {"cut": column, **row._asdict(), "p_corrected": p}
+        for (column, row), p in zip(rows, fixed)
+    ]
+    return sorted(table, key=lambda row: row["accuracy"])
+
+
+def mistakes(logits, columns, names, most=8):
+    """The wrong answers that the model is surest of: often the label is wrong."""
+    sure = torch.softmax(logits.double(), dim=1)
+    labels = torch.tensor(columns["label"])
+    wrong = (logits.argmax(1) != labels).nonzero()[:, 0].tolist()
+    wrong.sort(key=lambda row: -float(sure[row].max()))
+    return [
+        {
+            "text": columns["text"][row],
+            "label": names[columns["label"][row]],
+            "answer": names[int(logits[row].argmax())],
+            "confidence": float(sure[row].max()),
+        }
+        for row in wrong[:most]
+    ]
+
+
+def words_that_differ(texts, labels, names, most=8):
+    """{class: the terms whose share of its texts is most above that of the others}: a
+    look at what the labels hang on, before any model.
+    """
+    counts = [Counter() for _ in names]
+    for text, label in zip(texts, labels):
+        counts[label].update(
+            {word.strip(".,!?;:\"'()").lower() for word in text.split()}
+        )
+    sizes = [max(1, list(labels).count(i)) for i in range(len(names))]
+    result = {}
+    for number, name in enumerate(names):
+        others = sum(n for i, n in enumerate(sizes) if i != number)
+        gains = {
+            word: n / sizes[number]
+            - sum(c[word] for i, c in enumerate(counts) if i != number) / max(1, others)
+            for word, n in counts[number].items()
+            if len(word) > 2
+        }
+        result[name] = sorted(gains, key=gains.get, reverse=True)[:most]
+    return result

@@ -1,0 +1,418 @@
+"""The steps of a project, one after another, each kept when it is done:
+
+    python -m ftlib project reviews.csv --text review --label stars
+    python -m ftlib predict projects/reviews new.csv --text review
+
+1 read and check, 2 deal into three parts, 3 counted words, 4 frozen encoder, 5 the
+encoder fine-tuned, 6 choose on the validation part, 7 test once, 8 write the model, its
+card, a data sheet and report.html. Start it again after an interruption: it goes on
+behind the last step that was finished. A changed file or option starts anew.
+"""
+
+import argparse
+import csv
+import datetime
+import hashlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from ftlib.course import reproducibility
+from ftlib.course.project import candidates, judging, numbers, page, reading
+from ftlib.training import distributed, train
+
+# what changes the result, and with it whether kept steps may be used
+MEANING = ("text", "label", "group", "minutes", "encoder", "seed")
+WORDS, LINE, TREES = "counted words", "logistic regression", "boosted trees"
+LONGEST_SHOWN = 2000  # characters of a text in the record
+
+
+def options_of(parser):
+    parser.add_argument("file", help="a .csv, .tsv or .jsonl table in UTF-8")
+    parser.add_argument(
+        "--text", help="the column of texts; without it every column is an input"
+    )
+    parser.add_argument("--label", default="label", help="the column of classes")
+    parser.add_argument(
+        "--group", help="a column: rows that share its value stay in one part"
+    )
+    parser.add_argument("--minutes", type=float, default=20, help="for the networks")
+    parser.add_argument("--encoder", help="a name or a folder; else by the language")
+    parser.add_argument("--name", help="the title; else the file's name")
+    parser.add_argument("--out", help="a folder; else projects/<name>")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--no-texts", action="store_true", help="show no text of yours in the report"
+    )
+
+
+def report(step, text):
+    print(f"{step}/8  {text}", flush=True)
+
+
+class Kept:
+    """Results of finished steps: JSON files in `folder`, dropped if `meaning` is
+    another than the one they were made with.
+    """
+
+    def __init__(self, folder, meaning):
+        self.folder = Path(folder)
+        told = self.folder / "meaning.json"
+        text = json.dumps(meaning, sort_keys=True)
+        if self.folder.exists() and not (
+            told.exists() and told.read_text(encoding="utf-8") == text
+        ):
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told.write_text(text, encoding="utf-8")
+
+    def __call__(self, name, make):
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        value = make()
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+        draft.replace(path)
+        return value
+
+
+def bar(total, unit):
+    """A progress bar over a range of first rows, or over steps."""
+    quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return lambda items: tqdm(
+        items, total=total, unit=unit, leave=False, mininterval=10 if quiet else 0.5
+    )
+
+
+class Project:
+    """One run; `record` is what report.html shows."""
+
+    def __init__(self, options):
+        self.o = options
+        self.o.name = options.name or Path(options.file).stem
+        self.o.out = str(options.out or Path("projects") / self.o.name)
+        self.out = Path(self.o.out)
+        self.data = reading.data_of(
+            options.file, options.text, options.label, options.group, options.seed
+        )
+        meaning = {name: getattr(options, name) for name in MEANING}
+        self.kept = Kept(
+            self.out / "work", meaning | {"file": self.data.facts["sha256"]}
+        )
+        self.ctx = distributed.setup(options.seed)
+        self.parts, self.names = self.data.parts, self.data.names
+        self.labels = {p: torch.tensor(c["label"]) for p, c in self.parts.items()}
+        self.models, self.facts = {}, {}
+        self.baseline = LINE if options.text is None else WORDS
+
+    def run(self):
+        facts = self.data.facts
+        report(
+            1, f"{facts['used']:,} of {facts['rows']:,} rows, {len(self.names)} classes"
+        )
+        sizes = {part: len(c["label"]) for part, c in self.parts.items()}
+        report(2, ", ".join(f"{part} {n:,}" for part, n in sizes.items()))
+        answers = self.compare()
+        choice = judging.choose(
+            answers["validation"], self.labels["validation"], self.baseline, [TREES]
+        )
+        report(6, f"taken: {choice['chosen']}")
+        record = self.judged(choice, answers)
+        test = record["test"]
+        report(7, f"test accuracy {page.span(test['accuracy'], *test['interval'])}")
+        self.write(record)
+        report(8, f"{self.out / 'report.html'}")
+        return record
+
+    # --- candidates
+
+    def compare(self):
+        """{"validation", "test"} -> {model: log-probabilities}. The test answers are
+        made here, and nobody looks at them before the choice.
+        """
+        answers = {"validation": {}, "test": {}}
+        for step, (name, make) in enumerate(self.ways(), 3):
+            made = self.kept(name.replace(" ", "_"), lambda: self.answered(make))
+            if not made:
+                report(
+                    step,
+                    f"{name}: left out, --minutes {self.o.minutes:g} is too little",
+                )
+                continue
+            self.facts[name] = made["facts"]
+            for part in answers:
+                answers[part][name] = torch.tensor(made[part], dtype=torch.float64)
+            score = judging.metrics.accuracy(
+                answers["validation"][name], self.labels["validation"]
+            )
+            report(step, f"{name}: validation accuracy {page.percent(score)}")
+        return answers
+
+    def ways(self):
+        if self.o.text is None:
+            yield LINE, self.line
+            yield "small network", self.small_network
+            yield TREES, self.trees
+            return
+        yield WORDS, self.words
+        yield "frozen encoder", self.frozen
+        yield "fine-tuned encoder", self.tuned
+
+    def answered(self, make):
+        start = time.time()
+        model, texts = make()
+        if model is None:
+            return None
+        made = {p: model.predict(self.inputs(p)) for p in ("validation", "test")}
+        facts = {"texts": texts, "seconds": time.time() - start}
+        self.models[make.__name__] = model
+        return {p: z.tolist() for p, z in made.items()} | {"facts": facts}
+
+    def inputs(self, part):
+        """What the models of this project read: texts, or columns."""
+        columns = self.parts[part]
+        if self.o.text is not None:
+            return columns["text"]
+        own = ("text", "label", self.o.group)
+        return {name: cells for name, cells in columns.items() if name not in own}
+
+    def line(self):
+        return self.fitted(numbers.Line())
+
+    def small_network(self):
+        return self.fitted(numbers.Small(self.o.seed))
+
+    def trees(self):
+        return self.fitted(numbers.Trees(self.o.seed))
+
+    def fitted(self, model):
+        labels = self.parts["train"]["label"]
+        return model.fit(self.inputs("train"), labels), len(labels)
+
+    def words(self):
+        part = self.parts["train"]
+        model = candidates.Words(self.data.facts["language"])
+        return model.fit(part["text"], part["label"]), len(part["text"])
+
+    def encoder(self):
+        name = self.o.encoder or candidates.ENCODERS[self.data.facts["language"]]
+        return candidates.encoder_of(name)
+
+    def plan(self):
+        others = len(self.labels["validation"]) + len(self.labels["test"])
+        made = self.kept(
+            "plan",
+            lambda: candidates.plan(
+                *self.encoder(), self.parts["train"]["text"], others,
+                self.o.minutes, self.ctx.dtype,
+            ),
+        )  # fmt: skip
+        return candidates.Plan(*made)
+
+    def first(self, n):
+        """The first n training texts and labels, in an order by hash."""
+        part, seed = self.parts["train"], self.o.seed
+        order = sorted(
+            range(len(part["text"])),
+            key=lambda row: hashlib.sha256(f"{seed} {row}".encode()).digest(),
+        )[:n]
+        return [[part[k][row] for row in order] for k in ("text", "label")]
+
+    def frozen(self):
+        plan = self.plan()
+        if not plan.frozen:
+            return None, 0
+        (encoder, tokenizer), (texts, labels) = self.encoder(), self.first(plan.frozen)
+        inside = candidates.vectors(
+            encoder, tokenizer, texts, plan.tokens, self.out / "work" / "vectors",
+            bar(-(-len(texts) // candidates.CHUNK), "k texts"), self.ctx.dtype,
+        )  # fmt: skip
+        net = candidates.head_on(encoder, inside, labels, len(self.names))
+        return self.network(net, tokenizer, plan), len(texts)
+
+    def tuned(self):
+        plan = self.plan()
+        if not plan.tuned:
+            return None, 0
+        (encoder, tokenizer), (texts, labels) = self.encoder(), self.first(plan.tuned)
+        net, steps, total = candidates.tuned(
+            encoder, tokenizer, texts, labels, len(self.names), plan.tokens,
+            self.o.seed, self.ctx.dtype,
+        )  # fmt: skip
+        for _ in train.progress(steps, total):
+            pass
+        return self.network(net, tokenizer, plan), len(texts)
+
+    def network(self, net, tokenizer, plan):
+        return candidates.Network(net, tokenizer, plan.tokens, self.ctx.dtype)
+
+    # --- what is said and written
+
+    def judged(self, choice, answers):
+        name, test = choice["chosen"], self.parts["test"]
+        logits, labels = answers["test"][name], self.labels["test"]
+        temperature = judging.temperature_of(
+            answers["validation"][name], self.labels["validation"]
+        )
+        rival = None if name == self.baseline else answers["test"][self.baseline]
+        shown = judging.mistakes(logits / temperature, test, self.names)
+        shown = [] if self.o.no_texts else shown
+        train_part = self.parts["train"]
+        words = judging.words_that_differ(
+            train_part["text"], train_part["label"], self.names
+        )
+        return {
+            "options": vars(self.o),
+            "names": self.names,
+            "data": self.data.facts,
+            "words": {} if self.o.no_texts or self.o.text is None else words,
+            "candidates": self.facts,
+            "choice": choice,
+            "test": judging.judge(logits, labels, self.names, rival, temperature),
+            "slices": judging.slice_table(
+                judging.correct(logits, labels),
+                judging.slices_of(test, self.o.text is not None),
+            ),
+            "mistakes": [m | {"text": m["text"][:LONGEST_SHOWN]} for m in shown],
+            "date": datetime.date.today().isoformat(),
+            "command": "python -m ftlib project " + " ".join(_arguments(self.o)),
+            "machine": reproducibility.machine(),
+            "versions": reproducibility.versions(),
+        }
+
+    def write(self, record):
+        """The model's folder, the record, and the three pages."""
+        self.export(record)
+        text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+        pages = {
+            "record.json": text,
+            "report.html": page.html_page(record),
+            "README.md": page.model_card(record),
+            "DATA.md": page.data_sheet(record),
+        }
+        for name, content in pages.items():
+            (self.out / name).write_text(content, encoding="utf-8", newline="\n")
+
+    def export(self, record):
+        folder, chosen = self.out / "model", record["choice"]["chosen"]
+        shutil.rmtree(folder, ignore_errors=True)  # the model of an earlier choice
+        folder.mkdir(parents=True)
+        make = dict(self.ways())[chosen]
+        # after an interruption the weights are not there: the step runs once more
+        model = self.models.get(make.__name__) or make()[0]
+        if hasattr(model, "save"):
+            model.save(folder)
+        else:
+            record["export"] = export_network(model, folder, self.names, self.parts)
+        facts = {"kind": chosen, "labels": self.names}
+        facts |= {"temperature": record["test"]["temperature"]}
+        text = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+        (folder / "project.json").write_text(text, encoding="utf-8")
+
+
+def export_network(model, folder, names, parts):
+    """ONNX of a network -> {"parity", "texts", "megabytes"}."""
+    from ftlib.deploy import export
+
+    facts = export.export(
+        model.net.float(), model.tokenizer, folder, names, model.tokens
+    )
+    texts = parts["test"]["text"][:200]
+    parity = export.check(folder, model.net, texts)
+    size = (folder / "model.onnx").stat().st_size / 1e6
+    return {"parity": parity, "texts": len(texts), "megabytes": size} | {
+        "opset": facts["opset"]
+    }
+
+
+def _arguments(options):
+    """The command line that makes the same project."""
+    yield options.file
+    for name in ("text", "label", "group", "encoder", "name"):
+        if getattr(options, name):
+            yield f"--{name} {getattr(options, name)}"
+    yield f"--minutes {options.minutes:g} --seed {options.seed}"
+
+
+# --- afterwards
+
+
+class Served:
+    """The model of a project's folder: `predict(texts)`, or `predict(columns)` of a
+    table, -> log-probabilities (N, C) at the project's temperature. `labels` are the
+    names of the classes.
+    """
+
+    def __init__(self, folder):
+        folder = Path(folder) / "model"
+        if not (folder / "project.json").is_file():
+            raise ValueError(
+                f"{folder} has no project.json; give the folder that "
+                "`python -m ftlib project` has written"
+            )
+        facts = json.loads((folder / "project.json").read_text(encoding="utf-8"))
+        self.labels, self.temperature = facts["labels"], facts["temperature"]
+        self.is_text = (folder / "tokenizer.json").exists() or facts["kind"] == WORDS
+        if not self.is_text:
+            model = numbers.load(folder)
+            self.logits = model.predict
+            self.columns = [*model.columns.scales, *model.columns.kinds]
+            return
+        if facts["kind"] == WORDS:
+            self.logits = candidates.Words.load(folder).predict
+            return
+        from ftlib.deploy import export
+
+        self.service = export.load(folder)
+        # cut at both ends, as the network was trained, and not by the tokenizer
+        self.service.tokenizer.no_truncation()
+        self.logits = self.network
+
+    def network(self, texts, size=32):
+        tokens = self.service.facts["max_tokens"]
+        rows = candidates.keep_ends(self.service.rows(texts), tokens)
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        result = [None] * len(rows)
+        for first in range(0, len(order), size):
+            batch = order[first : first + size]
+            logits = self.service.logits([rows[row] for row in batch])
+            for row, values in zip(batch, logits):
+                result[row] = values.tolist()
+        return result
+
+    def predict(self, inputs):
+        inputs = list(inputs) if self.is_text else inputs
+        logits = torch.as_tensor(self.logits(inputs), dtype=torch.float64)
+        return torch.log_softmax(logits / self.temperature, dim=1)
+
+
+def predict(options, out=None):
+    """Write the table again as CSV with two more columns, `answer` and `confidence`."""
+    served, columns = Served(options.folder), reading.read(options.file)
+    needed = [options.text] if served.is_text else served.columns
+    for name in needed:
+        if name not in columns:
+            raise ValueError(
+                f"there is no column {name!r}; the file has {', '.join(columns)}"
+            )
+    sure = served.predict(columns[options.text] if served.is_text else columns).exp()
+    lines = csv.writer(out or sys.stdout, lineterminator="\n")
+    lines.writerow([*columns, "answer", "confidence"])
+    for row, p in zip(zip(*columns.values()), sure):
+        lines.writerow([*row, served.labels[int(p.argmax())], f"{float(p.max()):.4f}"])
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m ftlib project",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options_of(parser)
+    return Project(parser.parse_args(arguments)).run()
