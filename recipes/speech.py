@@ -32,11 +32,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ftlib.course import commands, hub, speech
-from ftlib.data import audio, tokenization, voices
-from ftlib.models import hf_format, transformer
+from ftlib.course import commands, speech
+from ftlib.data import audio, voices
 from ftlib.models import speech as models
-from ftlib.objectives import clm, instruct
 from ftlib.training import distributed, optim, train
 
 OUT = Path("data/results/speech.json")
@@ -268,38 +266,10 @@ def written(model, tokenizer, sound, seconds=None):
     return tokenizer.decode(ids).strip()
 
 
-class Assistant:
-    """Chapter 18's, with the grammar of its calls."""
-
-    def __init__(self, train_rows):
-        folder = hub.resolve("assistant-mini")
-        self.tokenizer = tokenization.load(folder)
-        loaded = hf_format.load(folder, dropout=0.0)
-        self.model = transformer.from_state(*loaded).eval()
-        self.end = self.tokenizer.token_to_id("[SEP]")
-        pairs = [(row["text"], row["call"]) for row in train_rows]
-        self.schema = instruct.call_schema(pairs)
-        self.names = instruct.token_names(self.tokenizer)
-        self.vocabulary = instruct.trie(self.names)
-
-    def call(self, text):
-        text = commands.normal(text)
-        grammar = instruct.CallGrammar(
-            self.schema, self.names, self.vocabulary, self.end, text
-        )
-        ids = torch.tensor([instruct.encode_prompt(self.tokenizer, text)])
-        out = clm.generate(
-            self.model, ids, 40, temperature=0, stop=self.end,
-            allowed=lambda row, ids: grammar.allowed(ids),
-        )  # fmt: skip
-        new = out[0, ids.shape[1] :].tolist()
-        return self.tokenizer.decode(new[: new.index(self.end)])
-
-
 def commands_cell(whisper, seed, count=60):
     """Unseen commands, each spoken once by one of the test voices."""
     house = commands.load("en")
-    assistant = Assistant(house["train"])
+    assistant = speech.Assistant(house["train"])
     rows = house["test"][:count]
     names = speech.parts()["test"]
     lot = train.order(len(names), seed, 2).tolist()

