@@ -111,16 +111,15 @@ def whisper():
     settings = model.generation_config
     settings.suppress_tokens = ids["suppress_ids"]
     settings.begin_suppress_tokens = ids["suppress_ids_begin"]
-    settings.max_length = None
     return model, Tokenizer.from_str(read["tokenizer.json"])
 
 
 def normal(text) -> str:
-    """A transcript as the commands are written: small letters, no punctuation, and
-    numbers from zero to twelve in figures.
+    """A transcript as the commands are written: small letters, no punctuation and no
+    hyphens, and numbers from zero to twelve in figures.
     """
     numbers = [*WORDS, "ten", "eleven", "twelve"]
-    words = commands.normal(text).split()
+    words = commands.normal(text.replace("-", " ")).split()
     return " ".join(str(numbers.index(w)) if w in numbers else w for w in words)
 
 

@@ -139,26 +139,35 @@ def encode(encoder, features) -> torch.Tensor:
 @torch.inference_mode()
 def transcribe(model, features, prompt, max_new_tokens=60) -> list[list[int]]:
     """Ids that a Whisper writes for log-mel features (B, M, F), greedily, without the
-    end. The model must know its eos_token_id (its generation_config).
+    prompt and the end. Its generation_config says which ids it must not write.
 
     prompt: ids before the text: start, language, task. Features shorter than 30 s are
     read as they are, which is faster and, for a sound that fills them, less exact.
     """
-    from transformers.modeling_outputs import BaseModelOutput
-
-    was_training = model.training
+    settings, was_training = model.generation_config, model.training
     model.eval()
     try:
         hidden = encode(model.model.encoder, features)
-        ids = model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-            decoder_input_ids=torch.tensor([prompt] * len(features)),
-            generation_config=model.generation_config,
-            max_new_tokens=max_new_tokens,
-        )
+        ids, cache, written = torch.tensor([prompt] * len(features)), None, []
+        for step in range(max_new_tokens):
+            result = model.model.decoder(
+                input_ids=ids.to(hidden.device),
+                encoder_hidden_states=hidden,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache = result.past_key_values
+            logits = model.proj_out(result.last_hidden_state[:, -1])
+            logits[:, settings.suppress_tokens or []] = -torch.inf
+            if step == 0:
+                logits[:, settings.begin_suppress_tokens or []] = -torch.inf
+            ids = logits.argmax(dim=1, keepdim=True)
+            written.append(ids)
+            ended = torch.cat(written, dim=1) == settings.eos_token_id
+            if ended.any(dim=1).all():
+                break
     finally:
         model.train(was_training)
-    end = model.generation_config.eos_token_id
-    rows = [row[len(prompt) if row[: len(prompt)] == list(prompt) else 0 :]
-            for row in ids.tolist()]  # fmt: skip
+    end = settings.eos_token_id
+    rows = torch.cat(written, dim=1).tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]

@@ -112,6 +112,19 @@ def test_transcribe_is_greedy_decoding(tiny):
             inputs = torch.tensor([ids])
             logits = tiny(row[None], decoder_input_ids=inputs).logits[0, -1]
             ids.append(int(logits.argmax()))
-        wanted = ids[2:]
+        wanted = ids[len(prompt) :]
         wanted = wanted[: wanted.index(50)] if 50 in wanted else wanted
         assert own == wanted
+
+
+def test_transcribe_obeys_the_generation_config_and_restores_the_mode(tiny):
+    x, settings = torch.randn(1, 80, 40), tiny.generation_config
+    (free,) = speech.transcribe(tiny, x, [51], max_new_tokens=4)
+    settings.begin_suppress_tokens, settings.suppress_tokens = [free[0]], [7]
+    try:
+        tiny.train()
+        (bound,) = speech.transcribe(tiny, x, [51], max_new_tokens=4)
+        assert tiny.training and bound[0] != free[0] and 7 not in bound
+    finally:
+        settings.begin_suppress_tokens = settings.suppress_tokens = None
+        tiny.eval()
