@@ -63,11 +63,13 @@ WRONG = [
     (skipped, "half a second at 44100"),
     (interpolated, "filter before samples"),
     (unchanged, "half a second at"),
-    (first_channel, "become their mean"),
-    (sum_of_channels, "become their mean"),
+    (first_channel, "one alone loses"),
+    (sum_of_channels, "became their sum"),
     (channels_kept, "average them"),
-    (mean_over_time, "become their mean"),
+    (mean_over_time, "dimension 0"),
     (backwards, "half a second at"),
     (as_list, "return a tensor"),
     (with_batch, "return one channel"),
 ]
+
+EQUIVALENT = {"the result is detached": "nobody takes the gradient of a recording"}

@@ -89,6 +89,13 @@ WRONG = [
     (best_path, "6 of 8 paths"),
     (negative_log, "6 of 8 paths"),
     (one_frame_a_label, "6 of 8 paths"),
-    (log_probability, "not 0"),
+    (log_probability, "not -0.1625"),
     (nothing_for_none, "only blanks are left"),
 ]
+
+LONGER = "states behind the last are never read"
+EQUIVALENT = {
+    "`len(states) - 1` -> `len(states) + 1`": LONGER,
+    "`1` -> `0`": LONGER,
+    "`1` -> `2` (3)": "state 2 is a blank, and so is state 0",
+}
