@@ -184,7 +184,7 @@ def stored(kind) -> dict[str, dict]:
             scale = file.get_tensor(f"{kind}.{part}.scale")
             x = x * scale
             if kind == "log_mel":
-                x = (x - 1.5).repeat_interleave(2, dim=2)
+                x = (x + 0.5).repeat_interleave(2, dim=2)
             label = torch.tensor(rows["label"])
             result[part] = {"x": x, "label": label, "voice": rows["voice"]}
     return result
