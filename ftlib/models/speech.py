@@ -23,6 +23,8 @@ What it is not: a recogniser to buy a ticket with. Needs: torch; `encode` and
 Shapes: B batch, M mels, F and G frames, C classes, D width.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -136,6 +138,25 @@ def encode(encoder, features) -> torch.Tensor:
     return encoder.layer_norm(hidden)
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode
 @torch.inference_mode()
 def transcribe(model, features, prompt, max_new_tokens=60) -> list[list[int]]:
     """Ids that a Whisper writes for log-mel features (B, M, F), greedily, without the
@@ -144,30 +165,26 @@ def transcribe(model, features, prompt, max_new_tokens=60) -> list[list[int]]:
     prompt: ids before the text: start, language, task. Features shorter than 30 s are
     read as they are, which is faster and, for a sound that fills them, less exact.
     """
-    settings, was_training = model.generation_config, model.training
-    model.eval()
-    try:
-        hidden = encode(model.model.encoder, features)
-        ids, cache, written = torch.tensor([prompt] * len(features)), None, []
-        for step in range(max_new_tokens):
-            result = model.model.decoder(
-                input_ids=ids.to(hidden.device),
-                encoder_hidden_states=hidden,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            cache = result.past_key_values
-            logits = model.proj_out(result.last_hidden_state[:, -1])
-            logits[:, settings.suppress_tokens or []] = -torch.inf
-            if step == 0:
-                logits[:, settings.begin_suppress_tokens or []] = -torch.inf
-            ids = logits.argmax(dim=1, keepdim=True)
-            written.append(ids)
-            ended = torch.cat(written, dim=1) == settings.eos_token_id
-            if ended.any(dim=1).all():
-                break
-    finally:
-        model.train(was_training)
+    settings = model.generation_config
+    hidden = encode(model.model.encoder, features)
+    ids, cache, written = torch.tensor([prompt] * len(features)), None, []
+    for step in range(max_new_tokens):
+        result = model.model.decoder(
+            input_ids=ids.to(hidden.device),
+            encoder_hidden_states=hidden,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = result.past_key_values
+        logits = model.proj_out(result.last_hidden_state[:, -1])
+        logits[:, settings.suppress_tokens or []] = -torch.inf
+        if step == 0:
+            logits[:, settings.begin_suppress_tokens or []] = -torch.inf
+        ids = logits.argmax(dim=1, keepdim=True)
+        written.append(ids)
+        ended = torch.cat(written, dim=1) == settings.eos_token_id
+        if ended.any(dim=1).all():
+            break
     end = settings.eos_token_id
     rows = torch.cat(written, dim=1).tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]
