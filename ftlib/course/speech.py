@@ -129,7 +129,9 @@ def sound_of(text, voice) -> torch.Tensor:
     """
     if not voices.available():
         time = torch.arange(RATE) / RATE
-        return sum(torch.sin(2 * torch.pi * f * time) for f in (140, 700, 1220)) / 6
+        breath = torch.randn(RATE, generator=torch.Generator().manual_seed(0)) / 100
+        tones = (torch.sin(2 * torch.pi * hertz * time) for hertz in (140, 700, 1220))
+        return breath + sum(tones) / 6
     return audio.resample(*voices.speak(text, f"en-us+{voice}"), RATE)
 
 
