@@ -18,6 +18,7 @@ data/
                    letters
     audio          wav files, resampling, Whisper's log-mel features, word error rate,
                    CTC written out
+    voices         text spoken by a hundred synthetic voices; a split by families
 models/
     transformer    one transformer, bidirectional or causal: the model alone
     hf_format      folders of transformers (BERT, RoBERTa-PreLayerNorm, GPT-2) to our
@@ -26,6 +27,9 @@ models/
     pegasus_format  folders of transformers (Pegasus) for that encoder-decoder
     attention      scaled dot products, masks and heads written out; the attention maps
                    of a loaded model
+    whisper_format  Whisper in the format of CTranslate2 as transformers' Whisper
+    speech         spoken words: a small network, templates by DTW, SpecAugment;
+                   Whisper's encoder on short sounds
     positions      sinusoids to add, rotations of queries and keys, positions of padded
                    rows, longer tables
     blocks         encoder and decoder block, residual and norm, feed-forward, to read
@@ -82,6 +86,7 @@ course/            (the course's furniture; it may import the other rooms)
     commands       sentences to a house and the calls they mean, split by wording
     house          names of rooms and devices for them
     silver         questions about film reviews, answered by a table of films
+    speech         spoken digits and commands for chapter 21
     people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed
     hub            a model's name becomes a local folder, with or without a network

@@ -12,7 +12,7 @@ from torch import nn
 
 from ftlib.data import tokenization
 from ftlib.evaluation import explain, metrics
-from ftlib.models import attention, seq2seq, transformer
+from ftlib.models import attention, seq2seq, speech, transformer
 from ftlib.objectives import classify, clm, instruct, mlm
 from ftlib.training import continual
 
@@ -77,6 +77,34 @@ def translator():
     return net, net.norm_decoder
 
 
+def whisper():
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(
+        vocab_size=V,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_source_positions=10,
+        pad_token_id=1,
+        bos_token_id=1,
+        eos_token_id=1,
+        decoder_start_token_id=2,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    net = transformers.WhisperForConditionalGeneration(config)
+    net.model.decoder.layer_norm = Interrupted(net.model.decoder.layer_norm)
+    net.train()
+    net.model.encoder.layers[0].eval()
+    return net, net.model.decoder.layer_norm
+
+
 BATCH = {"input_ids": IDS, "attention_mask": IDS * 0 + 1, "labels": IDS}
 
 
@@ -120,6 +148,10 @@ CALLS = {
             net, [{"input_ids": row, "labels": row} for row in ROWS]
         ),
     ),
+    "speech.transcribe": (
+        whisper,
+        lambda net: speech.transcribe(net, torch.zeros(1, 80, 20), [2], 3),
+    ),
     "seq2seq.greedy": (translator, lambda net: seq2seq.greedy(net, IDS, max_new=3)),
     "seq2seq.beam_search": (
         translator,
@@ -154,6 +186,7 @@ DECORATED = {
     "continual.fisher": (continual, "fisher"),
     "attention.attention_maps": (attention, "attention_maps"),
     "instruct.response_nll": (instruct, "response_nll"),
+    "speech.transcribe": (speech, "transcribe"),
     "seq2seq.greedy": (seq2seq, "greedy"),
     "seq2seq.beam_search": (seq2seq, "beam_search"),
     "seq2seq.log_probability": (seq2seq, "log_probability"),

@@ -689,6 +689,137 @@ def draw_15_answer() -> Diagram:
     return d
 
 
+def draw_21_pipeline() -> Diagram:
+    """Samples, features, text, a call, with their shapes."""
+    d = Diagram(
+        "From a microphone to a lamp: samples, features, vectors, text, a call.",
+        "A microphone gives 28,800 samples in 1.8 seconds at 16,000 a second. log_mel "
+        "makes 80 by 3,000 features of 30 seconds. Whisper's encoder makes 1,500 "
+        "vectors of width 512. Its decoder writes turn on the kitchen light. The "
+        "assistant of chapter 18 writes the call HassTurnOn, area kitchen, and the "
+        "lamp goes on.",
+        236,
+    )
+    top = [
+        ("microphone", "28,800 samples\n16,000 a second", "grey"),
+        ("log_mel", "(80, 3000)\n100 frames a second", "orange"),
+        ("Whisper encoder", "(1500, 512)\n50 vectors a second", "blue"),
+    ]
+    boxes = []
+    for i, (name, shape, color) in enumerate(top):
+        x = 20 + 240 * i
+        boxes.append(d.box(x, 24, 190, 36, name, color, 14, 0.14, bold=True))
+        d.text(x + 95, 84, shape, 12)
+    for a, b in zip(boxes, boxes[1:]):
+        d.arrow(a.right, b.left)
+    text = d.box(500, 138, 190, 36, "Whisper decoder", "blue", 14, 0.14, bold=True)
+    d.text(595, 198, "Turn on the\nkitchen light.", 12)
+    chat = d.box(260, 138, 190, 36, "assistant", "purple", 14, 0.14, bold=True)
+    d.text(355, 198, "HassTurnOn,\narea: kitchen", 12)
+    lamp = d.box(20, 138, 190, 36, "the lamp goes on", "green", 14, 0.14, bold=True)
+    d.arrow((595, 104), text.top)
+    d.arrow(text.left, chat.right)
+    d.arrow(chat.left, lamp.right)
+    return d
+
+
+def draw_21_log_mel() -> Diagram:
+    """Frames, window, FFT, mel, log, with shapes for one second."""
+    d = Diagram(
+        "The five steps of log-mel features, with the shapes of one second.",
+        "16,000 samples are cut into 100 frames of 400 samples, each 160 samples after "
+        "the one before, so that they overlap. A window fades each frame in and out. "
+        "The FFT gives the power at 201 frequencies. 80 mel filters add them up. A "
+        "logarithm ends it: 80 by 100.",
+        248,
+    )
+    d.text(20, 20, "16,000 samples, one second", 13, "black", "start")
+    d.bar(20, 34, 680, 10, "grey")
+    for i in range(4):
+        d.box(20 + 46 * i, 54 + 20 * i, 114, 16, "", "orange", tint=0.3)
+    d.text(300, 62, "frames of 400 samples (25 ms), one every 160 (10 ms)", 12,
+           "black", "start")  # fmt: skip
+    steps = [
+        ("frames", "(100, 400)", "orange"),
+        ("x window", "(100, 400)", "orange"),
+        ("|FFT| squared", "(201, 100)", "blue"),
+        ("mel filters", "(80, 100)", "purple"),
+        ("log10", "(80, 100)", "green"),
+    ]
+    last = None
+    for i, (name, shape, color) in enumerate(steps):
+        x = 20 + 140 * i
+        box = d.box(x, 154, 116, 38, name, color, 13, 0.14, bold=True)
+        d.text(x + 58, 214, shape, 13)
+        if last:
+            d.arrow(last.right, box.left)
+        last = box
+    return d
+
+
+def draw_21_frozen() -> Diagram:
+    """Two ways from the same synthetic words to a digit."""
+    d = Diagram(
+        "Two recognisers learn from the same synthetic words.",
+        "Log-mel features of a word, 80 by 100, go two ways. Above, a small network of "
+        "68 thousand parameters, all trained. Below, Whisper's encoder, 20 million "
+        "parameters that have heard people and stay frozen; its 50 vectors of width "
+        "512 are averaged, and only a logistic regression of 5 thousand parameters is "
+        "trained. Both give ten classes.",
+        240,
+    )
+    d.box(20, 94, 120, 50, "log-mel\n(80, 100)", "grey", 13, 0.12)
+    net = d.box(240, 26, 240, 56, "SpeechCNN, all trained\n68 thousand parameters",
+                "orange", 13, 0.14)  # fmt: skip
+    enc = d.box(200, 150, 200, 56, "Whisper encoder, frozen\n20 million parameters",
+                "blue", 13, 0.14)  # fmt: skip
+    head = d.box(470, 150, 110, 56, "head, trained\n5 thousand", "orange", 13, 0.14)
+    first = d.box(620, 34, 80, 40, "10 classes", "green", 12, 0.12)
+    second = d.box(620, 158, 80, 40, "10 classes", "green", 12, 0.12)
+    d.arrow((80, 94), (80, 54), net.left)
+    d.arrow((80, 144), (80, 178), enc.left)
+    d.arrow(net.right, first.left)
+    d.arrow(enc.right, head.left)
+    d.arrow(head.right, second.left)
+    d.text(435, 132, "mean of (50, 512)", 12)
+    d.text(320, 224, "has heard people", 12, "blue")
+    d.text(525, 224, "synthetic words only", 12, "orange")
+    return d
+
+
+def draw_21_ctc() -> Diagram:
+    """Three paths through seven frames that read as 73."""
+    d = Diagram(
+        "Paths of CTC: many ways through the frames read as the same labels.",
+        "Seven frames. The first path is 7, 7, blank, blank, 3, 3, 3. The second is "
+        "blank, 7, blank, 3, blank, blank, blank. The third is 7, 3, 3, blank, blank, "
+        "blank, blank. Repetitions are joined and blanks are dropped, and each reads "
+        "73. The probability of 73 is the sum over all such paths. A fourth path, 7, "
+        "blank, 7, 3, 3, 3, 3, reads 773.",
+        232,
+    )
+    paths = [
+        ("77--333", "73"),
+        ("-7-3---", "73"),
+        ("733----", "73"),
+        ("7-73333", "773"),
+    ]
+    for i in range(7):
+        d.text(155 + 52 * i, 22, f"frame {i + 1}", 12, "grey")
+    for row, (path, read) in enumerate(paths):
+        y = 40 + 46 * row
+        d.text(20, y + 16, f"path {row + 1}", 13, "black", "start")
+        for i, sign in enumerate(path):
+            color = {"7": "blue", "3": "orange", "-": "grey"}[sign]
+            d.box(
+                132 + 52 * i, y, 46, 32, sign, color, 14, 0.05 if sign == "-" else 0.2
+            )
+        d.arrow((494, y + 16), (560, y + 16))
+        color = "green" if read == "73" else "purple"
+        d.box(566, y, 80, 32, read, color, 14, 0.14, bold=True)
+    return d
+
+
 def draw_22_private_step() -> Diagram:
     """A gradient for each row, clipped, summed, noise, one update."""
     d = Diagram(
@@ -1005,6 +1136,10 @@ DRAWINGS = {
     "16_teacher_forcing": draw_16_teacher_forcing,
     "18_chat": draw_18_chat,
     "18_grammar": draw_18_grammar,
+    "21_ctc": draw_21_ctc,
+    "21_frozen": draw_21_frozen,
+    "21_log_mel": draw_21_log_mel,
+    "21_pipeline": draw_21_pipeline,
     "22_deletion": draw_22_deletion,
     "22_private_step": draw_22_private_step,
     "22_six_questions": draw_22_six_questions,

@@ -182,7 +182,9 @@ def test_the_data_that_lies_here_is_that_of_the_manifest():
         for name, sum_ in own
     )
     assert {name for name, _ in own} == {
-        path.name for path in (ROOT / "data").glob("*.csv")
+        path.name
+        for kind in ("*.csv", "*.safetensors")
+        for path in (ROOT / "data").glob(kind)
     }
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     installed = set(re.findall(r'"([^"]+==[^"]+)"', settings))
