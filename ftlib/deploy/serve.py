@@ -346,6 +346,7 @@ def _add_answers(app, service, labels, limits, count):
             service.feedback(said.request_id, said.correct)
         except KeyError as error:
             raise Refused(404, "no such answer, or it has been judged") from error
+        return fastapi.Response(status_code=204)
 
 
 def _add_health(app, service, registry):

@@ -238,7 +238,7 @@ class Rollout:
             self.alarms.append(reason)
             log.warning("alarm", extra={"facts": {"reason": reason}})
             if go_back and self.candidate is not None:
-                self._later(self.rollback())
+                self._serve(self.version)
 
     async def close(self):
         """Take nothing more, finish what was taken."""
