@@ -1,20 +1,21 @@
 """An HTTP service for a classifier: limits, health, metrics, logs without texts,
 versions.
 
-Use it, with any object that has `predict(texts) -> (B, C)`:
+Use it, with any object that answers like the Rollout of versions.py:
 
     >>> class Loud:  # is a text loud?
-    ...     labels = ["quiet", "loud"]
+    ...     version, candidate, ready = "v1", None, True
     ...
-    ...     def predict(self, texts):
-    ...         return numpy.array([[0.0, 9.0 * t.isupper() - 4] for t in texts])
-    >>> app = create_app(OneVersion(Loud()), Loud.labels)
-    >>> sorted(path for path in app.openapi()["paths"] if "admin" not in path)
+    ...     async def answer(self, texts, request_id):
+    ...         rows = [[0.0, 9.0 * t.isupper() - 4] for t in texts]
+    ...         return self.version, numpy.array(rows)
+    >>> app = create_app(Loud(), labels=["quiet", "loud"])
+    >>> sorted(app.openapi()["paths"])
     ['/feedback', '/health', '/metrics', '/predict', '/ready']
 
 Any ASGI server runs it. `python -m ftlib.deploy.serve FOLDER` does, with what stands
-beside this file: export.py loads a version, batching.py batches, versions.py knows
-which version in FOLDER is current, http_server.py runs the app.
+beside this file: onnx_model.py, batching.py, versions.py (which version in FOLDER is
+current) and http_server.py.
 
 What it is not: a front door to the internet. TLS, accounts and fair shares between
 clients belong to a proxy before it. Needs: fastapi, prometheus-client, numpy.
@@ -56,41 +57,57 @@ class Limits(NamedTuple):
 
 
 class Strict(pydantic.BaseModel):
+    """No other fields, and no number where a text belongs."""
+
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
 class Texts(Strict):
+    """What /predict reads."""
+
     texts: list[str] = pydantic.Field(min_length=1, examples=[["a fine film"]])
 
 
 class Feedback(Strict):
+    """Whether an answer was right, as somebody says later."""
+
     request_id: str
     correct: bool
 
 
 class Rollout(Strict):
+    """A version, and which part of the requests it answers."""
+
     version: str
     fraction: float = pydantic.Field(gt=0, le=1, description="1: it answers everything")
 
 
 class Label(pydantic.BaseModel):
+    """The most probable class of a text."""
+
     label: str
     confidence: float
 
 
 class Answers(pydantic.BaseModel):
+    """One label a text, in their order."""
+
     version: str
     request_id: str
     answers: list[Label]
 
 
 class State(pydantic.BaseModel):
+    """What serves."""
+
     version: str | None
     candidate: str | None
     ready: bool
 
 
 class Error(pydantic.BaseModel):
+    """Every refusal."""
+
     error: str
     request_id: str
 
@@ -98,38 +115,9 @@ class Error(pydantic.BaseModel):
 class Refused(Exception):
     """A request without an answer; status: the HTTP status that says why."""
 
-    def __init__(self, status, error, retry_after=None):
+    def __init__(self, status, error):
         super().__init__(error)
-        self.status, self.retry_after = status, retry_after
-
-
-class OneVersion:
-    """One model, one request after the other: the naive service."""
-
-    candidate, alarms, draining = None, (), False
-
-    def __init__(self, model, version="v1"):
-        self.model, self.version, self.turn = model, version, asyncio.Lock()
-
-    @property
-    def ready(self):
-        return not self.draining
-
-    async def answer(self, texts, request_id):
-        """(version, rows (B, C))."""
-        async with self.turn:
-            rows = await asyncio.to_thread(self.model.predict, texts)
-        return self.version, rows
-
-    def feedback(self, request_id, is_correct):
-        raise KeyError(request_id)
-
-    async def begin(self):
-        """Called before the first request."""
-
-    async def close(self):
-        async with self.turn:  # what was taken is finished
-            pass
+        self.status = status
 
 
 def softmax(rows):
@@ -174,7 +162,7 @@ async def read_json(request, kind, limits):
         raise Refused(400, f"the body is no JSON: {error}"[:200]) from error
 
 
-def check_texts(texts, count, limits):
+def within_limits(texts, count, limits):
     """Refuse too many texts, or a text of too many tokens. count(text): its tokens."""
     if len(texts) > limits.texts:
         many = f"{len(texts)} texts, the limit of a request is {limits.texts}"
@@ -271,6 +259,7 @@ class Watch:
 
 
 def error_response(status, error, request_id, headers=None):
+    """The one form of a refusal."""
     content = {"error": error, "request_id": request_id}
     return fastapi.responses.JSONResponse(content, status, headers=headers)
 
@@ -285,8 +274,8 @@ async def _on_http_error(request, error):
 
 def described(kind, *errors):
     """What /openapi.json needs to know of a route that reads its own body."""
-    schema = kind.model_json_schema()
-    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    body = {"required": True, "content": content}
     errors = {status: {"model": Error} for status in errors}
     return {"openapi_extra": {"requestBody": body}, "responses": errors}
 
@@ -300,12 +289,11 @@ def create_app(service, labels, limits=Limits(), count=len, admin_token=None):
     async def lifespan(app):
         await service.begin()
         yield
-        await service.close()
+        await service.close()  # finishes what was taken
 
     # no pages with scripts from elsewhere
-    app = fastapi.FastAPI(
-        title="classifier", lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    silent = {"docs_url": None, "redoc_url": None}
+    app = fastapi.FastAPI(title="classifier", lifespan=lifespan, **silent)
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)
     app.add_middleware(Watch, service=service, registry=registry)
@@ -326,7 +314,7 @@ def _add_answers(app, service, labels, limits, count):
     async def predict(request: fastapi.Request):
         state = request.scope["state"]
         texts = (await read_json(request, Texts, limits)).texts
-        check_texts(texts, count, limits)
+        within_limits(texts, count, limits)
         state["texts"] = len(texts)
         work = service.answer(texts, state["request_id"])
         state["version"], rows = await unless_gone(request, work)
@@ -378,7 +366,11 @@ def _add_admin(app, service, limits, admin_token):
 
     may = [fastapi.Depends(is_admin)]
 
-    @app.post("/admin/rollback", response_model=State, dependencies=may)
+    failures = {401: {"model": Error}, 409: {"model": Error}}
+
+    @app.post(
+        "/admin/rollback", response_model=State, dependencies=may, responses=failures
+    )
     async def rollback():
         return await _moved(service, service.rollback())
 
@@ -411,14 +403,6 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
-def token_counter(path):
-    """count(text) of a tokenizer.json."""
-    tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return lambda text: len(tokenizer.encode(text).ids)
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -426,7 +410,8 @@ def main(arguments=None):
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--drain", type=float, default=0)
     # files that are used alone name what they work with here
-    parser.add_argument("--load", default="ftlib.deploy.export:load")
+    parser.add_argument("--load", default="ftlib.deploy.onnx_model:load")
+    parser.add_argument("--count", default="ftlib.deploy.onnx_model:token_counter")
     parser.add_argument("--batcher", default="ftlib.deploy.batching:Batcher")
     parser.add_argument("--rollout", default="ftlib.deploy.versions:Rollout")
     parser.add_argument("--serve", default="ftlib.deploy.http_server:serve")
@@ -441,7 +426,7 @@ def main(arguments=None):
         service,
         config["labels"],
         Limits(tokens=config["max_tokens"]),
-        token_counter(folder / "tokenizer.json"),
+        named(args.count)(folder),
         os.environ.get("ADMIN_TOKEN"),
     )
     named(args.serve)(app, service, args.host, args.port, drain=args.drain)

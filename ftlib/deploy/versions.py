@@ -41,7 +41,7 @@ POINTER = "current.json"
 log = logging.getLogger("service")
 
 
-def checked(name):
+def valid_name(name):
     """The name, if it is one: a version's name comes over the network and becomes a
     path.
     """
@@ -88,7 +88,7 @@ def activate(folder, name, keep=20):
     Raises ValueError for a name that leads out of the folder, FileNotFoundError for one
     that is not there.
     """
-    if not (Path(folder) / checked(name)).is_dir():
+    if not (Path(folder) / valid_name(name)).is_dir():
         raise FileNotFoundError(
             f"there is no version {name!r} in {folder}, only {known(folder)}; copy it "
             "there first"
@@ -157,10 +157,11 @@ class Rollout:
         """Load the current version, before the first request."""
         await self._load(self.pointed())
         self._serve(self.pointed())
+        self.draining = False
 
     async def _load(self, name):
         """Load beside those that serve. What fails here changes nothing."""
-        checked(name)
+        valid_name(name)
         if name not in self.running:
             loop = asyncio.get_running_loop()
             self.running[name] = await loop.run_in_executor(None, self.start, name)
