@@ -1,7 +1,7 @@
 """Throughput and waiting time of the service of chapter 24 at 1, 8 and 64 clients, side
 by side with services that answer one request at a time.
 
-    python recipes/serve_load.py                 # under 3 minutes, on a quiet machine
+    python recipes/serve_load.py                 # 3 minutes, on a quiet machine
     python recipes/serve_load.py --seconds 1 --clients 8 --out runs/try.json
 
 Closed loop: each client sends its next request when it has the answer to the last one.
@@ -13,6 +13,7 @@ same time).
 - one at a time, torch: the service of the articles, an endpoint that calls the model
 - one at a time, onnxruntime: ours, with batches of one request
 - batched, onnxruntime: ours
+- batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
 
 --memory sends 50,000 requests to the batched one and notes its memory.
 """
@@ -45,6 +46,7 @@ SERVICES = (
     "one at a time, torch",
     "one at a time, onnxruntime",
     "batched, onnxruntime",
+    "batched, onnxruntime int8",
 )
 
 
@@ -60,7 +62,7 @@ class TorchModel:
 
     def __init__(self):
         self.model, self.tokenizer = classifier()
-        self.tokenizer.enable_truncation(64)
+        self.tokenizer.enable_truncation(128)
 
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
@@ -98,7 +100,8 @@ def start(service, folder, port):
         command += ["--log-level", "error", "--port", str(port)]
     else:
         size = "1" if service.startswith("one") else "32"
-        command = ["ftlib.deploy.serve", str(folder), "--port", str(port)]
+        shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
+        command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
         command += ["--batch-texts", size]
     process = subprocess.Popen(
         [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL
@@ -194,7 +197,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
@@ -204,8 +207,11 @@ def main():
     texts = sources.load("rotten_tomatoes")["validation"]["text"]
     with tempfile.TemporaryDirectory() as shelf:
         model, tokenizer = classifier()
-        export.export(model, tokenizer, Path(shelf) / "v1", ["bad", "good"], 64)
-        versions.activate(shelf, "v1")
+        plain, small = (Path(shelf, name, "v1") for name in ("float32", "int8"))
+        export.export(model, tokenizer, plain, ["bad", "good"], 128)
+        export.quantize(plain, small)
+        for folder in (plain, small):
+            versions.activate(folder.parent, "v1")
         # repeats outermost: what disturbs the machine for a while disturbs all alike
         plan = [
             ("load", service, clients, seed)

@@ -409,6 +409,7 @@ def main(arguments=None):
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--drain", type=float, default=0)
+    parser.add_argument("--batch-texts", type=int, default=32)
     # files that are used alone name what they work with here
     parser.add_argument("--load", default="ftlib.deploy.onnx_model:load")
     parser.add_argument("--count", default="ftlib.deploy.onnx_model:token_counter")
@@ -418,7 +419,8 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     load, batcher = named(args.load), named(args.batcher)
     service = named(args.rollout)(
-        lambda name: batcher(load(args.folder / name).predict), args.folder
+        lambda name: batcher(load(args.folder / name).predict, args.batch_texts),
+        args.folder,
     )
     folder = args.folder / service.pointed()
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
