@@ -38,16 +38,16 @@ from scipy import special, stats
 def psi(reference, current, bins=10) -> float:
     """The population stability index of a feature: sum of (q - p) log(q / p) over bins.
 
-    The edges are quantiles of `reference`, so p is about 1 / bins. Half a value is
-    added to each bin, so that an empty one does not make it infinite. 0.1 and 0.25 are
-    the limits of tradition; what chance alone gives depends on N (about 2 x bins / N).
+    The edges are quantiles of `reference`; a feature of few values has a bin for each.
+    Half a value is added to each bin, so that an empty one does not make it infinite.
+    0.1 and 0.25 are the limits of tradition; what chance alone gives depends on N
+    (about 2 x bins / N).
     """
-    reference, current = numpy.asarray(reference), numpy.asarray(current)
-    edges = numpy.unique(numpy.quantile(reference, numpy.linspace(0, 1, bins + 1)))
-    # [1:-1]: what is beyond the largest reference falls into the last bin
-    cut = edges[1:-1]
+    inner = numpy.linspace(0, 1, bins + 1)[1:-1]
+    cut = numpy.unique(numpy.quantile(reference, inner))
+    # "left": a value on an edge belongs below it, so that 0 and 1 are two bins
     p, q = (
-        numpy.bincount(numpy.searchsorted(cut, v, "right"), minlength=len(cut) + 1)
+        numpy.bincount(numpy.searchsorted(cut, v, "left"), minlength=len(cut) + 1)
         for v in (reference, current)
     )
     p, q = ((n + 0.5) / (n.sum() + 0.5 * len(n)) for n in (p, q))

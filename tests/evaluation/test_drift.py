@@ -25,6 +25,12 @@ def test_psi_by_hand():
     assert drift.psi(reference, reference) == pytest.approx(0)
 
 
+def test_psi_of_two_values_sees_both():
+    reference, current = numpy.repeat([0, 1], 50), numpy.repeat([0, 1], [5, 95])
+    assert drift.psi(reference, current) > 1
+    assert drift.psi(reference, reference) == 0
+
+
 def test_psi_of_chance_falls_with_the_number_of_values():
     rng, means = rng_of(), []
     for n in (100, 400, 1600):

@@ -10,7 +10,7 @@ import pytest
 
 
 def part(n, shift, seed):
-    """n texts whose label is the sign of column 0, or of column 1 where `shift` is 1."""
+    """n texts whose label is the sign of column `shift`."""
     rng = numpy.random.default_rng(seed)
     vectors = 0.05 * rng.normal(size=(n, 384))
     vectors[:, shift] = rng.normal(size=n)
