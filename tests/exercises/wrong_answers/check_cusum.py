@@ -57,8 +57,8 @@ def no_slack(scores, mean, std, slack, line):
     return another(scores, mean, std, 0.0, line)
 
 
-def first_only(scores, mean, std, slack, line):
-    return another(scores, mean, std, slack, line)[:1]
+def both_sides(scores, mean, std, slack, line):
+    return another([mean + abs(s - mean) for s in scores], mean, std, slack, line)
 
 
 WRONG = [
@@ -69,5 +69,10 @@ WRONG = [
     (no_std, "divide the distance"),
     (slack_inside, "after the division"),
     (no_slack, "the slack is missing"),
-    (first_only, "the alarms are at"),
+    (both_sides, "the alarms are at"),
 ]
+
+STEP = "value + (score - mean) / std - slack"
+EQUIVALENT = {
+    f"`max(0.0, {STEP})` -> `max({STEP}, 0.0)`": "the larger of the same two numbers",
+}

@@ -49,10 +49,18 @@ def a_number(reference, today, days):
 
 
 WRONG = [
-    (uncorrected, "after a correction"),
-    (columns_only, "all days"),
+    (uncorrected, "correction for the columns"),
+    (columns_only, "all days as well"),
     (any_size, "long before it matters"),
     (two_columns, "no column has both"),
     (every_column, "it should ring"),
     (a_number, "return True or False"),
 ]
+
+PRODUCT = "test.pvalue * len(tests) * days"
+EQUIVALENT = {
+    f"`{PRODUCT} < 0.05` -> `{PRODUCT} <= 0.05`": "no product is 0.05 to the last digit",
+    "`ks_2samp(reference[k], today[k])` -> `ks_2samp(today[k], reference[k])`": (
+        "the distance of two samples has no order"
+    ),
+}
