@@ -59,7 +59,7 @@ WRONG = [
 
 PRODUCT = "test.pvalue * len(tests) * days"
 EQUIVALENT = {
-    f"`{PRODUCT} < 0.05` -> `{PRODUCT} <= 0.05`": "no product is 0.05 to the last digit",
+    f"`{PRODUCT} < 0.05` -> `{PRODUCT} <= 0.05`": "no product is 0.05 exactly",
     "`ks_2samp(reference[k], today[k])` -> `ks_2samp(today[k], reference[k])`": (
         "the distance of two samples has no order"
     ),
