@@ -113,7 +113,7 @@ class Batcher:
 
     async def _answer(self, jobs):
         texts = [text for own, _ in jobs for text in own]
-        began, loop = time.perf_counter(), asyncio.get_running_loop()
+        started, loop = time.perf_counter(), asyncio.get_running_loop()
         try:
             rows = await loop.run_in_executor(self.executor, self._compute, texts)
         except Exception as error:
@@ -124,7 +124,7 @@ class Batcher:
             elif not jobs[0][1].done():
                 jobs[0][1].set_exception(error)
             return
-        spent = (time.perf_counter() - began) / len(texts)
+        spent = (time.perf_counter() - started) / len(texts)
         self.seconds_a_text += 0.1 * (spent - self.seconds_a_text)
         self.sizes.append(len(texts))
         start = 0

@@ -34,11 +34,11 @@ class OnnxModel:
         folder = Path(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         weights = (folder / "model.onnx").read_bytes()
-        found = hashlib.sha256(weights).hexdigest()
-        if found != config["sha256"]:
+        digest = hashlib.sha256(weights).hexdigest()
+        if digest != config["sha256"]:
             raise ValueError(
-                f"{folder / 'model.onnx'} has the SHA-256 {found[:12]}..., config.json "
-                f"says {config['sha256'][:12]}...; copy the version again"
+                f"{folder / 'model.onnx'} has the SHA-256 {digest[:12]}..., its "
+                f"config.json says {config['sha256'][:12]}...; copy the version again"
             )
         self.labels, self.max_tokens = config["labels"], config["max_tokens"]
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -59,11 +59,11 @@ class OnnxModel:
         """
         codes = self.tokenizer.encode_batch(list(texts))
         order = sorted(range(len(codes)), key=lambda i: len(codes[i].ids))
-        found = numpy.zeros((len(codes), len(self.labels)), numpy.float32)
+        logits = numpy.zeros((len(codes), len(self.labels)), numpy.float32)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            found[rows] = self._logits([codes[i].ids for i in rows])
-        return found
+            logits[rows] = self._logits([codes[i].ids for i in rows])
+        return logits
 
     def _logits(self, rows):
         width = max(map(len, rows))

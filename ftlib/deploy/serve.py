@@ -156,8 +156,8 @@ async def read_json(request, kind, limits):
         return kind.model_validate(pydantic_core.from_json(body, allow_inf_nan=False))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:100]
-        raise Refused(422, f"{where or 'body'}: {first['msg']}") from error
+        field = ".".join(str(part) for part in first["loc"])[:100]
+        raise Refused(422, f"{field or 'body'}: {first['msg']}") from error
     except ValueError as error:
         raise Refused(400, f"the body is no JSON: {error}"[:200]) from error
 
@@ -206,7 +206,7 @@ class Watch:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, given = time.perf_counter(), dict(scope["headers"])
+        started, given = time.perf_counter(), dict(scope["headers"])
         request_id = given.get(b"x-request-id", b"").decode("latin-1")
         # what a client sends goes back in a header, so it is letters and digits
         if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", request_id):
@@ -231,11 +231,11 @@ class Watch:
             await self.app(scope, receive, send_more)
         except Exception as error:
             if state["status"] is None:
-                answer = self._say(error, request_id)
+                answer = self._refusal(error, request_id)
                 await answer(scope, receive, send_more)
-        self._note(scope, state, time.perf_counter() - began)
+        self._note(scope, state, time.perf_counter() - started)
 
-    def _say(self, error, request_id):
+    def _refusal(self, error, request_id):
         # batching.py has its own Refused: what counts is the status
         status = getattr(error, "status", None)
         if status is None:
@@ -329,9 +329,9 @@ def _add_answers(app, service, labels, limits, count):
         "/feedback", status_code=204, **described(Feedback, 400, 404, 408, 413, 422)
     )
     async def feedback(request: fastapi.Request):
-        said = await read_json(request, Feedback, limits)
+        judged = await read_json(request, Feedback, limits)
         try:
-            service.feedback(said.request_id, said.correct)
+            service.feedback(judged.request_id, judged.correct)
         except KeyError as error:
             raise Refused(404, "no such answer, or it has been judged") from error
         return fastapi.Response(status_code=204)
@@ -381,10 +381,10 @@ def _add_admin(app, service, limits, admin_token):
         **described(Rollout, 400, 401, 408, 409, 413, 422),
     )
     async def rollout(request: fastapi.Request):
-        asked = await read_json(request, Rollout, limits)
-        if asked.fraction == 1:
-            return await _moved(service, service.activate(asked.version))
-        return await _moved(service, service.canary(asked.version, asked.fraction))
+        wish = await read_json(request, Rollout, limits)
+        if wish.fraction == 1:
+            return await _moved(service, service.activate(wish.version))
+        return await _moved(service, service.canary(wish.version, wish.fraction))
 
 
 async def _moved(service, work):

@@ -139,7 +139,9 @@ class Rollout:
         self.version = self.candidate = None
         self.fraction, self.draining = 0.0, False
         self.alarms = collections.deque(maxlen=100)
-        self.asked = collections.OrderedDict()  # request id -> version, for feedback
+        self.answered_by = (
+            collections.OrderedDict()
+        )  # request id -> version, for feedback
         self.tasks = set()
 
     @property
@@ -218,9 +220,9 @@ class Rollout:
         """(version, rows (B, C)) of one request."""
         version = self.version_of(request_id)
         rows = await self.running[version].submit(texts)
-        self.asked[request_id] = version
-        if len(self.asked) > 10_000:
-            self.asked.popitem(last=False)
+        self.answered_by[request_id] = version
+        if len(self.answered_by) > 10_000:
+            self.answered_by.popitem(last=False)
         if self.monitor:
             self._heed(self.monitor.answered(version, texts, rows))
         return version, rows
@@ -229,13 +231,13 @@ class Rollout:
         """Somebody says whether an answer was right. Raises KeyError for an answer that
         is not among the last 10,000; each answer counts once.
         """
-        version = self.asked.pop(request_id)
+        version = self.answered_by.pop(request_id)
         if self.monitor:
             self._heed(self.monitor.feedback(version, is_correct))
 
-    def _heed(self, said):
-        if said is not None:
-            reason, go_back = said
+    def _heed(self, alarm):
+        if alarm is not None:
+            reason, go_back = alarm
             self.alarms.append(reason)
             log.warning("alarm", extra={"facts": {"reason": reason}})
             if go_back and self.candidate is not None:

@@ -43,11 +43,11 @@ def psi(reference, current, bins=10) -> float:
     0.1 and 0.25 are the limits of tradition; what chance alone gives depends on N
     (about 2 x bins / N).
     """
-    inner = numpy.linspace(0, 1, bins + 1)[1:-1]
-    cut = numpy.unique(numpy.quantile(reference, inner))
+    levels = numpy.linspace(0, 1, bins + 1)[1:-1]
+    edges = numpy.unique(numpy.quantile(reference, levels))
     # "left": a value on an edge belongs below it, so that 0 and 1 are two bins
     p, q = (
-        numpy.bincount(numpy.searchsorted(cut, v, "left"), minlength=len(cut) + 1)
+        numpy.bincount(numpy.searchsorted(edges, v, "left"), minlength=len(edges) + 1)
         for v in (reference, current)
     )
     p, q = ((n + 0.5) / (n.sum() + 0.5 * len(n)) for n in (p, q))
@@ -148,12 +148,12 @@ class Adwin:
             self.seen + 1,
         )
         self._compress()
-        found = False
+        changed = False
         if self.seen % self.clock == 0 and self.width > self.grace:
             while self._is_cut():
                 self._drop_oldest()
-                found = True
-        return found
+                changed = True
+        return changed
 
     def _compress(self):
         for i, row in enumerate(self.rows):

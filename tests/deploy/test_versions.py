@@ -179,7 +179,7 @@ def test_feedback_counts_once_and_memory_is_bounded(shelf):
         service = rollout(shelf)
         await service.begin()
         await asked(service, 10_100)
-        assert len(service.asked) == 10_000
+        assert len(service.answered_by) == 10_000
         service.feedback("request10000", True)
         for name in ("request10000", "request0", "never"):
             with pytest.raises(KeyError):

@@ -138,17 +138,17 @@ def check_safe_answer(answer):
             "a refusal has one sentence under `error`, and no trace",
         )
         expect(not logged, "a wrong body is no failure of ours; do not log it")
-    asked, logged = [], []
+    given_texts, logged = [], []
     got = answer(
-        lambda texts: asked.append(texts) or [7], {"texts": ["a"]}, logged.append
+        lambda texts: given_texts.append(texts) or [7], {"texts": ["a"]}, logged.append
     )
     expect(
         got == {"status": 200, "answer": [7]},
         f"where all is well you return {got!r}; it is the status 200 and the answer",
     )
     expect(
-        asked == [["a"]] and not logged,
-        f"predict was called with {asked}; call it once, with the texts; log nothing",
+        given_texts == [["a"]] and not logged,
+        f"predict was called with {given_texts}; call it once, and log nothing",
     )
     for failure in (Broken("/home/ada/model.py"), ValueError("secret")):
         logged = []
@@ -272,13 +272,13 @@ def check_daily_alarm(answer):
 
 
 def cusum_of(scores, mean, std, slack, line):
-    value, found = 0.0, []
+    value, numbers = 0.0, []
     for i, score in enumerate(scores):
         value = max(0.0, value + (score - mean) / std - slack)
         if value > line:
-            found.append(i)
+            numbers.append(i)
             value = 0.0
-    return found
+    return numbers
 
 
 @exercise
@@ -335,22 +335,22 @@ def check_cusum(answer):
 
 
 def never_reset(scores, mean, std, slack, line):
-    value, found = 0.0, []
+    value, numbers = 0.0, []
     for i, score in enumerate(scores):
         value = max(0.0, value + (score - mean) / std - slack)
         if value > line:
-            found.append(i)
-    return found
+            numbers.append(i)
+    return numbers
 
 
 def without_floor(scores, mean, std, slack, line):
-    value, found = 0.0, []
+    value, numbers = 0.0, []
     for i, score in enumerate(scores):
         value += (score - mean) / std - slack
         if value > line:
-            found.append(i)
+            numbers.append(i)
             value = 0.0
-    return found
+    return numbers
 
 
 @exercise
