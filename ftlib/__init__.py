@@ -77,9 +77,16 @@ evaluation/
                    matter
     privacy        membership attacks, gradients of each row, DP-SGD and its accountant
     explain        integrated gradients, attention, ablated heads, tests of faithfulness
+    drift          has the stream changed: PSI, KS, embeddings, ADWIN, a tuned alarm
+                   line; a sequential test for a canary
 deploy/
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
+    onnx_model     a folder of export, run with onnxruntime and without torch
+    batching       requests that wait while the model computes become its next batch
+    versions       a pointer to the version that serves, the way back, a canary
+    serve          an HTTP service: limits, health, metrics, logs without texts
+    http_server    uvicorn with limits on slow and many clients, and a clean end
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
     translations   English sentences of programs with their human Chinese, split by file

@@ -927,6 +927,99 @@ def draw_22_deletion() -> Diagram:
 # --- chapter 16: translation
 
 
+def draw_24_batcher() -> Diagram:
+    d = Diagram(
+        "The way of a request: limits, the queue, the batch, the model, and back.",
+        "Four clients send texts. At the door a body of 70 kilobytes is turned away "
+        "with 413, and a request that finds the queue full with 429 and Retry-After. "
+        "Three requests of 1, 2 and 1 texts stand in the queue in the order of their "
+        "arrival. When the model is free it takes all of them as one batch of 4 texts, "
+        "shape 4, T, and gives logits of shape 4, 2. The rows are cut 1, 2, 1 and each "
+        "client gets its own, with the version. A client that has gone gets no place "
+        "in the batch.",
+        330,
+    )
+    clients = [
+        d.box(30, 40 + 62 * i, 96, 40, text, color)
+        for i, (text, color) in enumerate(
+            [
+                ("A  1 text", "blue"),
+                ("B  2 texts", "purple"),
+                ("C  1 text", "green"),
+                ("D  70 kB", "orange"),
+            ]
+        )
+    ]
+    d.box(170, 40, 84, 226, "", "grey", tint=0.06)
+    d.text(212, 64, "limits", 13, bold=True)
+    d.text(212, 130, "bytes\ntexts\ntokens\ndepth\nseconds", 12)
+    for client in clients:
+        d.arrow(client.right, (170, client.right[1]))
+    d.text(212, 290, "413, 422, 408", 12, "orange")
+    d.arrow((212, 266), (212, 281), color="orange")
+    queue = d.box(300, 40, 104, 226, "", "grey", tint=0.06)
+    d.text(352, 64, "queue", 13, bold=True)
+    d.arrow((254, 150), queue.left)
+    for y, text, color in (
+        (84, "A", "blue"),
+        (122, "B  B", "purple"),
+        (160, "C", "green"),
+    ):
+        d.box(318, y, 68, 30, text, color)
+    d.box(318, 198, 68, 30, "gone", "grey", dashed=True)
+    d.text(352, 290, "full: 429", 12, "orange")
+    d.arrow((352, 266), (352, 281), color="orange")
+    d.text(352, 310, "Retry-After: 2", 12, "orange")
+    batch = d.box(450, 84, 60, 130, "", "purple")
+    d.text(480, 70, "(4, T)", 12)
+    for y, text in zip((100, 130, 160, 190), "ABBC"):
+        d.text(480, y + 4, text, 13)
+    d.arrow((404, 150), batch.left)
+    model = d.box(545, 120, 66, 60, "model", "purple", bold=True)
+    d.arrow((510, 150), model.left)
+    out = d.box(646, 84, 48, 130, "", "purple")
+    d.text(670, 70, "(4, 2)", 12)
+    for y, text in zip((100, 130, 160, 190), "ABBC"):
+        d.text(670, y + 4, text, 13)
+    d.arrow(model.right, out.left)
+    d.arrow((670, 214), (670, 250), (440, 250), color="purple")
+    d.text(556, 236, "to each its own rows", 12)
+    d.text(556, 268, "and the version", 12)
+    return d
+
+
+def draw_24_canary() -> Diagram:
+    d = Diagram(
+        "A canary: a new version answers a part, a test watches, one call goes back.",
+        "Requests with their ids come from the left. A hash of the id sends 80 percent "
+        "to version 1 and 20 percent to version 2. Users judge some answers. The "
+        "sequential test pairs judged answers of both versions. Its evidence either "
+        "crosses the line of 100: then the canary is taken away and everything goes to "
+        "version 1 again. Or it stays below for the number of pairs that was set "
+        "before: then version 2 becomes the current one by moving the pointer.",
+        320,
+    )
+    asked = d.box(30, 120, 104, 56, "request\nid 7f3a", "black")
+    split = d.box(176, 120, 100, 56, "hash(id)\n< 0.2 ?", "grey")
+    d.arrow(asked.right, split.left)
+    old = d.box(330, 54, 120, 50, "version 1", "blue", bold=True)
+    new = d.box(330, 192, 120, 50, "version 2", "purple", bold=True)
+    d.arrow((226, 120), (226, 79), old.left)
+    d.text(262, 62, "80 %", 12)
+    d.arrow((226, 176), (226, 217), new.left)
+    d.text(262, 234, "20 %", 12)
+    test = d.box(520, 116, 170, 64, "pairs of judged answers\nevidence", "purple")
+    d.arrow(old.right, (605, 79), test.top)
+    d.arrow(new.right, (605, 217), test.bottom)
+    d.text(530, 64, "right or wrong", 12)
+    d.text(530, 234, "right or wrong", 12)
+    d.arrow((690, 130), (706, 130), (706, 24), (390, 24), old.top, color="orange")
+    d.text(560, 38, "above 100: roll back to version 1", 12, "orange")
+    d.arrow((690, 166), (706, 166), (706, 284), (390, 284), new.bottom, color="green")
+    d.text(556, 300, "enough pairs below: version 2 becomes current", 12, "green")
+    return d
+
+
 def draw_16_encoder_decoder() -> Diagram:
     """Source tokens, encoder, memory; decoder inputs, decoder, logits, labels."""
     d = Diagram(
@@ -1143,6 +1236,8 @@ DRAWINGS = {
     "22_deletion": draw_22_deletion,
     "22_private_step": draw_22_private_step,
     "22_six_questions": draw_22_six_questions,
+    "24_batcher": draw_24_batcher,
+    "24_canary": draw_24_canary,
 }
 
 

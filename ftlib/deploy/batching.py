@@ -1,0 +1,151 @@
+"""Dynamic batching: requests that wait while the model computes become its next batch.
+
+Use it, with any predict(texts) -> (B, C):
+
+    >>> def is_loud(texts):
+    ...     return numpy.array(
+    ...         [[0.0, 1.0] if t.isupper() else [1.0, 0.0] for t in texts]
+    ...     )
+    >>> async def three_clients():
+    ...     batcher = Batcher(is_loud)
+    ...     asked = [batcher.submit(texts) for texts in (["A"], ["b", "C"], ["d"])]
+    ...     rows = await asyncio.gather(*asked)
+    ...     await batcher.close()
+    ...     return [r.argmax(1).tolist() for r in rows], list(batcher.sizes)
+    >>> asyncio.run(three_clients())  # three requests, one call of the model
+    ([[1], [0, 1], [0]], [4])
+
+A model needs little more time for eight short texts than for one. Nobody waits for a
+batch to fill: whatever has arrived when the model is free is the next batch, so one
+client alone gets its answer as fast as without batching.
+
+What it is not: a queue that survives a crash, or fair between clients. Needs: numpy.
+
+Shapes: B texts of a batch, C classes.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import math
+import time
+
+import numpy
+
+
+class Refused(Exception):
+    """No answer of the model. status: the HTTP status that says why; retry_after:
+    seconds, or None.
+    """
+
+    def __init__(self, status, error, retry_after=None):
+        super().__init__(error)
+        self.status, self.retry_after = status, retry_after
+
+
+class Batcher:
+    """First come, first served; each request gets the rows of its own texts.
+
+    predict(texts) -> (B, C) runs in one thread beside the event loop. batch_texts: how
+    many texts it gets at once. queue_texts: how many may wait. seconds: the deadline.
+    """
+
+    def __init__(
+        self, predict, batch_texts=32, queue_texts=256, seconds=5.0, executor=None
+    ):
+        self.predict, self.batch_texts = predict, batch_texts
+        self.queue_texts, self.seconds = queue_texts, seconds
+        self.executor = executor or concurrent.futures.ThreadPoolExecutor(1)
+        self.owns_executor = executor is None
+        self.waiting, self.queued = collections.deque(), 0  # (texts, future)
+        self.sizes = collections.deque(maxlen=1000)  # of the last batches
+        self.seconds_a_text = 0.01  # a running mean, for Retry-After
+        self.task, self.closing = None, False
+
+    async def submit(self, texts):
+        """(len(texts), C). Raises Refused: 429 where too many wait, 504 after the
+        deadline, 503 while the service ends.
+        """
+        if self.closing:
+            raise Refused(503, "the service ends", 1)
+        if self.queued + len(texts) > self.queue_texts:
+            raise Refused(
+                429,
+                f"{self.queued} texts wait, the limit is {self.queue_texts}; try again "
+                "after the seconds in Retry-After",
+                max(1, math.ceil(self.queued * self.seconds_a_text)),
+            )
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self.waiting.append((texts, future))
+        self.queued += len(texts)
+        if self.task is None or self.task.done():
+            self.task = loop.create_task(self._run())
+        try:
+            # a client that goes away cancels this, and with it the future
+            return await asyncio.wait_for(future, self.seconds)
+        except TimeoutError as error:
+            raise Refused(504, f"no answer within {self.seconds} s", 1) from error
+
+    async def _run(self):
+        """Until nobody waits."""
+        while self.waiting:
+            # requests that arrive in the same moment go together
+            await asyncio.sleep(0)
+            jobs = self._take()
+            if jobs:
+                await self._answer(jobs)
+
+    def _take(self):
+        """The next batch: whole requests in their order, at most batch_texts."""
+        jobs, size = [], 0
+        while self.waiting:
+            texts, future = self.waiting[0]
+            if jobs and size + len(texts) > self.batch_texts:
+                break
+            self.waiting.popleft()
+            self.queued -= len(texts)
+            # the client has gone, or its deadline has passed: nobody wants the answer
+            if not future.done():
+                jobs.append((texts, future))
+                size += len(texts)
+        return jobs
+
+    async def _answer(self, jobs):
+        texts = [text for own, _ in jobs for text in own]
+        started, loop = time.perf_counter(), asyncio.get_running_loop()
+        try:
+            rows = await loop.run_in_executor(self.executor, self._compute, texts)
+        except Exception as error:
+            if len(jobs) > 1:
+                # one text must not spoil the answers of the others in its batch
+                for job in jobs:
+                    await self._answer([job])
+            elif not jobs[0][1].done():
+                jobs[0][1].set_exception(error)
+            return
+        spent = (time.perf_counter() - started) / len(texts)
+        self.seconds_a_text += 0.1 * (spent - self.seconds_a_text)
+        self.sizes.append(len(texts))
+        start = 0
+        for own, future in jobs:
+            if not future.done():
+                future.set_result(rows[start : start + len(own)])
+            start += len(own)
+
+    def _compute(self, texts):
+        rows = numpy.asarray(self.predict(texts))
+        if rows.ndim != 2 or len(rows) != len(texts) or not numpy.isfinite(rows).all():
+            raise ValueError(
+                f"predict gave shape {rows.shape} for {len(texts)} texts, or a number "
+                "that is not finite; it must give a row of scores a text"
+            )
+        return rows
+
+    async def close(self):
+        """Take nothing more, finish what was taken."""
+        self.closing = True
+        if self.task:
+            await self.task
+        if self.owns_executor:
+            self.executor.shutdown()

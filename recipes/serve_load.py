@@ -1,0 +1,237 @@
+"""Throughput and waiting time of the service of chapter 24 at 1, 8 and 64 clients, side
+by side with services that answer one request at a time.
+
+    python recipes/serve_load.py                 # 3 minutes, on a quiet machine
+    python recipes/serve_load.py --seconds 1 --clients 8 --out runs/try.json
+
+Closed loop: each client sends its next request when it has the answer to the last one.
+The services are processes of their own on loopback, with one thread for the model; the
+clients share one process. Every service answers the same sentences with the same
+network (reviews-bert-mini, 4 layers, width 256; its head is random, which takes the
+same time).
+
+- one at a time, torch: the service of the articles, an endpoint that calls the model
+- one at a time, onnxruntime: ours, with batches of one request
+- batched, onnxruntime: ours
+- batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
+
+--memory sends 50,000 requests to the batched one and notes its memory.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import torch
+from finetune import encoder_of
+from grid import about, add, done, same_settings
+
+from ftlib.course import sources
+from ftlib.deploy import export, versions
+from ftlib.objectives import classify
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = Path("data/results/service.json")
+CLIENTS = (1, 8, 64)
+SERVICES = (
+    "one at a time, torch",
+    "one at a time, onnxruntime",
+    "batched, onnxruntime",
+    "batched, onnxruntime int8",
+)
+
+
+def classifier():
+    """The network and its tokenizer; the same weights in every process."""
+    torch.manual_seed(0)
+    encoder, tokenizer = encoder_of("reviews-bert-mini")
+    return classify.Classifier(encoder, classes=2).eval(), tokenizer
+
+
+class TorchModel:
+    """predict(texts) with the network as it was trained."""
+
+    def __init__(self):
+        self.model, self.tokenizer = classifier()
+        self.tokenizer.enable_truncation(128)
+
+    def predict(self, texts):
+        rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
+        return classify.predict(self.model, classify.batches_of(rows)).numpy()
+
+
+def article_app():
+    """What articles deploy: no limits, no batches, one request after the other."""
+    import fastapi
+    import pydantic
+
+    class Texts(pydantic.BaseModel):
+        texts: list[str]
+
+    app, model = fastapi.FastAPI(), TorchModel()
+
+    @app.post("/predict")
+    async def predict(body: Texts):
+        odds = torch.tensor(model.predict(body.texts)).softmax(-1)
+        return {"answers": odds.tolist()}
+
+    @app.get("/ready")
+    def ready():
+        return {}
+
+    return app
+
+
+def start(service, folder, port):
+    """The service's process, ready to answer."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if service == "one at a time, torch":
+        environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
+        command = ["uvicorn", "--factory", "serve_load:article_app", "--no-access-log"]
+        command += ["--log-level", "error", "--port", str(port)]
+    else:
+        size = "1" if service.startswith("one") else "32"
+        shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
+        command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
+        command += ["--batch-texts", size]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL
+    )
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return process
+        except OSError:
+            time.sleep(0.1)
+    process.kill()
+    raise SystemExit(f"{service} did not start")
+
+
+def requests_of(texts):
+    """Bytes of requests, one sentence each."""
+    bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    return [f"{head}Content-Length: {len(b)}\r\n\r\n".encode() + b for b in bodies]
+
+
+async def client(port, requests, times, statuses, until):
+    """One client: asks until the time is over."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for request in requests:
+        began = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        times.append(time.perf_counter() - began)
+        statuses.append(int(head[9:12]))
+        if time.perf_counter() > until:
+            break
+    writer.close()
+
+
+async def load(port, clients, seconds, texts, at_most=100_000):
+    """(seconds of each answer, statuses, duration)."""
+    requests, times, statuses = requests_of(texts), [], []
+    began = time.perf_counter()
+    tasks = []
+    for number in range(clients):
+        # each client has an order of its own, the same in every run
+        shift = number * len(requests) // clients
+        own = (requests[shift:] + requests[:shift]) * (1 + at_most // len(requests))
+        own = own[: at_most // clients]
+        tasks.append(client(port, own, times, statuses, began + seconds))
+    await asyncio.gather(*tasks)
+    return times, statuses, time.perf_counter() - began
+
+
+def load_cell(service, clients, folder, seconds, texts):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = start(service, folder, port)
+    try:
+        asyncio.run(load(port, clients, min(1.0, seconds), texts))  # warm
+        times, statuses, took = asyncio.run(load(port, clients, seconds, texts))
+    finally:
+        process.terminate()
+        process.wait()
+    cut = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
+    return {
+        "requests": len(times),
+        "per second": round(len(times) / took, 1),
+        "p50": round(1000 * cut[49], 2),
+        "p99": round(1000 * cut[98], 2),
+        "failed": sum(status != 200 for status in statuses),
+    }
+
+
+def memory_cell(folder, texts, n=50_000, every=10_000):
+    """Resident megabytes of the service's process after so many requests."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process, seen = start(SERVICES[2], folder, port), {}
+    resident = psutil.Process(process.pid)
+    try:
+        for so_far in range(0, n + 1, every):
+            seen[so_far] = round(resident.memory_info().rss / 2**20, 1)
+            if so_far < n:
+                asyncio.run(load(port, 32, 3600, texts, at_most=every))
+    finally:
+        process.terminate()
+        process.wait()
+    return {"megabytes": {str(k): v for k, v in seen.items()}}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--out", type=Path, default=OUT)
+    settings = parser.parse_args()
+    facts = about() | {"seconds": settings.seconds, "model": "reviews-bert-mini"}
+    same_settings(settings.out, facts, ["seconds"])
+    have = done(settings.out, "kind", "name", "clients", "seed")
+    texts = sources.load("rotten_tomatoes")["validation"]["text"]
+    with tempfile.TemporaryDirectory() as shelf:
+        model, tokenizer = classifier()
+        plain, small = (Path(shelf, name, "v1") for name in ("float32", "int8"))
+        export.export(model, tokenizer, plain, ["bad", "good"], 128)
+        export.quantize(plain, small)
+        for folder in (plain, small):
+            versions.activate(folder.parent, "v1")
+        # repeats outermost: what disturbs the machine for a while disturbs all alike
+        plan = [
+            ("load", service, clients, seed)
+            for seed in settings.seeds
+            for clients in settings.clients
+            for service in SERVICES
+        ]
+        if settings.memory:
+            plan.append(("memory", SERVICES[2], 32, 0))
+        for key in plan:
+            if key in have:
+                continue
+            cell = dict(zip(("kind", "name", "clients", "seed"), key))
+            if key[0] == "memory":
+                cell |= memory_cell(shelf, texts)
+            else:
+                cell |= load_cell(*key[1:3], shelf, settings.seconds, texts)
+            add(settings.out, cell, facts, order=["kind", "clients", "name", "seed"])
+            print(cell)
+
+
+if __name__ == "__main__":
+    main()
