@@ -74,6 +74,8 @@ evaluation/
     privacy        membership attacks, gradients of each row, DP-SGD and its accountant
     explain        integrated gradients, attention, ablated heads, tests of faithfulness
 deploy/
+    export         a classifier as one ONNX file with its tokenizer and labels, run by
+                   onnxruntime and compared with the model it came from
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
 course/            (the course's furniture; it may import the other rooms)

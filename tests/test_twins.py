@@ -23,6 +23,7 @@ TWINS = {
     "check_texts",
     "checked",
     "class_ids",
+    "file_hash",
     "freeze",
     "in_eval_mode",
     "inputs_of",
