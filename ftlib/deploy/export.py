@@ -4,6 +4,7 @@ compared with the model it came from.
 Use it, with any model whose output has `.logits`:
 
     >>> import tempfile
+    >>> import torch
     >>> from typing import NamedTuple
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> words = {"[PAD]": 0, "[UNK]": 1, "good": 2, "bad": 3}
@@ -30,7 +31,7 @@ Use it, with any model whose output has `.logits`:
 The folder holds model.onnx (one file, weights inside; inputs `input_ids` and
 `attention_mask`, int64 (B, T), both sizes free; output `logits`, float32 (B, C)),
 tokenizer.json and config.json (labels, max_tokens, pad_id, opset, versions, SHA-256 of
-model.onnx). Nothing else is needed to serve it: no torch, no ftlib.
+model.onnx). Nothing else is needed to serve it: no torch, no ftlib but this file.
 
 `quantize` writes such a folder again with int8 weights, by onnxruntime's own dynamic
 quantization. What it is not: a server (serve.py), or an exporter of models that write
@@ -51,22 +52,25 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 from tokenizers import Tokenizer
 
 FILES = ("model.onnx", "tokenizer.json", "config.json")
 OPSET = 20
 
 
-class _Logits(torch.nn.Module):
+def _two_inputs(model):
     """The model with two named inputs and one output, as the file has them."""
+    import torch  # here and below: a service that only loads needs no torch
 
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
 
-    def forward(self, input_ids, attention_mask):
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        def forward(self, input_ids, attention_mask):
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    return Logits()
 
 
 @contextlib.contextmanager
@@ -101,6 +105,8 @@ def _one_path(model):
 
 def _write_graph(model, path, max_tokens, opset):
     """model.onnx: two rows of eight tokens are traced, and both sizes are left free."""
+    import torch
+
     device = next(model.parameters()).device
     ids = torch.ones(2, min(8, max_tokens), dtype=torch.long, device=device)
     mask = torch.ones_like(ids)
@@ -117,7 +123,7 @@ def _write_graph(model, path, max_tokens, opset):
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         try:
             torch.onnx.export(
-                _Logits(model),
+                _two_inputs(model),
                 (ids, mask),
                 str(path),
                 input_names=["input_ids", "attention_mask"],
@@ -203,7 +209,7 @@ def _check(model, labels, max_tokens):
             "choose a length between them"
         )
     for name, weight in model.named_parameters():
-        if weight.dtype != torch.float32:
+        if str(weight.dtype) != "torch.float32":
             raise ValueError(
                 f"{name} is {weight.dtype}, the file holds float32; call "
                 "model.float() first, and quantize the file"
@@ -290,6 +296,8 @@ def check(folder, model, texts, size=32):
     """The largest difference between a logit of the file and the same logit of `model`,
     over all texts. 1e-4 is what float32 allows in other orders of the same sums.
     """
+    import torch
+
     service = load(folder)
     theirs = service.predict(texts, size)
     device = next(model.parameters()).device
