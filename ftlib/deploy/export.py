@@ -244,8 +244,9 @@ class Service:
         if threads:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
+        self.path = folder / "model.onnx"
         self.session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            str(self.path), options, providers=["CPUExecutionProvider"]
         )
 
     def rows(self, texts):
