@@ -182,8 +182,8 @@ def made(out, rate=None):
 
 def student_cells(task, folder, ctx, out, facts, draws, updates):
     """First the rate of each beginning, copied or not, when labels teach, on validation
-    and with a seed of its own. Soft targets take it over: they get no tuning that labels
-    did not get. Then the seeds, on the test.
+    and with a seed of its own. Soft targets take it over, so they are tuned no better
+    than labels. Then the seeds, on the test.
     """
     teacher, tokenizer = load_teacher(folder)
     everything = task.train["text"] + task.others
