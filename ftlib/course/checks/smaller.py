@@ -28,7 +28,7 @@ FIRST = (1.7, 0.6, 0.3)  # seconds that the first calls take
 
 
 class SlowStart:
-    """A model and a clock: the first calls take long, then text "12" takes 12 ms."""
+    """A model and a clock: the first calls take long, then text "12" takes 0.12 ms."""
 
     def __init__(self, wait=FIRST):
         self.now, self.calls, self.first = 100.0, [], list(wait)
@@ -43,7 +43,7 @@ class SlowStart:
         )
         self.calls.append(len(texts))
         self.now += self.first.pop(0) if self.first else 0.0
-        self.now += sum(int(text) for text in texts) / 1000
+        self.now += sum(int(text) for text in texts) / 100_000
         return [[0.0, 1.0]] * len(texts)
 
 
@@ -64,9 +64,9 @@ def check_fair_latency(answer):
     rng = random.Random(0)
     # the tail of one slow text in 400 lies among the others
     for count, warmup in ((400, 3), (41, 5), (260, 4)):
-        texts = [str(rng.randint(5, 40)) for _ in range(count - 1)] + ["99"]
+        texts = [str(rng.randint(500, 4000)) for _ in range(count - 1)] + ["9900"]
         rng.shuffle(texts)
-        own = np.array([int(text) for text in texts], float)
+        own = np.array([int(text) for text in texts]) / 100
         (p50, p99), model = of_texts(answer, texts, warmup)
         expect(
             set(model.calls) == {1},
@@ -108,7 +108,7 @@ def check_fair_latency(answer):
         )
         expect(
             low - 1e-6 <= p99 <= high + 1e-6,
-            f"p99 is {p99:.2f} ms, expected {low:.0f} to {high:.0f}: the value that 99 "
+            f"p99 is {p99:.2f} ms, expected {low:.2f} to {high:.2f}: the value that 99 "
             "% of the calls do not exceed",
         )
     return correct("the first calls are out, one text a call, median and tail")
@@ -146,7 +146,7 @@ def check_int8_rows(answer):
             "each row, so that values * scale works",
         )
         expect(
-            bool(torch.isfinite(scale).all()),
+            bool((scale > 0).all()),
             "a row of zeros makes 0 / 0; give it any scale above 0",
         )
         expect(

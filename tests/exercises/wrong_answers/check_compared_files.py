@@ -72,6 +72,10 @@ def errors(paths, load, texts, labels):
     return {k: 1 - v for k, v in another(paths, load, texts, labels).items()}
 
 
+EQUIVALENT = {
+    "`np.array(labels)` -> `labels`": "numpy compares its array with a list as well",
+}
+
 WRONG = [
     (unchecked, "one file under two names"),
     (by_path, "one file under two names"),

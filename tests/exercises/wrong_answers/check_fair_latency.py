@@ -80,12 +80,15 @@ def one_number(predict, texts, warmup, clock):
 
 RIGHT = [as_array]
 
+WARM = "any text warms the model up"
+EQUIVALENT = {"`0` -> `1`": WARM, "`0` -> `-1`": WARM}
+
 WRONG = [
     (article, "one text a call"),
     (mean, "take the median"),
     (in_seconds, "these are seconds"),
     (cold, "that are not counted"),
-    (warm_calls_counted, "the first calls are counted"),
+    (warm_calls_counted, "median of the calls that count"),
     (slowest, "leaves the slowest 1 % out"),
     (p90, "99 % of the calls"),
     (string, "give it [text]"),

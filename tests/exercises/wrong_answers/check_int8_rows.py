@@ -77,6 +77,10 @@ def shifted(weight):
 
 RIGHT = [in_double]
 
+EQUIVALENT = {
+    "the result is detached": "the weight is stored; nothing is trained through it",
+}
+
 WRONG = [
     (per_tensor, "each row needs its own"),
     (columns, "one for each row"),

@@ -90,6 +90,11 @@ WRONG = [
     (times, "expected"),
 ]
 
+ROWS = "for a matrix torch takes dimension 1, and warns"
 EQUIVALENT = {
+    "`F.log_softmax(teacher / temperature, dim=1)` -> "
+    "`F.log_softmax(teacher / temperature)`": ROWS,
+    "`F.log_softmax(student / temperature, dim=1)` -> "
+    "`F.log_softmax(student / temperature)`": ROWS,
     "the result is detached": "the value is measured; nothing is trained through it",
 }
