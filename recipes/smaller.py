@@ -180,7 +180,7 @@ def made(out, rate=None):
     return {(c["part"], c["method"], c["seed"]) for c in cells}
 
 
-def student_cells(task, folder, ctx, out, facts, draws, updates):
+def student_cells(task, folder, ctx, out, facts, seeds, updates):
     """First the rate of each beginning, copied or not, when labels teach, on validation
     and with a seed of its own. Soft targets take it over, so they are tuned no better
     than labels. Then the seeds, on the test.
@@ -215,7 +215,7 @@ def student_cells(task, folder, ctx, out, facts, draws, updates):
         for rate in RATES:
             one("rates", name, 100, rate, task.val)
     tried = [c for c in read(out)["cells"] if c["part"] == "rates"]
-    for seed in range(draws):
+    for seed in seeds:
         for name in STUDENTS:
             alike = [c for c in tried if c["method"][:6] == name[:6]]
             best = max(alike, key=lambda c: c["accuracy"])
@@ -545,9 +545,10 @@ def main():
     a.add_argument("--folder", type=Path, default="data/results/smaller_adapter")
     a.add_argument("--out", type=Path, default="data/results/smaller.json")
     for name, value in dict(
-        draws=5, threads=1, tests=0, labels=LABELS, updates=SEEN, rounds=200, compiled=1
+        threads=1, tests=0, labels=LABELS, updates=SEEN, rounds=200, compiled=1
     ).items():
         a.add_argument(f"--{name}", type=int, default=value)
+    a.add_argument("--seeds", type=int, nargs="+", default=range(5))
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     if a.part == "one":
@@ -578,7 +579,7 @@ def main():
             add(a.out, cell, facts, ["part", "seed", "method"])
             print(name, cell["accuracy"], took, "s")
     elif a.part == "students":
-        student_cells(task, a.folder, ctx, a.out, facts, a.draws, a.updates)
+        student_cells(task, a.folder, ctx, a.out, facts, a.seeds, a.updates)
     elif a.part == "quality":
         quality_cells(task, a.folder, ctx, a.out, facts)
     elif a.part == "latency":

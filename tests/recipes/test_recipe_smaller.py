@@ -101,7 +101,7 @@ def trial(tmp_path_factory):
         program = [sys.executable, str(PROGRAM), "--out", str(folder / "try.json")]
         few = ["--folder", str(folder / "adapter"), "--tests", "16", "--labels", "32"]
         return subprocess.run(
-            [*program, *few, "--draws", "1", "--updates", "2", *options],
+            [*program, *few, "--seeds", "0", "--updates", "2", *options],
             capture_output=True,
             text=True,
             cwd=ROOT,
