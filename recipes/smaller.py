@@ -490,15 +490,13 @@ ids = numpy.full((32, 64), 2000)
 session.run(None, {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
 print(resident() - bare, resident())
 """
-IN_TORCH = ("fp32", "bf16", "student")
+IN_TORCH = ("fp32", "bf16")
 
 
 def memory_in_torch(method, folder):
     """(megabytes the model added, megabytes of the whole process), in this process."""
     bare = resident()
     net, _ = load_teacher(folder)
-    if method == "student":
-        net = distill.keep_layers(net, KEPT)
     if method == "bf16":
         net = net.bfloat16()
     ids = torch.full((32, 64), 2000)
