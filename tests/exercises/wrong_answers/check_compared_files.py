@@ -27,23 +27,10 @@ def unchecked(paths, load, texts, labels):
     return accuracies(paths, load, texts, labels)
 
 
-def by_path(paths, load, texts, labels):
-    if len(set(paths.values())) < len(paths):
-        raise ValueError("two names hold one path")
-    return accuracies(paths, load, texts, labels)
-
-
 def by_size(paths, load, texts, labels):
     if len({os.path.getsize(path) for path in paths.values()}) < len(paths):
         raise ValueError("two files have one length")
     return accuracies(paths, load, texts, labels)
-
-
-def by_score(paths, load, texts, labels):
-    found = accuracies(paths, load, texts, labels)
-    if len(set(found.values())) == 1 < len(found):
-        raise ValueError("all scores are equal")
-    return found
 
 
 def neighbours(paths, load, texts, labels):
@@ -78,9 +65,7 @@ EQUIVALENT = {
 
 WRONG = [
     (unchecked, "one file under two names"),
-    (by_path, "one file under two names"),
     (by_size, "different files are refused"),
-    (by_score, "one file under two names"),
     (neighbours, "one file under two names"),
     (first_file, "load each file"),
     (percent, "a share of 1"),

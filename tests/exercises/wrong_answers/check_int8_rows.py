@@ -65,11 +65,6 @@ def back(weight):
     return torch.round(weight / scale) * scale
 
 
-def inverse(weight):
-    scale = scales(weight)
-    return torch.round(weight / scale).to(torch.int8), 1 / scale
-
-
 def shifted(weight):
     scale = scales(weight)
     return torch.round(weight / scale + 1).clamp(-127, 127).to(torch.int8), scale
@@ -91,6 +86,5 @@ WRONG = [
     (flat, "one for each row"),
     (floats, "torch.int8"),
     (back, "(values, scale)"),
-    (inverse, "scales differ"),
     (shifted, "rounded to the nearest"),
 ]
