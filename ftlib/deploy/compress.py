@@ -26,6 +26,7 @@ numbers of a group.
 """
 
 import copy
+import functools
 import time
 from dataclasses import dataclass
 
@@ -238,6 +239,25 @@ class FewerHeads(nn.Module):
         return self.out(y if target_mask is None else y[target_mask])
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
+@in_eval_mode
 def head_importance(model, batches, loss_fn):
     """(L, H): how much the loss would move if a head were switched off, to first order:
     the mean over batches of |d loss / d gate|, a gate of 1 standing on each head's
@@ -255,8 +275,6 @@ def head_importance(model, batches, loss_fn):
             return ((y.unflatten(-1, (len(gate), -1)) * gate[:, None]).flatten(-2),)
 
         hooks.append(block.attention.out.register_forward_pre_hook(gated))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     total, rows = torch.zeros(len(blocks), len(gates[0])), 0
     try:
         for batch in batches:
@@ -266,8 +284,6 @@ def head_importance(model, batches, loss_fn):
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
     return total / max(rows, 1)
 
 
