@@ -50,6 +50,8 @@ objectives/
     extractive_qa  windows over long texts, the best span or no answer, exact match, F1
     instruct       chats as text, labels on the answers alone, packed chats; only
                    tokens that keep a call valid
+    distill        a small model learns from a large one's probabilities, hidden states
+                   and attention maps
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/
@@ -80,6 +82,10 @@ evaluation/
     drift          has the stream changed: PSI, KS, embeddings, ADWIN, a tuned alarm
                    line; a sequential test for a canary
 deploy/
+    compress       int8 and int4 weights, pruned weights and heads, and a clock that
+                   compares fairly
+    export         a classifier as one ONNX file with its tokenizer and labels, run by
+                   onnxruntime and compared with the model it came from
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
     onnx_model     a folder of export, run with onnxruntime and without torch

@@ -1211,6 +1211,117 @@ def draw_18_grammar() -> Diagram:
 
 # --- writing
 
+
+def draw_23_ways() -> Diagram:
+    """Five ways to a smaller model, and which cost each of them touches."""
+    rows = [
+        ("distil", "train a small student\nwith the large teacher", "yes", "yes"),
+        ("cut heads", "smaller matrices", "a little", "a little"),
+        ("zeros", "same shapes, with\nzeros inside", "no", "no"),
+        ("int8", "one byte a number,\nproducts of whole numbers", "/ 4", "yes"),
+        ("int4", "half a byte, in groups,\nback to floats to multiply", "/ 7", "no"),
+        ("ONNX", "the same numbers,\nanother program", "no", "yes"),
+    ]
+    d = Diagram(
+        "Ways to a smaller or faster model, and what each of them changes.",
+        "MiniLM has weights in float32. Six ways lead on from it: "
+        + "; ".join(
+            f"{a}: {b}, bytes {c}, time {t}".replace("\n", " ") for a, b, c, t in rows
+        )
+        + ". Each may cost accuracy, except ONNX, which computes the same.",
+        372,
+    )
+    model = d.box(20, 160, 130, 64, "MiniLM\n6 layers, float32", "blue", 13, 0.16)
+    d.text(540, 24, "bytes", 13, "black", bold=True)
+    d.text(650, 24, "time", 13, "black", bold=True)
+    colors = ("green", "orange", "orange", "purple", "purple", "grey")
+    for i, ((name, how, size, clock), color) in enumerate(zip(rows, colors)):
+        y = 42 + 54 * i
+        box = d.box(210, y, 90, 42, name, color, 13, 0.14, bold=True)
+        d.arrow(model.right, (178, 192), (178, y + 21), box.left)
+        d.text(312, y + 21, how, 12, "black", "start")
+        for x, word in ((540, size), (650, clock)):
+            shade = "grey" if word == "no" else color
+            d.box(x - 45, y + 4, 90, 34, word, shade, 13, 0 if word == "no" else 0.16)
+    return d
+
+
+def draw_23_export() -> Diagram:
+    """A model, the exported folder, a service, and the comparison of both."""
+    d = Diagram(
+        "A model becomes a folder of three files, and both answer the same texts.",
+        "The classifier in torch is exported into a folder: model.onnx with the graph "
+        "and the weights, tokenizer.json, and config.json with labels, opset, versions "
+        "and SHA-256. onnxruntime serves the folder without torch. 200 texts go "
+        "through both, logits of shape 200, 2, and the largest difference has to be "
+        "below 0.0001.",
+        330,
+    )
+    d.box(20, 140, 110, 50, "200 texts", "orange", 14, 0.14)
+    net = d.box(180, 30, 170, 54, "classifier\nin torch", "blue", 14, 0.16)
+    d.group(180, 136, 220, 170, "grey", 0.05)
+    file = d.box(194, 150, 192, 40, "model.onnx", "green", 14, 0.16)
+    d.box(194, 200, 192, 36, "tokenizer.json", "green", 13, 0.08)
+    d.box(194, 246, 192, 48, "config.json: labels,\nopset, SHA-256", "green", 12, 0.08)
+    d.arrow((265, 84), (265, 150))
+    d.text(275, 112, "torch.onnx.export", 12, "black", "start")
+    serve = d.box(440, 140, 130, 60, "onnxruntime\n(no torch)", "purple", 13, 0.12)
+    d.arrow(file.right, serve.left)
+    d.arrow((75, 140), (75, 57), net.left)
+    d.arrow((75, 190), (75, 318), (505, 318), serve.bottom)
+    one = d.box(440, 32, 130, 50, "logits (200, 2)", "blue", 13, 0.1)
+    two = d.box(606, 145, 100, 50, "logits\n(200, 2)", "purple", 13, 0.1)
+    d.arrow(net.right, one.left)
+    d.arrow(serve.right, two.left)
+    check = d.box(606, 32, 100, 50, "largest\ndifference", "black", 13, 0.06)
+    d.arrow(one.right, check.left)
+    d.arrow(two.top, check.bottom)
+    d.text(656, 18, "< 0.0001", 13, "black", bold=True)
+    return d
+
+
+def draw_23_distillation() -> Diagram:
+    """Texts through teacher and student, three losses between them."""
+    d = Diagram(
+        "A teacher of six layers and a student of two read the same sentences.",
+        "32 sentences, input_ids of shape 32, T, go through the frozen teacher, blocks "
+        "0 to 5, and through the student, two blocks copied from the teacher's 2 and "
+        "5. Between block 2 and the student's first block hidden states of shape 32, "
+        "T, 384 are compared, and attention maps of shape 32, 12, T, T. At the end "
+        "logits of shape 32, 2 are divided by the temperature and compared. Rows with "
+        "a label add the usual cross-entropy.",
+        372,
+    )
+    d.box(20, 150, 100, 56, "input_ids\n(32, T)", "orange", 13, 0.14)
+    d.text(160, 26, "teacher, frozen", 13, "black", "start", bold=True)
+    d.text(160, 352, "student, trained", 13, "black", "start", bold=True)
+    teacher = [
+        d.box(160 + 62 * i, 46, 54, 46, f"{i}", "blue", 14, 0.16) for i in range(6)
+    ]
+    student = [
+        d.box(160 + 62 * i, 286, 54, 46, f"{i}", "green", 14, 0.16) for i in (2, 5)
+    ]
+    d.arrow((70, 150), (70, 69), teacher[0].left)
+    d.arrow((70, 206), (70, 309), student[0].left)
+    for a, b in [*zip(teacher, teacher[1:]), *zip(student, student[1:])]:
+        d.arrow(a.right, b.left)
+    for i, (t, s) in enumerate(zip((teacher[2], teacher[5]), student)):
+        d.arrow(t.bottom, (t.bottom[0], 146), dashed=True)
+        d.arrow(s.top, (s.top[0], 232), dashed=True)
+        words = ("hidden states\n(32, T, 384)", "attention maps\n(32, 12, T, T)")
+        d.box(t.x - 36, 150, 126, 38, words[0], "purple", 12, 0.1)
+        d.box(t.x - 36, 192, 126, 38, words[1], "purple", 12, 0.1)
+    top = d.box(570, 46, 130, 46, "logits (32, 2)", "blue", 13, 0.1)
+    low = d.box(570, 286, 130, 46, "logits (32, 2)", "green", 13, 0.1)
+    d.arrow(teacher[5].right, top.left)
+    d.arrow(student[1].right, low.left)
+    soft = d.box(570, 150, 130, 80, "soft targets:\ndivide both by t,\nt x t x KL",
+                 "purple", 12, 0.16)  # fmt: skip
+    d.arrow(top.bottom, soft.top)
+    d.arrow(low.top, soft.bottom)
+    return d
+
+
 DRAWINGS = {
     "00_map": draw_00_map,
     "00_trainings": draw_00_trainings,
@@ -1236,6 +1347,9 @@ DRAWINGS = {
     "22_deletion": draw_22_deletion,
     "22_private_step": draw_22_private_step,
     "22_six_questions": draw_22_six_questions,
+    "23_distillation": draw_23_distillation,
+    "23_export": draw_23_export,
+    "23_ways": draw_23_ways,
     "24_batcher": draw_24_batcher,
     "24_canary": draw_24_canary,
 }

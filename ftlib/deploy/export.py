@@ -42,6 +42,7 @@ Shapes: B batch, T tokens, C classes, N texts.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -73,6 +74,24 @@ def _two_inputs(model):
     return Logits()
 
 
+def in_eval_mode(function):
+    """`function(model, ...)` with dropout and the like switched off; afterwards every
+    module has the mode that it had, also after an error or Ctrl-C.
+    """
+
+    @functools.wraps(function)
+    def switched(model, *arguments, **keywords):
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            return function(model, *arguments, **keywords)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    return switched
+
+
 @contextlib.contextmanager
 def _one_path(model):
     """ftlib's encoder looks into a batch, and takes a faster path where nothing is
@@ -92,17 +111,14 @@ def _one_path(model):
         encoder._positions = lambda ids, given, own=encoder.positions: own.weight[
             : ids.shape[1]
         ]
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
         yield
     finally:
         for encoder in encoders:
             del encoder._mask, encoder._positions
-        for module, training in modes.items():
-            module.training = training
 
 
+@in_eval_mode
 def _write_graph(model, path, max_tokens, opset):
     """model.onnx: two rows of eight tokens are traced, and both sizes are left free."""
     import torch
@@ -297,10 +313,14 @@ def check(folder, model, texts, size=32):
     """The largest difference between a logit of the file and the same logit of `model`,
     over all texts. 1e-4 is what float32 allows in other orders of the same sums.
     """
+    service = load(folder)
+    return _largest_difference(model, service, texts, service.predict(texts, size))
+
+
+@in_eval_mode
+def _largest_difference(model, service, texts, theirs):
     import torch
 
-    service = load(folder)
-    theirs = service.predict(texts, size)
     device = next(model.parameters()).device
     worst = 0.0
     with _one_path(model), torch.no_grad():
