@@ -125,9 +125,9 @@ def preference_batch(prompts, chosen, rejected, pad_id=0) -> dict[str, torch.Ten
     every = [*map(len, prompts), *map(len, chosen), *map(len, rejected)]
     if len(set(sizes)) > 1 or not all(every) or not every:
         raise ValueError(
-            f"{sizes[0]} prompts, {sizes[1]} chosen and {sizes[2]} rejected completions, "
-            f"the shortest of {min(every, default=0)} tokens; give one of each for each "
-            "pair, none empty"
+            f"{sizes[0]} prompts, {sizes[1]} chosen and {sizes[2]} rejected "
+            f"completions, the shortest of {min(every, default=0)} tokens; give one of "
+            "each for each pair, none empty"
         )
     rows = [
         (len(prompt), [*prompt, *answer])
@@ -292,7 +292,7 @@ def reinforce_loss(model, batch) -> torch.Tensor:
     return -(batch["advantages"][:, None] * logps).sum()
 
 
-def grpo_loss(model, batch, beta=0.04, clip=0.2) -> torch.Tensor:
+def grpo_loss(model, batch, beta=0.04, clip=0.2, unbiased_kl=True) -> torch.Tensor:
     """Group-relative policy optimisation: REINFORCE on the ratio of new to old
     probability, clipped as in PPO (Schulman et al. 2017), plus beta times the KL
     divergence to the reference. Summed over completion tokens.
@@ -300,6 +300,8 @@ def grpo_loss(model, batch, beta=0.04, clip=0.2) -> torch.Tensor:
     batch: of `policy_batch`; with "old_logps" (N, T), of `token_logps` when the texts
     were sampled, if they serve for several steps; with `reference_columns` if beta > 0.
     clip: the ratio counts from 1 - clip to 1 + clip.
+    unbiased_kl: the divergence is multiplied by the ratio too, so that its gradient is
+        that of the divergence (DeepSeek-V3.2, and trl); False: as Shao et al.
     """
     if not 0 <= clip < 1 or not beta >= 0:
         raise ValueError(f"beta={beta}, clip={clip}; take beta >= 0 and 0 <= clip < 1")
@@ -310,7 +312,8 @@ def grpo_loss(model, batch, beta=0.04, clip=0.2) -> torch.Tensor:
     clipped = ratio.clamp(1 - clip, 1 + clip)
     loss = -torch.minimum(ratio * advantages, clipped * advantages)
     if beta:
-        loss = loss + beta * kl_per_token(logps, batch["reference_logps"])
+        kl = kl_per_token(logps, batch["reference_logps"])
+        loss = loss + beta * (kl * ratio if unbiased_kl else kl)
     return (loss * mask).sum()
 
 
