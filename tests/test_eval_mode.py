@@ -13,7 +13,7 @@ from torch import nn
 from ftlib.data import tokenization
 from ftlib.evaluation import explain, metrics
 from ftlib.models import attention, seq2seq, transformer
-from ftlib.objectives import classify, clm, instruct, mlm
+from ftlib.objectives import classify, clm, instruct, mlm, preference
 from ftlib.training import continual
 
 V = 60
@@ -77,6 +77,7 @@ def translator():
     return net, net.norm_decoder
 
 
+AFTER_FIRST = (torch.arange(8) > 0).expand(2, 8)
 BATCH = {"input_ids": IDS, "attention_mask": IDS * 0 + 1, "labels": IDS}
 
 
@@ -120,6 +121,16 @@ CALLS = {
             net, [{"input_ids": row, "labels": row} for row in ROWS]
         ),
     ),
+    "preference.reference_columns": (
+        lambda: model(causal=True),
+        lambda net: preference.reference_columns(
+            net, preference.policy_batch(IDS, AFTER_FIRST, torch.ones(2))
+        ),
+    ),
+    "preference.exact_kl": (
+        lambda: model(causal=True),
+        lambda net: preference.exact_kl(net, net, IDS, AFTER_FIRST),
+    ),
     "seq2seq.greedy": (translator, lambda net: seq2seq.greedy(net, IDS, max_new=3)),
     "seq2seq.beam_search": (
         translator,
@@ -154,6 +165,8 @@ DECORATED = {
     "continual.fisher": (continual, "fisher"),
     "attention.attention_maps": (attention, "attention_maps"),
     "instruct.response_nll": (instruct, "response_nll"),
+    "preference.reference_columns": (preference, "reference_columns"),
+    "preference.exact_kl": (preference, "exact_kl"),
     "seq2seq.greedy": (seq2seq, "greedy"),
     "seq2seq.beam_search": (seq2seq, "beam_search"),
     "seq2seq.log_probability": (seq2seq, "log_probability"),
