@@ -41,7 +41,7 @@ def check_keep_and_report(answer):
             }
             for i in range(rng.randint(2, 8))
         ]
-        limit = rng.uniform(4.2, 6) if round_number % 5 else 3.0
+        limit = rng.uniform(4.2, 6) if round_number % 5 < 4 else 3.0
         if round_number % 7 == 1:
             limit = rng.choice(curve)["nats"]  # at the limit is within it
         got = answer([dict(row) for row in curve], limit)
@@ -58,12 +58,22 @@ def check_keep_and_report(answer):
             )
             continue
         best = max(fluent, key=lambda row: row["trained"])
+        expect(
+            got[0] == best["step"] or best["nats"] < limit,
+            f"step {best['step']} is exactly at the limit, and at most means that it "
+            "may be kept",
+        )
         row = next((row for row in curve if row["step"] == got[0]), None)
         expect(row is not None, f"{got[0]!r} is no step of the curve")
         expect(
             row["nats"] <= limit,
             f"step {got[0]} has {row['nats']} nats per token and the limit is "
             f"{limit:.2f}; drop what is too odd before you choose",
+        )
+        expect(
+            row is best or row is not fluent[-1],
+            f"step {got[0]} is the last one within the limit; among them, step "
+            f"{best['step']} has the highest score of the judge that trains",
         )
         highest = max(fluent, key=lambda row: row["second"])
         expect(
@@ -158,6 +168,10 @@ def check_completion_logp(answer):
                 "the first token of the completion is missing; the last row of the "
                 "prompt predicts it",
             ),
+            (
+                logits[prompt - 1 : -1].gather(1, ids[prompt:, None]).sum(),
+                "those are logits; log_softmax makes log-probabilities of them",
+            ),
             (own[:-1].sum(), "the last token of the completion is missing"),
             (
                 own.mean(),
@@ -205,6 +219,16 @@ def check_relative_rewards(answer):
         expect(
             not torch.allclose(got, biased, atol=1e-4),
             "the standard deviation divides by G; torch.std divides by G - 1",
+        )
+        together = centred / (rewards.std() + 1e-4)
+        expect(
+            len(rewards) == 1 or not torch.allclose(got, together, atol=1e-4),
+            "the standard deviation is that of all rows together; each row has its own",
+        )
+        exact = centred / rewards.std(1, keepdim=True)
+        expect(
+            not torch.equal(got, exact),
+            "1e-4 is missing: a row of equal rewards would be divided by 0",
         )
         expect(
             torch.allclose(got, wanted, rtol=1e-5, atol=1e-5),

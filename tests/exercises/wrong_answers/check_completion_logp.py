@@ -64,6 +64,14 @@ def each_token(logits, ids, prompt_tokens):
     return -F.cross_entropy(logits[start:-1], ids[start + 1 :], reduction="none")
 
 
+EQUIVALENT = {
+    "`logits[prompt_tokens - 1:-1]` -> `logits[prompt_tokens - 1:]`": (
+        "gather reads as many rows as there are ids, and the last one is not read"
+    ),
+    "`-1` -> `1` (2)": "the last of two dimensions is dimension 1",
+    "the result is detached": "the clinic asks for a number, and nothing is trained",
+}
+
 RIGHT = [in_a_loop]
 
 WRONG = [
@@ -74,7 +82,7 @@ WRONG = [
     (without_last, "the last token of the completion is missing"),
     (mean, "that is the mean"),
     (loss, "the sign is turned"),
-    (raw_logits, "log_softmax"),
+    (raw_logits, "those are logits"),
     (over_time, "over the vocabulary"),
     (probabilities, "take the logarithm of each"),
     (each_token, "one number"),

@@ -65,12 +65,12 @@ def below_the_limit(curve, limit):
 RIGHT = [by_table]
 
 WRONG = [
-    (no_limit, "keep the writer as it was"),
+    (no_limit, "drop what is too odd"),
     (trained_is_reported, "that of the second judge"),
     (second_chooses, "is no test any more"),
-    (last_step, "of the judge that trains"),
+    (last_step, "is the last one within"),
     (step_alone, "return a pair"),
     (last_anyway, "keep the writer as it was"),
     (row_number, "is no step of the curve"),
-    (below_the_limit, "of the judge that trains"),
+    (below_the_limit, "exactly at the limit"),
 ]

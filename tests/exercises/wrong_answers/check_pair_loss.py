@@ -22,10 +22,6 @@ def log_of_sigmoid(chosen, rejected):
     return -torch.sigmoid(chosen - rejected).log().sum()
 
 
-def exponential(chosen, rejected):
-    return (1 + (rejected - chosen).exp()).log().sum()
-
-
 def mean(chosen, rejected):
     return another(chosen, rejected) / len(chosen)
 
@@ -50,20 +46,14 @@ def probability(chosen, rejected):
     return torch.sigmoid(rejected - chosen).sum()
 
 
-def hinge(chosen, rejected):
-    return (1 - chosen + rejected).clamp(min=0).sum()
-
-
 RIGHT = [as_cross_entropy, with_logaddexp]
 
 WRONG = [
     (log_of_sigmoid, "in one step"),
-    (exponential, "in one step"),
     (mean, "that is the mean"),
     (turned, "chosen one should win"),
     (positive, "minus the log"),
     (item, "no gradient"),
     (each_pair, "one number"),
     (probability, "natural logarithm"),
-    (hinge, "natural logarithm"),
 ]

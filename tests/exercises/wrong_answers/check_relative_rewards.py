@@ -49,6 +49,8 @@ def ranks(rewards):
     return rewards.argsort(1).argsort(1).float()
 
 
+EQUIVALENT = {"the result is detached": "rewards come from a judge, without gradient"}
+
 RIGHT = [row_by_row]
 
 WRONG = [
@@ -56,9 +58,9 @@ WRONG = [
     (columns, "its own row"),
     (only_centred, "the spread is missing"),
     (by_g, "G - 1"),
-    (one_spread, "deviation of the row, plus 1e-4"),
+    (one_spread, "of all rows together"),
     (variance, "deviation of the row, plus 1e-4"),
-    (without_epsilon, "plus 1e-4"),
+    (without_epsilon, "is missing: a row"),
     (flat, "of the shape"),
     (ranks, "its own row"),
 ]
