@@ -90,7 +90,7 @@ def sequence_logps(model, input_ids, completion_mask) -> torch.Tensor:
     return token_logps(model, input_ids, completion_mask).sum(-1)
 
 
-def _rows(batch):
+def completion_rows(batch) -> tuple[torch.Tensor, torch.Tensor]:
     """(input_ids, completion_mask), both (rows, T), of a batch of pairs or of texts."""
     if "completion_mask" in batch:
         return batch["input_ids"].flatten(0, 1), batch["completion_mask"].flatten(0, 1)
@@ -103,7 +103,7 @@ def reference_columns(model, batch) -> dict[str, torch.Tensor]:
     """The batch with "reference_logps", what `model` gives its completions: (B, 2) for
     pairs, (N, T) for sampled texts. model: the reference, before it is steered.
     """
-    logps = token_logps(model, *_rows(batch))
+    logps = token_logps(model, *completion_rows(batch))
     if "completion_mask" in batch:
         logps = logps.sum(-1).view(batch["input_ids"].shape[:2])
     return batch | {"reference_logps": logps}
@@ -188,7 +188,7 @@ def implicit_rewards(model, batch, beta=0.1) -> torch.Tensor:
             f"a batch has the columns {sorted(batch)}, without reference_logps; make "
             "them with reference_columns(reference, batch)"
         )
-    logps = sequence_logps(model, *_rows(batch))
+    logps = sequence_logps(model, *completion_rows(batch))
     return beta * (logps.view(-1, 2) - batch["reference_logps"])
 
 
@@ -288,7 +288,7 @@ def reinforce_loss(model, batch) -> torch.Tensor:
 
     batch: of `policy_batch`. For a leash put `penalised_rewards` into the advantages.
     """
-    logps = token_logps(model, *_rows(batch))
+    logps = token_logps(model, *completion_rows(batch))
     return -(batch["advantages"][:, None] * logps).sum()
 
 
@@ -305,7 +305,7 @@ def grpo_loss(model, batch, beta=0.04, clip=0.2, unbiased_kl=True) -> torch.Tens
     """
     if not 0 <= clip < 1 or not beta >= 0:
         raise ValueError(f"beta={beta}, clip={clip}; take beta >= 0 and 0 <= clip < 1")
-    ids, mask = _rows(batch)
+    ids, mask = completion_rows(batch)
     logps = token_logps(model, ids, mask)
     ratio = (logps - batch.get("old_logps", logps.detach())).exp()
     advantages = batch["advantages"][:, None]

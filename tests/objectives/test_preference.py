@@ -99,7 +99,9 @@ def gradients(model, loss):
 
 def test_logps_are_those_of_reading_each_text_alone(pairs, mutated, counted):
     model = ours()
-    logps = preference.sequence_logps(model, *preference._rows(pairs)).view(-1, 2)
+    logps = preference.sequence_logps(model, *preference.completion_rows(pairs)).view(
+        -1, 2
+    )
     for row, prompt in enumerate(PROMPTS):
         for side, answer in enumerate((CHOSEN[row], REJECTED[row])):
             ids = torch.tensor([prompt + answer])
@@ -116,14 +118,14 @@ def test_logps_are_those_of_reading_each_text_alone(pairs, mutated, counted):
     ):
         broken = mutated(preference, old, new)
         batch = broken.preference_batch(PROMPTS, CHOSEN, REJECTED)
-        wrong = broken.sequence_logps(model, *broken._rows(batch)).view(-1, 2)
+        wrong = broken.sequence_logps(model, *broken.completion_rows(batch)).view(-1, 2)
         assert (wrong - logps).abs().max() > 1e-3
         counted("fault")
 
 
 def test_a_model_of_transformers_is_read_in_the_same_way(pairs):
     model = gpt2()
-    rows = preference._rows(pairs)
+    rows = preference.completion_rows(pairs)
     logits = model(rows[0]).logits.log_softmax(-1)[:, :-1]
     each = logits.gather(2, rows[0][:, 1:, None])[..., 0] * rows[1][:, 1:]
     close(preference.token_logps(model, *rows)[:, 1:], each)

@@ -44,7 +44,9 @@ def small(monkeypatch, whole):
 
 def test_no_review_serves_both_judges(small):
     _, tokenizer = recipe.load_writer()
-    first, second = recipe.own_passages(tokenizer, small["train"], SMALL)
+    # long ones: "I have seen it twice." stands in many reviews
+    longer = SMALL | {"new": 20}
+    first, second = recipe.own_passages(tokenizer, small["train"], longer)
     assert len(first[0]) > len(second[0]) > 20
     assert not set(first[0]) & set(second[0])
     assert {*first[1]} == {*second[1]} == {0, 1}
