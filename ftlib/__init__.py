@@ -46,8 +46,8 @@ objectives/
     extractive_qa  windows over long texts, the best span or no answer, exact match, F1
     instruct       chats as text, labels on the answers alone, packed chats; only
                    tokens that keep a call valid
-    preference     reward models, DPO, REINFORCE with a baseline, GRPO, the KL divergence
-                   to a reference
+    preference     reward models, DPO, REINFORCE with a baseline, GRPO, the KL
+                   divergence to a reference
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/
