@@ -1024,8 +1024,8 @@ def draw_20_dpo() -> Diagram:
         "The chosen and the rejected text each get a log-probability from the writer "
         "and one from the reference, summed over the completion alone. Their "
         "difference, times beta, is the implicit reward of each text. The loss is "
-        "minus the log of the sigmoid of the difference of the two rewards, which is ln 2 "
-        "before the first step, when both rewards are 0.",
+        "minus the log of the sigmoid of the difference of the two rewards, which is "
+        "ln 2 before the first step, when both rewards are 0.",
         300,
     )
     for y, name, color in ((24, "chosen", "green"), (164, "rejected", "orange")):
