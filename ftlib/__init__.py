@@ -52,6 +52,8 @@ objectives/
                    tokens that keep a call valid
     distill        a small model learns from a large one's probabilities, hidden states
                    and attention maps
+    preference     reward models, DPO, REINFORCE with a baseline, GRPO, the KL
+                   divergence to a reference
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/

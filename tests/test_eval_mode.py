@@ -13,7 +13,7 @@ from torch import nn
 from ftlib.data import tokenization
 from ftlib.evaluation import explain, metrics
 from ftlib.models import attention, seq2seq, speech, transformer
-from ftlib.objectives import classify, clm, instruct, mlm
+from ftlib.objectives import classify, clm, instruct, mlm, preference
 from ftlib.training import continual
 
 V = 60
@@ -105,6 +105,7 @@ def whisper():
     return net, net.model.decoder.layer_norm
 
 
+AFTER_FIRST = (torch.arange(8) > 0).expand(2, 8)
 BATCH = {"input_ids": IDS, "attention_mask": IDS * 0 + 1, "labels": IDS}
 
 
@@ -152,6 +153,16 @@ CALLS = {
         whisper,
         lambda net: speech.transcribe(net, torch.zeros(1, 80, 20), [2], 3),
     ),
+    "preference.reference_columns": (
+        lambda: model(causal=True),
+        lambda net: preference.reference_columns(
+            net, preference.policy_batch(IDS, AFTER_FIRST, torch.ones(2))
+        ),
+    ),
+    "preference.exact_kl": (
+        lambda: model(causal=True),
+        lambda net: preference.exact_kl(net, net, IDS, AFTER_FIRST),
+    ),
     "seq2seq.greedy": (translator, lambda net: seq2seq.greedy(net, IDS, max_new=3)),
     "seq2seq.beam_search": (
         translator,
@@ -187,6 +198,8 @@ DECORATED = {
     "attention.attention_maps": (attention, "attention_maps"),
     "instruct.response_nll": (instruct, "response_nll"),
     "speech.transcribe": (speech, "transcribe"),
+    "preference.reference_columns": (preference, "reference_columns"),
+    "preference.exact_kl": (preference, "exact_kl"),
     "seq2seq.greedy": (seq2seq, "greedy"),
     "seq2seq.beam_search": (seq2seq, "beam_search"),
     "seq2seq.log_probability": (seq2seq, "log_probability"),

@@ -1209,6 +1209,64 @@ def draw_18_grammar() -> Diagram:
     return d
 
 
+def draw_20_loop() -> Diagram:
+    """Writer, texts, judge, update; the reference and the judge that never trains."""
+    d = Diagram(
+        "A writer is steered by a judge and held by a leash to what it was before.",
+        "The writer continues a prompt several times. A judge gives each text a "
+        "reward. The update makes texts with a high reward likelier. A frozen copy of "
+        "the writer, the reference, measures the KL divergence, which is the leash. A "
+        "second judge reads the texts and is used for nothing but measuring.",
+        320,
+    )
+    d.box(20, 30, 120, 44, "prompt (P, 8)", "grey", 13)
+    d.box(190, 22, 130, 60, "writer\nit learns", "blue", 13, 0.16)
+    d.box(370, 22, 150, 60, "P x G texts\n24 new tokens each", "orange", 13, 0.12)
+    d.box(570, 22, 130, 60, "judge\nrewards (P, G)", "purple", 13, 0.12)
+    d.arrow((142, 52), (188, 52))
+    d.arrow((322, 52), (368, 52))
+    d.arrow((522, 52), (568, 52))
+    d.box(370, 130, 330, 44, "better or worse than its group: advantages (P, G)",
+          "green", 12, 0.12)  # fmt: skip
+    d.arrow((635, 84), (635, 128))
+    d.box(190, 130, 130, 44, "update", "blue", 13, 0.16)
+    d.arrow((368, 152), (322, 152))
+    d.arrow((255, 128), (255, 84))
+    d.box(60, 226, 260, 60, "reference: the writer as it was\nKL divergence, the leash",
+          "black", 13, 0.06)  # fmt: skip
+    d.arrow((255, 224), (255, 176))
+    d.box(370, 226, 330, 60, "second judge and fluency\nmeasured, never trained on",
+          "grey", 13, 0, dashed=True)  # fmt: skip
+    d.arrow((440, 84), (440, 108), (346, 108), (346, 256), (368, 256), dashed=True)
+    return d
+
+
+def draw_20_dpo() -> Diagram:
+    """Two texts, two log-ratios, one difference."""
+    d = Diagram(
+        "DPO compares how much likelier two texts of one prompt became.",
+        "The chosen and the rejected text each get a log-probability from the writer "
+        "and one from the reference, summed over the completion alone. Their "
+        "difference, times beta, is the implicit reward of each text. The loss is "
+        "minus the log of the sigmoid of the difference of the two rewards, which is "
+        "ln 2 before the first step, when both rewards are 0.",
+        300,
+    )
+    for y, name, color in ((24, "chosen", "green"), (164, "rejected", "orange")):
+        d.box(20, y + 24, 150, 52, f"prompt +\n{name} text", color, 13, 0.12)
+        d.box(220, y, 170, 40, "writer: log p", "blue", 13, 0.16)
+        d.box(220, y + 60, 170, 40, "reference: log p", "grey", 13)
+        d.arrow((172, y + 42), (218, y + 20))
+        d.arrow((172, y + 58), (218, y + 80))
+        d.box(440, y + 24, 110, 52, "beta x\ndifference", color, 13, 0.12)
+        d.arrow((392, y + 20), (438, y + 42))
+        d.arrow((392, y + 80), (438, y + 58))
+    d.box(590, 118, 116, 52, "-log sigmoid\n(top - bottom)", "purple", 13, 0.12)
+    d.arrow((552, 74), (604, 74), (604, 116))
+    d.arrow((552, 214), (604, 214), (604, 172))
+    return d
+
+
 # --- writing
 
 
@@ -1340,6 +1398,8 @@ DRAWINGS = {
     "16_teacher_forcing": draw_16_teacher_forcing,
     "18_chat": draw_18_chat,
     "18_grammar": draw_18_grammar,
+    "20_dpo": draw_20_dpo,
+    "20_loop": draw_20_loop,
     "21_ctc": draw_21_ctc,
     "21_frozen": draw_21_frozen,
     "21_log_mel": draw_21_log_mel,
