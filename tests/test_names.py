@@ -63,6 +63,7 @@ EVERYDAY = {
     ("course/plot/labels.py", "right"): "the right end of a row of labels",
     ("evaluation/metrics.py", "gap"): "confidence minus accuracy, as in the paper",
     ("models/attention.py", "maps"): "attention maps",
+    ("objectives/distill.py", "maps"): "attention maps",
     ("models/autograd.py", "tanh"): "the function",
     ("models/cnn.py", "right"): "pixels of padding on the right",
 }

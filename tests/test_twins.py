@@ -34,7 +34,7 @@ TWINS = {
     "wilson_interval",
 }
 # one verb for different things: a file's own `load` is its namesake's no twin
-NAMESAKES = {"load", "predict", "save"}
+NAMESAKES = {"encode", "load", "predict", "read", "save"}
 ROOMS = "data models objectives training evaluation deploy".split()
 
 

@@ -107,9 +107,9 @@ def speak(text, voice="en-us", speed=175, pitch=50) -> tuple[torch.Tensor, int]:
         )
     for number, value in ((1, speed), (3, pitch)):
         library.espeak_SetParameter(number, int(value), 0)
-    said = text.encode()
+    letters = text.encode()
     # 1: the text is UTF-8
-    library.espeak_Synth(said, len(said) + 1, 0, 1, 0, 1, None, None)
+    library.espeak_Synth(letters, len(letters) + 1, 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
     data = bytearray(b"".join(chunks))
     return torch.frombuffer(data, dtype=torch.int16).float() / 32768, rate

@@ -220,8 +220,8 @@ class FewerHeads(nn.Module):
         D, K = attention.out.out_features, attention.out.in_features // attention.heads
         self.heads, self.width = len(heads), K
         rows = torch.cat([torch.arange(h * K, (h + 1) * K) for h in heads])
-        inner = attention.heads * K
-        three = torch.cat([rows, rows + inner, rows + 2 * inner])
+        width = attention.heads * K
+        three = torch.cat([rows, rows + width, rows + 2 * width])
         self.qkv, self.out = nn.Linear(D, len(three)), nn.Linear(len(rows), D)
         with torch.no_grad():
             self.qkv.weight.copy_(attention.qkv.weight[three])

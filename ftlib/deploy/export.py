@@ -247,12 +247,12 @@ class Service:
             )
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.facts, self.labels = facts, facts["labels"]
-        found = file_hash(folder / "model.onnx")
-        if found != facts["sha256"]:
+        actual = file_hash(folder / "model.onnx")
+        if actual != facts["sha256"]:
             raise ValueError(
-                f"{folder / 'model.onnx'} has the SHA-256 {found[:12]}..., config.json "
-                f"says {facts['sha256'][:12]}...; it is another file than the one that "
-                "was written here, so export again"
+                f"{folder / 'model.onnx'} has the SHA-256 {actual[:12]}..., and "
+                f"config.json says {facts['sha256'][:12]}...; it is another file than "
+                "the one that was written here, so export again"
             )
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         options = onnxruntime.SessionOptions()
@@ -292,12 +292,12 @@ class Service:
                 raise ValueError(
                     f"text {n} is {texts[n]!r} and has no token; leave it out"
                 )
-        found = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
+        result = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
         by_length = sorted(range(len(rows)), key=lambda n: len(rows[n]))
         for start in range(0, len(rows), size):
             batch = by_length[start : start + size]
-            found[batch] = self.logits([rows[n] for n in batch])
-        return found
+            result[batch] = self.logits([rows[n] for n in batch])
+        return result
 
 
 def load(folder, threads=None):
@@ -319,6 +319,7 @@ def check(folder, model, texts, size=32):
 
 @in_eval_mode
 def _largest_difference(model, service, texts, theirs):
+    """Of the model's own logits to theirs (N, C), text by text, without padding."""
     import torch
 
     device = next(model.parameters()).device

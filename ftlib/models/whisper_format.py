@@ -68,8 +68,10 @@ def _header(spec, count):
 
 def _entry(name, values):
     """A float32 vector as the file has it."""
-    said = name.encode() + b"\0"
-    head = struct.pack("<H", len(said)) + said + struct.pack("<BI", 1, len(values))
+    letters = name.encode() + b"\0"
+    head = (
+        struct.pack("<H", len(letters)) + letters + struct.pack("<BI", 1, len(values))
+    )
     numbers = struct.pack(f"<{len(values)}f", *values)
     return head + struct.pack("<BI", 0, len(numbers)) + numbers
 

@@ -201,7 +201,7 @@ def keep_layers(model, layers):
             f"{len(encoder.blocks) - 1}; name at least one of these"
         )
     student = copy.deepcopy(model)
-    small = getattr(student, "encoder", student)
-    small.blocks = nn.ModuleList(copy.deepcopy(small.blocks[n]) for n in layers)
-    small.config = dataclasses.replace(small.config, layers=len(layers))
+    encoder = getattr(student, "encoder", student)
+    encoder.blocks = nn.ModuleList(copy.deepcopy(encoder.blocks[n]) for n in layers)
+    encoder.config = dataclasses.replace(encoder.config, layers=len(layers))
     return student

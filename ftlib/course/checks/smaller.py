@@ -50,12 +50,12 @@ class SlowStart:
 def of_texts(answer, texts, warmup):
     """What the answer returns as (p50, p99), and the model that it called."""
     model = SlowStart()
-    found = answer(model.predict, texts, warmup, model.clock)
+    result = answer(model.predict, texts, warmup, model.clock)
     expect(
-        isinstance(found, (tuple, list)) and len(found) == 2,
+        isinstance(result, (tuple, list)) and len(result) == 2,
         "return two numbers, (p50, p99)",
     )
-    return [float(value) for value in found], model
+    return [float(value) for value in result], model
 
 
 @exercise
@@ -125,12 +125,12 @@ def check_int8_rows(answer):
         if rows == 5:
             weight[2] = 0.0
         reference = compress.quantize_int8(weight, axis=0)
-        found = answer(weight.clone())
+        result = answer(weight.clone())
         expect(
-            isinstance(found, (tuple, list)) and len(found) == 2,
+            isinstance(result, (tuple, list)) and len(result) == 2,
             "return two tensors, (values, scale)",
         )
-        values, scale = found
+        values, scale = result
         expect(
             values.shape == weight.shape,
             f"values have the shape {tuple(values.shape)}, expected "
@@ -168,9 +168,9 @@ def check_int8_rows(answer):
             torch.allclose(ours, theirs, rtol=1e-4, atol=0),
             "the scales differ from the largest magnitude of each row / 127",
         )
-        cut = (weight / reference.scale).trunc().to(torch.int8)
+        truncated = (weight / reference.scale).trunc().to(torch.int8)
         expect(
-            not torch.equal(values, cut) or torch.equal(values, reference.values),
+            not torch.equal(values, truncated) or torch.equal(values, reference.values),
             "the numbers are cut off towards 0; round them to the nearest",
         )
         expect(
@@ -216,23 +216,23 @@ def check_compared_files(answer):
     a, b, c = torch.randn(3, 40, 2, generator=draw)
     answer(*_first_call(a, labels))
     different = {"fp32/m": (b"aaaa", a), "int8/m": (b"bbbb", b), "int4/m": (b"cc", c)}
-    found = refusal(answer, different, labels)
+    result = refusal(answer, different, labels)
     expect(
-        found is not None,
+        result is not None,
         "three different files are refused; two of them have one length, and the "
         "content tells files apart",
     )
     expect(
-        isinstance(found, dict) and set(found) == set(different),
+        isinstance(result, dict) and set(result) == set(different),
         "return {name: accuracy}, with every name of paths",
     )
     for name, (_, logits) in different.items():
-        right = float((logits.argmax(1) == torch.tensor(labels)).double().mean())
-        own = float(found[name])
-        expect(not close(own, 100 * right), "these are percent; return a share of 1")
+        accuracy = float((logits.argmax(1) == torch.tensor(labels)).double().mean())
+        own = float(result[name])
+        expect(not close(own, 100 * accuracy), "these are percent; return a share of 1")
         expect(
-            close(own, right),
-            f"the accuracy of {name} is {own:.3f}, expected {right:.3f}; load each "
+            close(own, accuracy),
+            f"the accuracy of {name} is {own:.3f}, expected {accuracy:.3f}; load each "
             "file, predict with it, and count the argmax that is the label",
         )
     for names in (("fp32/m", "int8/m"), ("fp32/m", "int4/m"), ("int8/m", "int4/m")):
@@ -264,7 +264,7 @@ def check_soft_targets(answer):
             teacher[0, 0] = 200.0  # a certainty: 0 log 0 must not become NaN
         got = answer(student.clone(), teacher.clone(), t)
         got = float(got)
-        right = float(distill.soft_loss(student, teacher, t))
+        expected = float(distill.soft_loss(student, teacher, t))
         expect(
             got == got,
             "the loss is NaN where the teacher is certain; take log_softmax, which "
@@ -275,26 +275,26 @@ def check_soft_targets(answer):
         back = float(distill.soft_loss(teacher, student, t))
         one = float(distill.soft_loss(student, teacher, 1.0))
         wrong = [
-            (right / rows, "this is a mean over texts; return the sum"),
-            (right / t**2, "the factor temperature squared is missing; without it the "
+            (expected / rows, "this is a mean over texts; return the sum"),
+            (expected / t**2, "the factor temperature squared is missing; without it the "
              "soft targets fade as the temperature grows"),
-            (right / t, "the factor is the temperature; take its square"),
-            (right / rows / classes, "this is a mean over all numbers; return the sum "
+            (expected / t, "the factor is the temperature; take its square"),
+            (expected / rows / classes, "this is a mean over all numbers; return the sum "
              "over classes and texts"),
             (back, "student and teacher are exchanged: the teacher's probabilities "
              "weigh the logarithms"),
-            (right + t**2 * entropy, "this is the cross-entropy; take off the "
+            (expected + t**2 * entropy, "this is the cross-entropy; take off the "
              "teacher's own entropy, so that equal models get 0"),
             (one, "the temperature has no effect on the probabilities; divide both "
              "logits by it"),
             (t**2 * one, "the temperature has no effect on the probabilities; divide "
              "both logits by it"),
-            (-right, "the sign is turned; a divergence is never below 0"),
+            (-expected, "the sign is turned; a divergence is never below 0"),
         ]  # fmt: skip
-        expect_none_of(got, right, wrong)
+        expect_none_of(got, expected, wrong)
         expect(
-            close(got, right, 1e-4),
-            f"the loss is {got:.4f}, expected {right:.4f} with {rows} texts and "
+            close(got, expected, 1e-4),
+            f"the loss is {got:.4f}, expected {expected:.4f} with {rows} texts and "
             f"temperature {t}",
         )
     return correct("0 for equal models, and its gradient keeps its size")

@@ -180,11 +180,13 @@ def check_word_error_rate(answer):
     )
     rng = random.Random(0)
     for _ in range(60):
-        said, heard = (" ".join(rng.choices("abcd", k=rng.randint(1, 7))) for _ in "12")
-        wanted = audio.word_errors(said, heard).rate
+        spoken, heard = (
+            " ".join(rng.choices("abcd", k=rng.randint(1, 7))) for _ in "12"
+        )
+        wanted = audio.word_errors(spoken, heard).rate
         expect(
-            abs(answer(said, heard) - wanted) < 1e-9,
-            f"{said!r} heard as {heard!r} is {wanted:.3g}, not {answer(said, heard)}; "
+            abs(answer(spoken, heard) - wanted) < 1e-9,
+            f"{spoken!r} heard as {heard!r} is {wanted:.3g}, not {answer(spoken, heard)}; "
             "is every cell the smallest of its three neighbours plus the change?",
         )
     return correct("the fewest changes, by the words that were said")
