@@ -87,12 +87,11 @@ def members(room):
 
 
 def room_table():
-    """The short map: a row a room, with the names of its files."""
-    rows = ["| Room | What it is for | Files |", "|---|---|---|"]
+    """The short map: a row a room."""
+    rows = ["| Room | What it is for |", "|---|---|"]
     for room in ROOMS:
-        names = ", ".join(f"`{path.stem}`" for path in members(room))
         about = summary(ROOT / "ftlib" / room / "__init__.py")
-        rows.append(f"| [{room}](ftlib/{room}) | {about} | {names} |")
+        rows.append(f"| [{room}](ftlib/{room}) | {about} |")
     return "\n".join(rows)
 
 

@@ -276,11 +276,11 @@ def check_soft_targets(answer):
         one = float(distill.soft_loss(student, teacher, 1.0))
         wrong = [
             (expected / rows, "this is a mean over texts; return the sum"),
-            (expected / t**2, "the factor temperature squared is missing; without it the "
-             "soft targets fade as the temperature grows"),
+            (expected / t**2, "the factor temperature squared is missing; without it "
+             "the soft targets fade as the temperature grows"),
             (expected / t, "the factor is the temperature; take its square"),
-            (expected / rows / classes, "this is a mean over all numbers; return the sum "
-             "over classes and texts"),
+            (expected / rows / classes, "this is a mean over all numbers; return the "
+             "sum over classes and texts"),
             (back, "student and teacher are exchanged: the teacher's probabilities "
              "weigh the logarithms"),
             (expected + t**2 * entropy, "this is the cross-entropy; take off the "

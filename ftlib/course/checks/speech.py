@@ -186,8 +186,9 @@ def check_word_error_rate(answer):
         wanted = audio.word_errors(spoken, heard).rate
         expect(
             abs(answer(spoken, heard) - wanted) < 1e-9,
-            f"{spoken!r} heard as {heard!r} is {wanted:.3g}, not {answer(spoken, heard)}; "
-            "is every cell the smallest of its three neighbours plus the change?",
+            f"{spoken!r} heard as {heard!r} is {wanted:.3g}, not "
+            f"{answer(spoken, heard)}; is every cell the smallest of its three "
+            "neighbours plus the change?",
         )
     return correct("the fewest changes, by the words that were said")
 
