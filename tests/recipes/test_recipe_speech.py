@@ -63,11 +63,11 @@ def test_features_come_back(data, tmp_path, monkeypatch):
     path = tmp_path / "features.safetensors"
     recipe.store_features(data, path)
     monkeypatch.setattr(speech, "STORED", path)
-    back = speech.stored("features")["test"]
+    back = speech.stored_parts("features")["test"]
     torch.testing.assert_close(back["x"], data["test"]["means"], atol=0.03, rtol=0)
     assert torch.equal(back["label"], data["test"]["label"])
     assert back["voice"] == data["test"]["voice"]
-    mels = speech.stored("log_mel")["train"]
+    mels = speech.stored_parts("log_mel")["train"]
     assert mels["x"].shape == (40, 80, 100)
     pooled = torch.nn.functional.avg_pool1d(data["train"]["x"], 2)
     torch.testing.assert_close(mels["x"][:, :, ::2], pooled, atol=0.01, rtol=0)
@@ -92,7 +92,7 @@ def test_the_program_adds_only_what_is_missing(tmp_path, capsys):
 
 
 def test_the_stored_features_are_those_of_the_voices():
-    parts = speech.stored("features")
+    parts = speech.stored_parts("features")
     for part in ("train", "test"):
         assert len(parts[part]["x"]) == 10 * len(set(parts[part]["voice"]))
     families = [
