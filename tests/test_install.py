@@ -142,7 +142,9 @@ def constraint_faults(text, project):
 
 
 def test_conda_and_pip_install_the_same():
-    assert conda_requirements(CONDA) == requirements(PROJECT)
+    wanted = requirements(PROJECT)
+    del wanted["ray"]  # the extra for more than one machine, 400 MB
+    assert conda_requirements(CONDA) == wanted
     assert CONDA["dependencies"][-1]["pip"][-1] == "-e ."
     assert f"python{PROJECT['requires-python']}" in CONDA["dependencies"]
 

@@ -66,6 +66,8 @@ class Batcher:
         """(len(texts), C). Raises Refused: 429 where too many wait, 504 after the
         deadline, 503 while the service ends.
         """
+        if not texts:
+            raise ValueError("there is no text to answer; give one or more")
         if self.closing:
             raise Refused(503, "the service ends", 1)
         if self.queued + len(texts) > self.queue_texts:

@@ -43,6 +43,7 @@ import prometheus_client
 import pydantic
 import pydantic_core
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 log = logging.getLogger("service")
 
@@ -144,6 +145,8 @@ async def read_body(request, limits):
     except TimeoutError as error:
         slow = f"the body did not arrive within {limits.seconds} s"
         raise Refused(408, slow) from error
+    except ClientDisconnect as error:  # no fault of the service: no trace, no 500
+        raise Refused(499, "the client has gone") from error
     return bytes(body)
 
 
@@ -168,8 +171,8 @@ def within_limits(texts, count, limits):
         many = f"{len(texts)} texts, the limit of a request is {limits.texts}"
         raise Refused(422, f"{many}; send them in parts")
     for i, text in enumerate(texts):
-        # a token has at least one character, so most texts need no counting
-        if len(text) > limits.tokens and (tokens := count(text)) > limits.tokens:
+        # a letter may be several tokens, so every text is counted
+        if (tokens := count(text)) > limits.tokens:
             long = f"text {i} has {tokens} tokens, the limit is {limits.tokens}"
             raise Refused(422, f"{long}; cut it")
 
@@ -403,6 +406,10 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
+def _config(folder):
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -418,12 +425,20 @@ def main(arguments=None):
     parser.add_argument("--serve", default="ftlib.deploy.http_server:serve")
     args = parser.parse_args(arguments)
     load, batcher = named(args.load), named(args.batcher)
-    service = named(args.rollout)(
-        lambda name: batcher(load(args.folder / name).predict, args.batch_texts),
-        args.folder,
-    )
+
+    def start(name):
+        own = _config(args.folder / name)
+        for key in ("labels", "max_tokens"):
+            if own[key] != config[key]:
+                raise ValueError(
+                    f"version {name} has {key} {own[key]}, this service {config[key]}; "
+                    "start a service of its own for it"
+                )
+        return batcher(load(args.folder / name).predict, args.batch_texts)
+
+    service = named(args.rollout)(start, args.folder)
     folder = args.folder / service.pointed()
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = _config(folder)
     app = create_app(
         service,
         config["labels"],

@@ -143,6 +143,7 @@ class Rollout:
             collections.OrderedDict()
         )  # request id -> version, for feedback
         self.tasks = set()
+        self.moving = asyncio.Lock()  # one change of versions at a time
 
     @property
     def ready(self):
@@ -180,10 +181,11 @@ class Rollout:
 
     async def activate(self, name):
         """From now on `name` answers everything."""
-        await self._load(name)
-        # the pointer moves only after the model is there
-        activate(self.folder, name)
-        self._serve(name)
+        async with self.moving:
+            await self._load(name)
+            # the pointer moves only after the model is there
+            activate(self.folder, name)
+            self._serve(name)
 
     def _serve(self, name):
         self.version, self.candidate, self.fraction = name, None, 0.0
@@ -191,22 +193,24 @@ class Rollout:
 
     async def canary(self, name, fraction):
         """Let `name` answer a fraction of the requests beside the current version."""
-        await self._load(name)
-        self.candidate, self.fraction = name, fraction
-        self._keep(self.version, name)
+        async with self.moving:
+            await self._load(name)
+            self.candidate, self.fraction = name, fraction
+            self._keep(self.version, name)
 
     async def rollback(self):
         """The one call: away with the candidate; without one, back to the version
         before. Returns the version that serves now.
         """
-        if self.candidate is not None:
-            self._serve(self.version)
+        async with self.moving:
+            if self.candidate is not None:
+                self._serve(self.version)
+                return self.version
+            names = history(self.folder)
+            if len(names) > 1:
+                await self._load(names[-2])
+            self._serve(rollback(self.folder))
             return self.version
-        names = history(self.folder)
-        if len(names) > 1:
-            await self._load(names[-2])
-        self._serve(rollback(self.folder))
-        return self.version
 
     def version_of(self, request_id):
         """The same request id always gets the same version."""

@@ -96,7 +96,8 @@ def mmd(x, y, width=None) -> float:
     squares = (both**2).sum(1)
     far = numpy.maximum(squares[:, None] + squares - 2 * both @ both.T, 0)
     if width is None:
-        width = math.sqrt(numpy.median(far[numpy.triu_indices(len(both), 1)]))
+        # 0 where most rows are equal, and nothing can be divided by it
+        width = math.sqrt(numpy.median(far[numpy.triu_indices(len(both), 1)])) or 1.0
     return _mmd(numpy.exp(-far / (2 * width**2)), len(x))
 
 
@@ -190,7 +191,7 @@ class Adwin:
     def _epsilon(self, n0, n1):
         chance = math.log(2 * math.log(self.width) / self.delta)
         m = 1 / (n0 - self.shortest + 1) + 1 / (n1 - self.shortest + 1)
-        variance = self.deviations / self.width
+        variance = max(0.0, self.deviations / self.width)  # rounding
         return math.sqrt(2 * m * variance * chance) + 2 / 3 * chance * m
 
 

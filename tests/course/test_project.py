@@ -3,11 +3,13 @@ nothing, the choice, the page, a run that is interrupted, and answers of the mod
 was written.
 """
 
+import argparse
 import csv
 import io
 import json
 import random
 import re
+import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -64,6 +66,8 @@ def project(*words):
         ("a.csv", "text,label\na\n", "line 2: 1 cells, the header has 2"),
         ("a.jsonl", '{"text": "a"}\n[1]\n', "line 2 is no object"),
         ("a.csv", b"text,label\n\xff,a\n", "not UTF-8 (byte 11)"),
+        ("a.csv", 'text,label\n"good,0\nbad,1\n', "unexpected end of data"),
+        ("a.tsv", 'text\tlabel\n"good\t0\n"bad\t1\n', "double a quote"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, name, content, words):
@@ -84,6 +88,25 @@ def test_every_kind_of_file_gives_the_same_columns(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     for kind in ("csv", "tsv", "jsonl"):
         assert reading.read(tmp_path / f"a.{kind}") == rows
+
+
+def test_other_ends_of_a_line_belong_to_a_text(tmp_path):
+    line = json.dumps({"text": "a\u2028b\u0085c", "label": "1"}, ensure_ascii=False)
+    (tmp_path / "a.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert reading.read(tmp_path / "a.jsonl")["text"] == ["a\u2028b\u0085c"]
+
+
+def test_equal_rows_of_a_table_are_two_people(tmp_path):
+    path = write(
+        tmp_path / "a.csv",
+        {"age": ["30"] * 100 + ["40"] * 100, "ill": ["yes", "no", "no", "no"] * 50},
+    )
+    data = reading.data_of(path, None, "ill")
+    assert data.facts["used"] == 200 and "repeated" not in data.facts
+    assert sum(map(len, (part["age"] for part in data.parts.values()))) == 200
+    rows = {"text": ["1", "2"] * 20, "ill": ["yes", "no"] * 20}
+    with pytest.raises(ValueError, match="rename it"):
+        reading.data_of(write(tmp_path / "b.csv", rows), None, "ill")
 
 
 def test_usable_counts_what_it_leaves_out():
@@ -127,7 +150,7 @@ def test_parts_share_no_text_and_no_group_and_stay_when_the_order_changes():
         for name in set(groups)
     )
     assert set(by_group) == set(reading.PARTS)
-    with pytest.raises(ValueError, match="too few groups"):
+    with pytest.raises(ValueError, match="too few"):
         reading.sides(texts, labels, ["one"] * 300)
 
 
@@ -285,7 +308,7 @@ def test_a_project_of_texts_and_its_answers(films, capsys, monkeypatch):
     assert (
         project(films, "--text", "review", "--label", "mood", "--group", "origin") == 2
     )
-    assert "too few groups" in capsys.readouterr().err
+    assert "too few" in capsys.readouterr().err
     assert project(films, "--text", "review", "--label", "mood") == 0
     said = capsys.readouterr().out
     assert (
@@ -402,6 +425,49 @@ def test_a_network_answers_the_same_after_it_is_written(films, monkeypatch, caps
     # in training bf16 may be used
     assert (theirs - ours).abs().max() < 0.1 * ours.abs().max()
     assert (theirs.argmax(1) == ours.argmax(1)).double().mean() > 0.9
+
+
+def test_a_folder_that_is_not_its_own_is_left_alone(films, capsys):
+    folder = run.Path("mine")
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "thesis.tex").write_text("years", encoding="utf-8")
+    line = [films, "--text", "review", "--label", "mood", "--out", "mine"]
+    assert project(*line) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert (folder / "work" / "thesis.tex").read_text(encoding="utf-8") == "years"
+
+
+def test_the_command_in_the_card_makes_the_same_project(films, monkeypatch):
+    monkeypatch.setattr(
+        run.Project, "plan", lambda self: candidates.Plan(64, 0, 0, 1.0)
+    )
+    line = [films, "--text", "review", "--label", "mood", "--no-texts"]
+    assert project(*line, "--name", "two words") == 0
+    record = json.loads(run.Path("projects/two words/record.json").read_text("utf-8"))
+    words = shlex.split(record["command"])[4:]
+    parser = argparse.ArgumentParser()
+    run.options_of(parser)
+    again = vars(parser.parse_args(words))
+    again["command"] = "project"
+    assert again == record["options"]
+
+
+def test_no_class_is_missing_from_the_first_rows(films):
+    own = SimpleNamespace(
+        parts={"train": {"text": list("abcdefghij"), "label": [0] * 7 + [1] * 3}},
+        o=SimpleNamespace(seed=0),
+    )
+    for n in (4, 6, 10):
+        texts, labels = run.Project.first(own, n)
+        assert len(texts) == n and min(labels.count(0), labels.count(1)) >= 2
+
+
+def test_dates_in_seconds_stay_apart_and_nothing_is_infinite():
+    cells = [str(1_700_000_000 + i) for i in range(100)]
+    shape = numbers.Columns().fit({"when": cells})
+    assert len(shape.matrix({"when": cells})[:, 0].unique()) == 100
+    shape = numbers.Columns().fit({"n": ["1", "inf", "3"]})
+    assert shape.matrix({"n": ["inf", "2"]}).tolist() == [[0, 1], [0, 0]]
 
 
 def test_the_command_line_names_what_is_wrong(tmp_path, monkeypatch, capsys):

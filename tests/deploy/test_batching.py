@@ -175,3 +175,15 @@ def test_close_finishes_what_was_taken():
         return [float((await task)[0, 0]) for task in tasks]
 
     assert asyncio.run(scene()) == [1.0] * 9
+
+
+def test_no_text_is_refused_and_the_service_goes_on():
+    async def scene():
+        batcher = batching.Batcher(lambda texts: numpy.zeros((len(texts), 2)))
+        with pytest.raises(ValueError, match="give one or more"):
+            await batcher.submit([])
+        rows = await batcher.submit(["a"])
+        await batcher.close()
+        return rows
+
+    assert asyncio.run(scene()).shape == (1, 2)

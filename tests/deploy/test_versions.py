@@ -191,3 +191,24 @@ def test_feedback_counts_once_and_memory_is_bounded(shelf):
 def test_without_a_pointer_it_says_what_to_do(tmp_path):
     with pytest.raises(LookupError, match="activate a version"):
         asyncio.run(rollout(tmp_path).begin())
+
+
+def test_two_rollbacks_at_once_leave_a_version_that_answers(shelf):
+    """A double click: one call after the other, and each loads what it serves."""
+
+    async def scene():
+        service = rollout(shelf)
+        await service.begin()
+        await service.activate("v2")
+        ends = await asyncio.gather(
+            service.rollback(), service.rollback(), return_exceptions=True
+        )
+        # there is one version before, and the second call says so
+        assert ends[0] == "v1" and isinstance(ends[1], LookupError)
+        assert service.version in service.running
+        assert set(await asked(service, 20)) == {service.version}
+        loaded = await asyncio.gather(service.activate("v2"), service.activate("v2"))
+        assert loaded == [None, None] and list(service.running) == ["v2"]
+        await service.close()
+
+    asyncio.run(scene())

@@ -250,3 +250,12 @@ def test_canary_pairs_in_order():
         test.update(is_candidate, is_correct)
     assert (test.pairs, test.candidate_wrong, test.current_wrong) == (2, 1, 0)
     assert [len(v) for v in test.unpaired.values()] == [1, 0]
+
+
+def test_equal_rows_and_a_constant_stream_raise_no_alarm():
+    same = numpy.ones((20, 3))
+    assert drift.mmd(same, same) == pytest.approx(0, abs=1e-12)
+    assert drift.permutation_p(drift.mmd, same, same, times=20) == 1
+    adwin, rng = drift.Adwin(), numpy.random.default_rng(23)
+    for value in [*rng.normal(size=300), *[0.1] * 4000]:
+        adwin.update(value)

@@ -511,3 +511,15 @@ def test_repetition_is_seen():
     assert preference.distinct_ngrams([[1, 2, 1, 2, 1]]) == 0.5
     with pytest.raises(ValueError, match="no text has 3 tokens"):
         preference.distinct_ngrams([[1, 2]], n=3)
+
+
+def test_the_exact_divergence_switches_dropout_off_in_both():
+    torch.manual_seed(0)
+    config = transformer.Config(30, 16, 1, 2, 32, 16, causal=True, dropout=0.5)
+    net = transformer.LanguageModel(config).train()
+    other = transformer.LanguageModel(config).train()
+    other.load_state_dict(net.state_dict())
+    ids = torch.randint(5, 30, (2, 8))
+    mask = (torch.arange(8) > 2).expand(2, 8)
+    assert preference.exact_kl(net, other, ids, mask).abs().max() < 1e-5
+    assert net.training and other.training

@@ -61,7 +61,7 @@ class Words:
             self._counts(max_features=most), LogisticRegression(max_iter=2000)
         )
         strength = {"logisticregression__C": (1, 3, 10, 30, 100)}
-        folds = min(5, min(map(list(labels).count, set(labels))))
+        folds = max(2, min(5, *map(list(labels).count, set(labels))))
         search = GridSearchCV(line, strength, cv=folds).fit(texts, labels)
         self.C = search.best_params_["logisticregression__C"]
         self.counts, line = (step for _, step in search.best_estimator_.steps)
@@ -212,7 +212,7 @@ def head_on(encoder, inside, labels, classes):
     """
     line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     strength = {"logisticregression__C": (1e-3, 1e-2, 0.1, 1.0)}
-    folds = min(5, min(map(list(labels).count, set(labels))))
+    folds = max(2, min(5, *map(list(labels).count, set(labels))))
     search = GridSearchCV(line, strength, cv=folds).fit(inside.numpy(), labels)
     scaler, line = (step for _, step in search.best_estimator_.steps)
     weight, bias = _two_sided(line)

@@ -14,6 +14,7 @@ rows say: numbers if every cell that is not empty is one, else categories.
 """
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -30,13 +31,16 @@ STEPS, SIZE, LR, HIDDEN = 1500, 128, 3e-3, 64
 
 
 def number(cell):
-    """The number in a cell, None for another text, NaN for an empty one."""
+    """The number in a cell, None for another text, NaN for an empty one and for what is
+    not finite.
+    """
     if not cell.strip():
         return float("nan")
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError:
         return None
+    return value if math.isfinite(value) else float("nan")
 
 
 class Columns:
@@ -68,7 +72,9 @@ class Columns:
         made = []
         for name, (mean, spread) in self.scales.items():
             cells = [number(cell) for cell in columns[name]]
-            values = torch.tensor([float("nan") if v is None else v for v in cells])
+            cells = [float("nan") if v is None else v for v in cells]
+            # float64: a date in seconds has more digits than float32
+            values = torch.tensor(cells, dtype=torch.float64)
             missing = values.isnan()
             values = ((values - mean) / spread).masked_fill(missing, 0).clamp(-5, 5)
             made += [values[:, None], missing[:, None].float()]
@@ -87,7 +93,7 @@ class Line:
     def fit(self, columns, labels):
         self.columns, self.classes = Columns().fit(columns), max(labels) + 1
         x = self.columns.matrix(columns)
-        folds = min(5, min(map(list(labels).count, set(labels))))
+        folds = max(2, min(5, *map(list(labels).count, set(labels))))
         search = GridSearchCV(
             LogisticRegression(max_iter=2000), {"C": (0.01, 0.1, 1, 10)}, cv=folds
         ).fit(x.numpy(), labels)

@@ -210,6 +210,7 @@ def confusion(record):
         return "<p>There are too many classes for a picture.</p>"
     size = 2 + 0.5 * len(names)
     fig, ax = plot.figure(size=(size + 1, size))
+    names = [name.replace("$", r"\$") for name in names]  # no formula
     plot.heatmap(counts, names, names, fmt="{:.0f}", label="texts", ax=ax)
     ax.set(xlabel="answer", ylabel="label")
     return picture(fig, "Labels in rows, answers in columns.")

@@ -52,7 +52,12 @@ def read(path) -> dict[str, list[str]]:
             '"CSV UTF-8", or convert it: iconv -f GBK -t UTF-8'
         ) from error
     rows = _json_rows if path.suffix in (".jsonl", ".json") else _table_rows
-    columns = rows(path, content)
+    try:
+        columns = rows(path, content)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: {error}; double a quote inside of a text, or take it away"
+        ) from error
     if not columns or not next(iter(columns.values())):
         raise ValueError(
             f"{path} has no row below its header; give a file with one row per text"
@@ -63,7 +68,10 @@ def read(path) -> dict[str, list[str]]:
 def _table_rows(path, content):
     delimiter = "\t" if path.suffix == ".tsv" else ","
     csv.field_size_limit(10_000_000)
-    lines = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    # strict: a quote that is never closed would swallow the rows behind it
+    lines = csv.reader(
+        io.StringIO(content, newline=""), delimiter=delimiter, strict=True
+    )
     header = [name.strip() for name in next(lines, [])]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice or not all(header):
@@ -86,7 +94,8 @@ def _table_rows(path, content):
 
 def _json_rows(path, content):
     rows = []
-    for number, line in enumerate(content.splitlines(), 1):
+    # not splitlines: a text may hold other characters that end a line
+    for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -117,9 +126,11 @@ def same(text) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def usable(columns, text, label):
+def usable(columns, text, label, distinct=True):
     """(texts, labels, facts) without rows that have no text, no label, or the text of a
     row before. Of a text with two labels no row stays: nobody knows which is right.
+
+    distinct: False keeps such rows, as two people may have the same numbers.
     """
     for name in (text, label):
         if name not in columns:
@@ -136,9 +147,9 @@ def usable(columns, text, label):
         key = same(words)
         if not words.strip() or not name.strip():
             facts["no text" if not words.strip() else "no label"] += 1
-        elif len(labels_of[key]) > 1:
+        elif distinct and len(labels_of[key]) > 1:
             facts["two labels"] += 1
-        elif key in seen:
+        elif distinct and key in seen:
             facts["repeated"] += 1
         else:
             seen.add(key)
@@ -227,9 +238,12 @@ def _check_sides(result, labels):
     for part in PARTS:
         here = {label for side, label in zip(result, labels) if side == part}
         missing = sorted(set(labels) - here)
+        few = Counter(label for side, label in zip(result, labels) if side == "train")
+        missing += sorted(name for name in set(labels) if few[name] < 2)
         if missing:
             raise ValueError(
-                f"no row of class {missing[0][:SHOWN]!r} came into the {part} part; "
+                f"too few rows of class {missing[0][:SHOWN]!r} came into the {part} "
+                "part; "
                 "its rows belong to too few groups, so find more or leave --group out"
             )
 
@@ -247,11 +261,17 @@ def data_of(path, text, label, group=None, seed=0) -> Data:
     a table of numbers and categories.
     """
     columns = read(path)
-    if text is None:
+    is_text = text is not None
+    if not is_text:
         names = [name for name in columns if name not in (label, group)]
+        for name in {"text", "label"} & set(names):
+            raise ValueError(
+                f"{path} has a column {name!r} beside --label {label}, a name that is "
+                "used inside; rename it"
+            )
         text = "a row of the table"
         columns = columns | {text: as_text(columns, names)}
-    texts, labels, facts = usable(columns, text, label)
+    texts, labels, facts = usable(columns, text, label, is_text)
     _check_classes(labels, label)
     kept = facts.pop("kept rows")
     others = {

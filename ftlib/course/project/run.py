@@ -14,9 +14,11 @@ import csv
 import datetime
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -47,7 +49,10 @@ def options_of(parser):
     parser.add_argument("--out", help="a folder; else projects/<name>")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--no-texts", action="store_true", help="show no text of yours in the report"
+        "--no-texts",
+        action="store_true",
+        help="show no text of yours in the report (a model of counted words still "
+        "holds their words)",
     )
 
 
@@ -98,6 +103,12 @@ class Project:
         self.o.name = options.name or Path(options.file).stem
         self.o.out = str(options.out or Path("projects") / self.o.name)
         self.out = Path(self.o.out)
+        used = self.out.exists() and any(self.out.iterdir())
+        if used and not (self.out / "work" / "meaning.json").is_file():
+            raise ValueError(
+                f"{self.out} holds something else, which would be overwritten; give an "
+                "empty folder as --out"
+            )
         self.data = reading.data_of(
             options.file, options.text, options.label, options.group, options.seed
         )
@@ -221,7 +232,13 @@ class Project:
         order = sorted(
             range(len(part["text"])),
             key=lambda row: hashlib.sha256(f"{seed} {row}".encode()).digest(),
-        )[:n]
+        )
+        # two rows of each class in front: none may be missing
+        seen, later = Counter(), {}
+        for row in order:
+            seen[part["label"][row]] += 1
+            later[row] = seen[part["label"][row]] > 2
+        order = sorted(order, key=later.get)[:n]
         return [[part[k][row] for row in order] for k in ("text", "label")]
 
     def frozen(self):
@@ -301,11 +318,11 @@ class Project:
 
     def export(self, record):
         folder, chosen = self.out / "model", record["choice"]["chosen"]
-        shutil.rmtree(folder, ignore_errors=True)  # the model of an earlier choice
-        folder.mkdir(parents=True)
         make = dict(self.ways())[chosen]
         # after an interruption the weights are not there: the step runs once more
         model = self.models.get(make.__name__) or make()[0]
+        shutil.rmtree(folder, ignore_errors=True)  # the model of an earlier choice
+        folder.mkdir(parents=True)
         if hasattr(model, "save"):
             model.save(folder)
         else:
@@ -333,11 +350,13 @@ def export_network(model, folder, names, parts):
 
 def _arguments(options):
     """The command line that makes the same project."""
-    yield options.file
-    for name in ("text", "label", "group", "encoder", "name"):
+    yield shlex.quote(options.file)
+    for name in ("text", "label", "group", "encoder", "name", "out"):
         if getattr(options, name):
-            yield f"--{name} {getattr(options, name)}"
+            yield f"--{name} {shlex.quote(getattr(options, name))}"
     yield f"--minutes {options.minutes:g} --seed {options.seed}"
+    if options.no_texts:
+        yield "--no-texts"
 
 
 # --- afterwards
