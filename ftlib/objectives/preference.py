@@ -274,8 +274,12 @@ def exact_kl(model, reference, input_ids, completion_mask) -> torch.Tensor:
     """
     mask = completion_mask.bool()
     before_target = F.pad(mask[:, 1:], (0, 1), value=False)
-    look = in_eval_mode(lambda net: net(input_ids).logits[before_target])
-    p, q = (look(net).float().log_softmax(-1) for net in (model, reference))
+
+    def log_probabilities(net):
+        return net(input_ids).logits[before_target].float().log_softmax(-1)
+
+    # the decorator has switched the model alone
+    p, q = log_probabilities(model), in_eval_mode(log_probabilities)(reference)
     kl = (p.exp() * (p - q)).sum(-1)  # (A,)
     return kl.new_zeros(mask.shape).masked_scatter(mask, kl).sum(-1)
 

@@ -238,8 +238,8 @@ def _check_sides(result, labels):
     for part in PARTS:
         here = {label for side, label in zip(result, labels) if side == part}
         missing = sorted(set(labels) - here)
-        few = Counter(label for side, label in zip(result, labels) if side == "train")
-        missing += sorted(name for name in set(labels) if few[name] < 2)
+        rows = Counter(label for side, label in zip(result, labels) if side == "train")
+        missing += sorted(name for name in set(labels) if rows[name] < 2)
         if missing:
             raise ValueError(
                 f"too few rows of class {missing[0][:SHOWN]!r} came into the {part} "
