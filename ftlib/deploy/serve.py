@@ -406,6 +406,9 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
+SAME = ("labels", "max_tokens")  # of all versions of one service
+
+
 def _config(folder):
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
@@ -427,25 +430,19 @@ def main(arguments=None):
     load, batcher = named(args.load), named(args.batcher)
 
     def start(name):
-        own = _config(args.folder / name)
-        for key in ("labels", "max_tokens"):
-            if own[key] != config[key]:
-                raise ValueError(
-                    f"version {name} has {key} {own[key]}, this service {config[key]}; "
-                    "start a service of its own for it"
-                )
+        if any(_config(args.folder / name)[k] != config[k] for k in SAME):
+            raise ValueError(
+                f"version {name} has other {' or '.join(SAME)} than this service; "
+                "start a service of its own for it"
+            )
         return batcher(load(args.folder / name).predict, args.batch_texts)
 
     service = named(args.rollout)(start, args.folder)
     folder = args.folder / service.pointed()
     config = _config(folder)
-    app = create_app(
-        service,
-        config["labels"],
-        Limits(tokens=config["max_tokens"]),
-        named(args.count)(folder),
-        os.environ.get("ADMIN_TOKEN"),
-    )
+    limits = Limits(tokens=config["max_tokens"])
+    count, token = named(args.count)(folder), os.environ.get("ADMIN_TOKEN")
+    app = create_app(service, config["labels"], limits, count, token)
     named(args.serve)(app, service, args.host, args.port, drain=args.drain)
 
 
