@@ -87,10 +87,9 @@ deploy/
     compress       int8 and int4 weights, pruned weights and heads, and a clock that
                    compares fairly
     export         a classifier as one ONNX file with its tokenizer and labels, run by
-                   onnxruntime and compared with the model it came from
+                   onnxruntime, without torch, and compared with its model
     registry       adapters on one frozen base: a register with hashes and the base's
                    fingerprint
-    onnx_model     a folder of export, run with onnxruntime and without torch
     batching       requests that wait while the model computes become its next batch
     versions       a pointer to the version that serves, the way back, a canary
     serve          an HTTP service: limits, health, metrics, logs without texts

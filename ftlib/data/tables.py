@@ -424,8 +424,8 @@ def _check_apart(train, test):
             f"train has {list(train)} and test {list(test)}, so whether test rows are "
             "in train cannot be seen; give texts or input_ids in both"
         )
-    seen = {_same(value) for value in train[key]}
-    if both := [row for row, value in enumerate(test[key]) if _same(value) in seen]:
+    seen = {same(value) for value in train[key]}
+    if both := [row for row, value in enumerate(test[key]) if same(value) in seen]:
         raise ValueError(
             f"{len(both)} test rows are in train too, row {both[0]} for one (capitals, "
             "white space, zero-width characters and Unicode form aside); drop "
@@ -433,7 +433,7 @@ def _check_apart(train, test):
         )
 
 
-def _same(value):
+def same(value):
     """What makes two rows the same: the ids, or the text without its capitals, white
     space, zero-width characters and forms of Unicode.
     """

@@ -238,7 +238,7 @@ class Service:
     threads: how many cores a prediction may use; None lets onnxruntime take all.
     """
 
-    def __init__(self, folder, threads=None):
+    def __init__(self, folder, threads=1):
         folder = Path(folder)
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
@@ -247,10 +247,12 @@ class Service:
             )
         facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.facts, self.labels = facts, facts["labels"]
-        actual = file_hash(folder / "model.onnx")
+        self.path = folder / "model.onnx"
+        weights = self.path.read_bytes()
+        actual = hashlib.sha256(weights).hexdigest()
         if actual != facts["sha256"]:
             raise ValueError(
-                f"{folder / 'model.onnx'} has the SHA-256 {actual[:12]}..., and "
+                f"{self.path} has the SHA-256 {actual[:12]}..., and "
                 f"config.json says {facts['sha256'][:12]}...; it is another file than "
                 "the one that was written here, so export again"
             )
@@ -260,9 +262,9 @@ class Service:
         if threads:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-        self.path = folder / "model.onnx"
+        # the bytes that were hashed, not the file, which may be another by now
         self.session = onnxruntime.InferenceSession(
-            str(self.path), options, providers=["CPUExecutionProvider"]
+            weights, options, providers=["CPUExecutionProvider"]
         )
 
     def rows(self, texts):
@@ -292,6 +294,10 @@ class Service:
                 raise ValueError(
                     f"text {n} is {texts[n]!r} and has no token; leave it out"
                 )
+        return self.predict_rows(rows, size)
+
+    def predict_rows(self, rows, size=32):
+        """The same for lists of token ids, which may be cut in another way."""
         result = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
         by_length = sorted(range(len(rows)), key=lambda n: len(rows[n]))
         for start in range(0, len(rows), size):
@@ -300,7 +306,14 @@ class Service:
         return result
 
 
-def load(folder, threads=None):
+def token_counter(folder):
+    """count(text): how many tokens a text has for the model in this folder, uncut."""
+    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    tokenizer.no_truncation()
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+def load(folder, threads=1):
     """The `Service` of a folder that `export` or `quantize` wrote.
 
     Raises FileNotFoundError for a file that is missing, ValueError where model.onnx is

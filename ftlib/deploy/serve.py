@@ -14,7 +14,7 @@ Use it, with any object that answers like the Rollout of versions.py:
     ['/feedback', '/health', '/metrics', '/predict', '/ready']
 
 Any ASGI server runs it. `python -m ftlib.deploy.serve FOLDER` does, with what stands
-beside this file: onnx_model.py, batching.py, versions.py (which version in FOLDER is
+beside this file: export.py, batching.py, versions.py (which version in FOLDER is
 current) and http_server.py.
 
 What it is not: a front door to the internet. TLS, accounts and fair shares between
@@ -421,8 +421,8 @@ def main(arguments=None):
     parser.add_argument("--drain", type=float, default=0)
     parser.add_argument("--batch-texts", type=int, default=32)
     # files that are used alone name what they work with here
-    parser.add_argument("--load", default="ftlib.deploy.onnx_model:load")
-    parser.add_argument("--count", default="ftlib.deploy.onnx_model:token_counter")
+    parser.add_argument("--load", default="ftlib.deploy.export:load")
+    parser.add_argument("--count", default="ftlib.deploy.export:token_counter")
     parser.add_argument("--batcher", default="ftlib.deploy.batching:Batcher")
     parser.add_argument("--rollout", default="ftlib.deploy.versions:Rollout")
     parser.add_argument("--serve", default="ftlib.deploy.http_server:serve")

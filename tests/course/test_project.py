@@ -478,3 +478,15 @@ def test_the_command_line_names_what_is_wrong(tmp_path, monkeypatch, capsys):
     assert "has no project.json" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["bake"])
+
+
+def test_words_that_differ_are_found_in_both_languages():
+    texts = ["a fine film", "fine music here", "a dull film", "dull music"] * 3
+    labels = [1, 1, 0, 0] * 3
+    counts = candidates.single_terms("en")
+    words = judging.words_that_differ(texts, labels, ["bad", "good"], counts, most=1)
+    assert words == {"bad": ["dull"], "good": ["fine"]}
+    texts = ["很好看的电影", "真的好看啊", "太难看了", "难看的电影"] * 3
+    counts = candidates.single_terms("zh")
+    words = judging.words_that_differ(texts, labels, ["bad", "good"], counts, most=1)
+    assert words == {"bad": ["难看"], "good": ["好看"]}

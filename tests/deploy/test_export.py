@@ -3,6 +3,8 @@ what is refused, and a planted fault that the comparison must notice.
 """
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -96,6 +98,29 @@ def test_long_texts_are_cut_and_none_is_one_batch_of_nothing(written):
     assert service.predict([]).shape == (0, 3)
     with pytest.raises(TypeError, match="one string"):
         service.predict("a film")
+
+
+def test_rows_that_were_cut_in_another_way(written, tokenizer):
+    service, long = export.load(written[1]), [" ".join(TEXTS[:9]), TEXTS[9]]
+    both = tokenization.encode(tokenizer, long, 48, keep="both")
+    ends = service.predict_rows(both)
+    front = service.predict(long)
+    assert np.abs(ends[0] - front[0]).max() > 1e-3
+    np.testing.assert_allclose(ends[1], front[1], atol=1e-5)
+
+
+def test_tokens_are_counted_uncut(written):
+    count = export.token_counter(written[1])
+    rows = tokenization.encode(tokenization.load(written[1]), TEXTS[:9])
+    assert [count(text) for text in TEXTS[:9]] == list(map(len, rows))
+    assert count(" ".join(TEXTS)) > 48
+
+
+def test_a_service_needs_no_torch():
+    names = ("export", "batching", "versions", "serve", "http_server")
+    lines = [f"import ftlib.deploy.{name}" for name in names]
+    code = "; ".join([*lines, "import sys", "sys.exit('torch' in sys.modules)"])
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_config_says_what_was_written(written, tokenizer):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -100,6 +100,15 @@ class Words:
         return words
 
 
+def single_terms(language):
+    """A counter of which words a text has; of pairs of characters where it is Chinese,
+    which has no spaces.
+    """
+    chinese = {"analyzer": "char", "ngram_range": (2, 2)}
+    how = chinese if language == "zh" else {"token_pattern": r"\b\w\w\w+\b"}
+    return CountVectorizer(binary=True, min_df=2, **how)
+
+
 def _two_sided(line):
     """(weight (C, D), bias (C,)) of a fitted logistic regression; with two classes
     scikit-learn keeps one row.
@@ -163,17 +172,8 @@ def encoder_of(name):
 
 
 def rows_of(tokenizer, texts, tokens):
-    """Token ids of each text, at most `tokens`."""
-    return keep_ends(tokenization.encode(tokenizer, list(texts)), tokens)
-
-
-def keep_ends(rows, tokens):
-    """Both ends of a long row, as each has a part of the verdict."""
-    head = tokens // 2
-    return [
-        row if len(row) <= tokens else [*row[:head], *row[head - tokens :]]
-        for row in rows
-    ]
+    """Token ids; of a long text both ends, as each has a part of the verdict."""
+    return tokenization.encode(tokenizer, texts, tokens, keep="both")
 
 
 class Network:

@@ -15,10 +15,11 @@ import hashlib
 import io
 import json
 import re
-import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
+from ftlib.data import tables
 
 PARTS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 MOST_CLASSES, LEAST_ROWS = 50, 10  # classes in all; rows of each class
@@ -119,13 +120,6 @@ def fingerprint(path) -> str:
 # --- what is in it
 
 
-def same(text) -> str:
-    """What two texts have in common that are the same but for capitals, white space and
-    forms of Unicode.
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
 def usable(columns, text, label, distinct=True):
     """(texts, labels, facts) without rows that have no text, no label, or the text of a
     row before. Of a text with two labels no row stays: nobody knows which is right.
@@ -141,10 +135,10 @@ def usable(columns, text, label, distinct=True):
     labels_of = {}
     for words, name in zip(columns[text], columns[label]):
         if words.strip() and name.strip():
-            labels_of.setdefault(same(words), set()).add(name.strip())
+            labels_of.setdefault(tables.same(words), set()).add(name.strip())
     kept, seen = [], set()
     for row, (words, name) in enumerate(zip(columns[text], columns[label])):
-        key = same(words)
+        key = tables.same(words)
         if not words.strip() or not name.strip():
             facts["no text" if not words.strip() else "no label"] += 1
         elif distinct and len(labels_of[key]) > 1:
@@ -219,7 +213,7 @@ def sides(texts, labels, groups=None, seed=0) -> list[str]:
         result = [""] * len(texts)
         for name in sorted(set(labels)):
             rows = [row for row, own in enumerate(labels) if own == name]
-            rows.sort(key=lambda row: _order(same(texts[row]), seed))
+            rows.sort(key=lambda row: _order(tables.same(texts[row]), seed))
             first = 0
             for number, (part, fraction) in enumerate(PARTS.items(), 1):
                 last = (

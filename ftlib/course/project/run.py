@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from ftlib.course import reproducibility
 from ftlib.course.project import candidates, judging, numbers, page, reading
+from ftlib.data import tokenization
 from ftlib.training import distributed, train
 
 # what changes the result, and with it whether kept steps may be used
@@ -280,15 +281,11 @@ class Project:
         rival = None if name == self.baseline else answers["test"][self.baseline]
         shown = judging.mistakes(logits / temperature, test, self.names)
         shown = [] if self.o.no_texts else shown
-        train_part = self.parts["train"]
-        words = judging.words_that_differ(
-            train_part["text"], train_part["label"], self.names
-        )
         return {
             "options": vars(self.o),
             "names": self.names,
             "data": self.data.facts,
-            "words": {} if self.o.no_texts or self.o.text is None else words,
+            "words": self.telling_words(),
             "candidates": self.facts,
             "choice": choice,
             "test": judging.judge(logits, labels, self.names, rival, temperature),
@@ -302,6 +299,14 @@ class Project:
             "machine": reproducibility.machine(),
             "versions": reproducibility.versions(),
         }
+
+    def telling_words(self):
+        if self.o.no_texts or self.o.text is None:
+            return {}
+        part, language = self.parts["train"], self.data.facts["language"]
+        return judging.words_that_differ(
+            part["text"], part["label"], self.names, candidates.single_terms(language)
+        )
 
     def write(self, record):
         """The model's folder, the record, and the three pages."""
@@ -388,22 +393,12 @@ class Served:
             return
         from ftlib.deploy import export
 
-        self.service = export.load(folder)
-        # cut at both ends, as the network was trained, and not by the tokenizer
-        self.service.tokenizer.no_truncation()
-        self.logits = self.network
-
-    def network(self, texts, size=32):
-        tokens = self.service.facts["max_tokens"]
-        rows = candidates.keep_ends(self.service.rows(texts), tokens)
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        result = [None] * len(rows)
-        for first in range(0, len(order), size):
-            batch = order[first : first + size]
-            logits = self.service.logits([rows[row] for row in batch])
-            for row, values in zip(batch, logits):
-                result[row] = values.tolist()
-        return result
+        service, tokenizer = export.load(folder, None), tokenization.load(folder)
+        tokens = service.facts["max_tokens"]
+        # cut as the network was trained, and not by the service's tokenizer
+        self.logits = lambda texts: service.predict_rows(
+            candidates.rows_of(tokenizer, texts, tokens)
+        )
 
     def predict(self, inputs):
         inputs = list(inputs) if self.is_text else inputs
