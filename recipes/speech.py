@@ -175,7 +175,8 @@ def logistic_cell(data, seed):
 def template_cell(data, seed):
     """Nearest template: one word of each digit, of one voice."""
     rows = drawn(data["train"], seed)
-    first = int(rows.nonzero()[int(torch.randint(10, (1,)))]) // 10 * 10
+    # any of the drawn rows, and with it all ten digits of its voice
+    first = int(rows.nonzero()[int(torch.randint(int(rows.sum()), (1,)))]) // 10 * 10
     templates = F.avg_pool1d(data["train"]["x"][first : first + 10], 2)
 
     def predict(part):

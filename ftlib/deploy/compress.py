@@ -147,14 +147,15 @@ def int8_linear(x, quantized, bias=None):
 
 def matrices(model, embeddings=True):
     """{name: weight} of what compression is about: the matrices of linear layers, and
-    the tables of embeddings.
+    the tables of embeddings. A matrix that two layers share comes once.
     """
     kinds = (nn.Linear, nn.Embedding) if embeddings else (nn.Linear,)
-    return {
-        f"{name}.weight".lstrip("."): module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, kinds)
-    }
+    once = {}
+    for name, module in model.named_modules():
+        if isinstance(module, kinds):
+            one = f"{name}.weight".lstrip("."), module.weight
+            once.setdefault(id(module.weight), one)
+    return dict(once.values())
 
 
 @torch.no_grad()
@@ -260,27 +261,30 @@ def in_eval_mode(function):
 @in_eval_mode
 def head_importance(model, batches, loss_fn):
     """(L, H): how much the loss would move if a head were switched off, to first order:
-    the mean over batches of |d loss / d gate|, a gate of 1 standing on each head's
-    output (Michel et al. 2019).
+    the mean over texts of |d loss / d gate|, a gate of 1 standing on each head's output
+    (Michel et al. 2019). Each text has gates of its own, or their signs would cancel.
 
     model: ftlib's Classifier. loss_fn(model, batch): a sum over texts, as for training.
     """
-    blocks = model.encoder.blocks
-    gates = [torch.ones(block.attention.heads, requires_grad=True) for block in blocks]
-    hooks = []
-    for block, gate in zip(blocks, gates):
+    heads = [block.attention.heads for block in model.encoder.blocks]
+    gates, hooks = [], []  # of the batch that is read: (B, H) for each layer
 
-        def gated(module, arguments, gate=gate):
-            (y,) = arguments  # (..., D), head after head
-            return ((y.unflatten(-1, (len(gate), -1)) * gate[:, None]).flatten(-2),)
+    def gated(module, arguments, layer):
+        (y,) = arguments  # (B, T, D), head after head
+        y = y.unflatten(-1, (heads[layer], -1))
+        return ((y * gates[layer][:, None, :, None]).flatten(-2),)
 
-        hooks.append(block.attention.out.register_forward_pre_hook(gated))
-    total, rows = torch.zeros(len(blocks), len(gates[0])), 0
+    for layer, block in enumerate(model.encoder.blocks):
+        hook = functools.partial(gated, layer=layer)
+        hooks.append(block.attention.out.register_forward_pre_hook(hook))
+    total, rows = torch.zeros(len(heads), heads[0]), 0
     try:
         for batch in batches:
+            B = len(batch["input_ids"])
+            gates[:] = [torch.ones(B, H, requires_grad=True) for H in heads]
             grads = torch.autograd.grad(loss_fn(model, batch), gates)
-            total += torch.stack(grads).abs()
-            rows += len(batch["input_ids"])
+            total += torch.stack(grads).abs().sum(1)
+            rows += B
     finally:
         for hook in hooks:
             hook.remove()

@@ -44,7 +44,11 @@ def psi(reference, current, bins=10) -> float:
     (about 2 x bins / N).
     """
     levels = numpy.linspace(0, 1, bins + 1)[1:-1]
-    edges = numpy.unique(numpy.quantile(reference, levels))
+    edges, values = numpy.quantile(reference, levels), numpy.unique(reference)
+    if len(values) > 1:
+        # a last edge on the largest value would leave nothing above it
+        edges = numpy.minimum(edges, values[-2])
+    edges = numpy.unique(edges)
     # "left": a value on an edge belongs below it, so that 0 and 1 are two bins
     p, q = (
         numpy.bincount(numpy.searchsorted(edges, v, "left"), minlength=len(edges) + 1)

@@ -92,7 +92,9 @@ def dtw(a, b) -> torch.Tensor:
     first pair to the last; each step goes on in one sound, in the other, or in both.
     All cells of one anti-diagonal are computed at once.
     """
-    cost = torch.cdist(a.transpose(1, 2), b.transpose(1, 2))  # (B, F, G)
+    # not by a product of matrices, which rounds the distance of equal frames
+    exact = "donot_use_mm_for_euclid_dist"
+    cost = torch.cdist(a.transpose(1, 2), b.transpose(1, 2), compute_mode=exact)
     B, rows, columns = cost.shape
     never = cost.new_full((B, rows + 1), float("inf"))
     before, last = never.clone(), never.clone()  # by row, shifted by one

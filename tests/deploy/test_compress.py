@@ -284,16 +284,31 @@ def test_importance_is_the_derivative_of_the_loss():
     found = compress.head_importance(model, [BATCH], classify.classification_loss)
     assert found.shape == (3, 4) and model.training
 
-    def loss(factor, layer, head):
+    def losses(factor, layer, head):
         made = copy.deepcopy(model).eval()
         with torch.no_grad():
             out = made.encoder.blocks[layer].attention.out
             out.weight[:, head * 8 : (head + 1) * 8] *= factor
-        return float(classify.classification_loss(made, BATCH))
+            z = made(BATCH["input_ids"], BATCH["attention_mask"]).logits
+        return torch.nn.functional.cross_entropy(z, BATCH["labels"], reduction="none")
 
     for layer, head in ((0, 0), (1, 3), (2, 2)):
-        slope = abs(loss(1.01, layer, head) - loss(0.99, layer, head)) / 0.02 / 8
+        each = (losses(1.01, layer, head) - losses(0.99, layer, head)) / 0.02
+        # the signs of the texts do not cancel
+        assert float(each.sum().abs()) < 0.9 * float(each.abs().sum())
+        slope = float(each.abs().mean())
         assert abs(float(found[layer, head]) - slope) < 0.02 * slope + 1e-3
+    one_by_one = [{k: v[n : n + 1] for k, v in BATCH.items()} for n in range(8)]
+    again = compress.head_importance(model, one_by_one, classify.classification_loss)
+    torch.testing.assert_close(again, found)
+
+
+def test_a_shared_matrix_is_counted_once():
+    tied = torch.nn.Sequential(torch.nn.Embedding(20, 40), torch.nn.Linear(40, 20))
+    tied[1].weight = tied[0].weight
+    assert list(compress.matrices(tied)) == ["0.weight"]
+    _, size = compress.simulate(tied, compress.quantize_int8)
+    assert 800 < size < 4 * 800
 
 
 def test_the_clock_takes_turns_and_forgets_the_first_calls():

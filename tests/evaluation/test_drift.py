@@ -29,6 +29,10 @@ def test_psi_of_two_values_sees_both():
     reference, current = numpy.repeat([0, 1], 50), numpy.repeat([0, 1], [5, 95])
     assert drift.psi(reference, current) > 1
     assert drift.psi(reference, reference) == 0
+    # the smaller value is rare, and becomes common: as much as the other way round
+    rare, common = numpy.repeat([0, 1], [5, 95]), numpy.repeat([0, 1], [60, 40])
+    mirrored = drift.psi(1 - rare, 1 - common)
+    assert drift.psi(rare, common) == pytest.approx(mirrored) and mirrored > 1
 
 
 def test_psi_of_chance_falls_with_the_number_of_values():

@@ -128,3 +128,8 @@ def test_transcribe_obeys_the_generation_config_and_restores_the_mode(tiny):
     finally:
         settings.begin_suppress_tokens = settings.suppress_tokens = None
         tiny.eval()
+
+
+def test_a_sound_has_no_distance_to_itself():
+    same = 20 * torch.randn(2, 8, 100, generator=torch.Generator().manual_seed(0))
+    assert speech.dtw(same, same).tolist() == [0, 0]
