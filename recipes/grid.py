@@ -80,7 +80,10 @@ def add(path, cell, facts, order):
         cells = [*old["cells"], cell]
         cells.sort(key=lambda c: [c.get(key, "") for key in order])
         seeds = sorted({c["seed"] for c in cells})
-        write(path, {**old, **facts, "seeds": seeds, "cells": cells})
+        new = {**old, **facts, "seeds": seeds, "cells": cells}
+        # one cell of changed code is enough: a later clean run does not make it clean
+        new["dirty"] = old.get("dirty") or new.get("dirty")
+        write(path, new)
 
 
 def same_settings(path, facts, options=(), made="cells"):

@@ -415,3 +415,12 @@ def test_without_git_the_commit_is_null(tmp_path, monkeypatch, counted):
     assert facts["commit"] is None and facts["dirty"] is None
     assert pretraining.commit() is None
     counted("fault")
+
+
+def test_a_clean_run_does_not_make_an_older_cell_clean(tmp_path):
+    path = tmp_path / "cells.json"
+    for seed, dirty in ((0, False), (1, True), (2, False)):
+        grid.add(path, {"seed": seed}, {"dirty": dirty}, order=["seed"])
+        assert grid.read(path)["dirty"] is (seed > 0)
+    grid.add(tmp_path / "new.json", {"seed": 0}, {"dirty": None}, order=["seed"])
+    assert grid.read(tmp_path / "new.json")["dirty"] is None
