@@ -21,8 +21,8 @@ class Tiny:
     def predict(self, texts):
         if any(text == "poison" for text in texts):
             raise RuntimeError("secret inside of the model")
-        if any(text.startswith("slow") for text in texts):
-            time.sleep(float(texts[0].split()[1]))
+        slow = [float(t.split()[1]) for t in texts if t.startswith("slow")]
+        time.sleep(max(slow, default=0))
         rows = numpy.array([expected(text, self.shift) for text in texts])
         if "nan" in texts:
             rows[texts.index("nan")] = numpy.nan
