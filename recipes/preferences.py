@@ -10,7 +10,8 @@ MiniLM's vectors. They learn from different training reviews, and from passages 
 as the texts that they will judge. The prompts are
 the beginnings of validation reviews; what is measured are continuations of test
 reviews. The baselines are the writer as it is, the best of n samples by the judge that
-trains, and the writer behind a beginning that praises.
+trains, the writer behind a beginning that praises, and "chosen", which imitates the
+chosen texts of DPO's pairs.
 
 A seed draws prompts, samples and their order. beta: in DPO that of the implicit reward,
 elsewhere the price of a nat of KL in units of the reward. Done cells are skipped, so
@@ -37,7 +38,7 @@ from ftlib.models import hf_format, transformer
 from ftlib.objectives import classify, clm, preference
 from ftlib.training import distributed, optim, train
 
-METHODS = ("dpo", "grpo", "reinforce")
+METHODS = ("dpo", "chosen", "grpo", "reinforce")
 # None of them was compared with another on the test prompts.
 SETTINGS = {
     "prompt": 8,  # tokens, [CLS] among them
@@ -49,7 +50,12 @@ SETTINGS = {
     "lr": 3e-4,
     "reviews": (4000, 1500),  # that the first and the second judge learn from
 }
-BETAS = {"dpo": (0.05, 0.2, 1.0), "grpo": (0.0, 0.1, 0.5), "reinforce": (0.1,)}
+BETAS = {
+    "dpo": (0.05, 0.2, 1.0),
+    "chosen": (0.0,),
+    "grpo": (0.0, 0.1, 0.5),
+    "reinforce": (0.1,),
+}
 AT = (8, 16, 32, 48)  # the steps after which the texts are judged
 PRAISE = "I loved this wonderful film. "
 BEST_OF = (1, 2, 4, 8)
@@ -247,6 +253,27 @@ def dpo_run(model, pairs, beta, steps, settings, seed, dtype=None):
     return train.steps(model, batches, loss, optimizer_of(model, settings), dtype=dtype)
 
 
+def chosen_run(model, pairs, steps, settings, seed):
+    """Yield the steps of the rival of DPO: the chosen texts of its pairs, in its order,
+    are imitated, and the rejected ones are thrown away.
+    """
+    ids, mask = pairs["input_ids"][:, 0], pairs["completion_mask"][:, 0]
+    columns = {"input_ids": ids, "completion_mask": mask}
+    columns["labels"] = ids.masked_fill(~mask, -100)
+    batches = (
+        {name: column[rows] for name, column in columns.items()}
+        for _, rows in islice(
+            train.sample_rows(len(ids), settings["pairs"], seed), steps
+        )
+    )
+
+    def loss(model, batch):
+        ids, mask = batch["input_ids"], batch["completion_mask"]
+        return -preference.token_logps(model, ids, mask).sum()
+
+    return train.steps(model, batches, loss, optimizer_of(model, settings))
+
+
 def rollouts(
     model, reference, tokenizer, judge, prompts, method, beta, steps, settings
 ):
@@ -377,10 +404,12 @@ def cell_of(method, beta, seed, world, a) -> dict:
     torch.manual_seed(seed)
     start, model, curve = time.process_time(), copy.deepcopy(reference), []
     run_seed, steps = seed, max(a.at)
-    if method == "dpo":
+    if method in ("dpo", "chosen"):
         picked = train.order(len(pool), seed, 0)[: SETTINGS["pool"]]
         pairs = make_pairs(model, tokenizer, judges[0], pool[picked], SETTINGS, seed)
         run = dpo_run(model, pairs, beta, steps, SETTINGS, run_seed)
+        if method == "chosen":
+            run = chosen_run(model, pairs, steps, SETTINGS, run_seed)
     else:
         run = policy_run(
             model,
