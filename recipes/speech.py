@@ -38,8 +38,11 @@ from ftlib.models import speech as models
 from ftlib.training import distributed, optim, train
 
 OUT = Path("data/results/speech.json")
-KINDS = ("logistic", "template", "scratch", "head", "shared", "commands", "sentences")
-WAYS = ("plain", "masked", "telephone", "masked telephone")  # of "scratch"
+KINDS = ("logistic", "template", "scratch", "head", "random head", "decoder")
+KINDS += ("shared", "commands", "sentences")
+ONCE = ("decoder", "commands", "sentences")  # nothing in them depends on a seed
+# of "scratch"; "faster" has as many copies as "telephone", of the full band
+WAYS = ("plain", "masked", "telephone", "masked telephone", "faster")
 # set once; on the validation voices C makes no difference between 0.01 and 1
 SETTINGS = {"steps": 300, "size": 48, "lr": 3e-3, "voices": 34, "C": 0.1}
 # digits in connected speech of others, in seconds: cut by hand where the power is
@@ -117,6 +120,9 @@ def everything(folders, few=None):
     data |= folder_digits(folders)
     for part in data.values():
         part["x"] = audio.log_mel(part["samples"], speech.RATE)
+    # the control of telephone copies: the same words, said a little faster
+    faster = speech.digits(speech.parts()["train"][:few], speeds=(185,))
+    data["train"]["faster"] = audio.log_mel(faster["samples"], speech.RATE)
     return data
 
 
@@ -192,6 +198,8 @@ def scratch_cell(data, way, seed):
     if "telephone" in way:
         narrow = audio.log_mel(speech.telephone(words), speech.RATE)
         x, y = torch.cat([x, narrow]), torch.cat([y, y])
+    if way == "faster":
+        x, y = torch.cat([x, data["train"]["faster"][rows]]), torch.cat([y, y])
     net = trained(x, y, "masked" in way, seed)
 
     def predict(part):
@@ -233,6 +241,32 @@ def head_cell(data, seed):
     rows = drawn(data["train"], seed)
     model = logistic(data["train"]["means"][rows], data["train"]["label"][rows])
     return answers(lambda part: model.predict(part["means"]), data)
+
+
+def random_head_cell(whisper, data, seed):
+    """The head on an encoder of the same shape with random weights: what the size and
+    the mean over time do without any training.
+    """
+    random = type(whisper[0])(whisper[0].config).eval()
+    parts = ("train", "test", "neural", "people")
+    data = {part: dict(data[part]) for part in parts if part in data}
+    for part in data.values():
+        part["means"] = whisper_means(random, part)
+    return head_cell(data, seed)
+
+
+def decoder_cell(whisper, data):
+    """Whisper itself writes single digits of people, of the neural voice and of one
+    synthetic word in eleven.
+    """
+    found = []
+    for part, every in (("people", 1), ("neural", 1), ("test", 11)):
+        rows = data.get(part, {"label": []})
+        for i in range(0, len(rows["label"]), every):
+            heard = written(*whisper, rows["samples"][i])
+            row = {"part": part, "voice": rows["voice"][i], "heard": heard}
+            found.append(row | {"label": int(rows["label"][i])})
+    return {"rows": found}
 
 
 def shared_cell(seed, few=None):
@@ -364,7 +398,7 @@ def cells_of(kinds, seeds):
     """(kind, way, seed) of each cell."""
     for seed in seeds:
         for kind in kinds:
-            if kind in ("commands", "sentences") and seed:
+            if kind in ONCE and seed:
                 continue
             for way in WAYS if kind == "scratch" else ("",):
                 yield kind, way, seed
@@ -375,6 +409,10 @@ def make(kind, way, seed, data, whisper, folders):
     torch.manual_seed(seed)
     if kind == "scratch":
         return scratch_cell(data, way, seed)
+    if kind == "random head":
+        return random_head_cell(whisper, data, seed)
+    if kind == "decoder":
+        return decoder_cell(whisper, data)
     if kind == "shared":
         return shared_cell(seed, folders.few)
     if kind == "commands":
@@ -398,7 +436,7 @@ def main(arguments=None):
     facts["voices"] = {part: rows["voice"][::10] for part, rows in data.items()}
     facts["voices"] |= {p: data[p]["voice"] for p in ("people",) if p in data}
     facts["labels"] = {p: data[p]["label"].tolist() for p in ("people",) if p in data}
-    if a.features or kinds & {"head", "commands", "sentences"}:
+    if a.features or kinds & {"head", "random head", *ONCE}:
         whisper = speech.whisper()
     if a.features or "head" in kinds:
         for part in data.values():
