@@ -94,8 +94,8 @@ def render(messages, add_generation_prompt=False) -> tuple[str, list[tuple[int, 
         role_line = len(lines) > 1 and {*lines}.intersection(ROLES)
         if BEGIN in content or END in content or role_line:
             raise ValueError(
-                f"the {role} says {content[:40]!r}, which holds {BEGIN}, {END} or a role"
-                " on a line of its own; take these out of what people type"
+                f"the {role} says {content[:40]!r}, which holds {BEGIN}, {END} or a"
+                " role on a line of its own; take these out of what people type"
             )
         text += role + "\n"
         start = len(text)
