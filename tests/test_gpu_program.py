@@ -1,4 +1,6 @@
-"""tools/gpu.py: what it takes along suffices, every stage says its numbers, and a stage that hangs, crashes or ignores a signal does not cost the others theirs."""
+"""tools/gpu.py: what it takes along suffices, and every stage says its numbers. One
+that hangs, crashes or ignores a signal does not cost the others theirs.
+"""
 
 import json
 import os
