@@ -308,12 +308,14 @@ def main(line=None):
     names = [name for group, _ in GROUPS for name in group]
     if unknown := set(a.stages or ()) - set(names):
         raise SystemExit(f"no stage {', '.join(unknown)}; there are {', '.join(names)}")
+    # a processor that others use as well may need much longer
+    longer = 4 if a.rehearse else 1
     groups = [
-        (tuple(n for n in group if n in (a.stages or names)), limit)
+        (tuple(n for n in group if n in (a.stages or names)), longer * limit)
         for group, limit in GROUPS
     ]
     at_once = a.at_once or (2 if a.rehearse else None)
-    how = dict(minutes=a.minutes, rehearse=a.rehearse, at_once=at_once)
+    how = dict(minutes=longer * a.minutes, rehearse=a.rehearse, at_once=at_once)
     results = run(a.out, groups, **how)
     states = [stage["state"] for stage in results["stages"].values()]
     print(", ".join(f"{states.count(s)} {s}" for s in sorted(set(states))))
