@@ -49,7 +49,7 @@ def rehearsed(tmp_path_factory):
         env={**kept, "PYTHONPATH": offline},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     results = (base / "out" / "results.json").read_text(encoding="utf-8")
     assert ended.returncode == 0, ended.stdout + ended.stderr + results
