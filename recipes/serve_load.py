@@ -165,6 +165,11 @@ def load_cell(service, clients, folder, seconds, texts):
     finally:
         process.terminate()
         process.wait()
+    return summary(times, statuses, took)
+
+
+def summary(times, statuses, took):
+    """What the file holds of the answers of one run."""
     cut = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
     return {
         "requests": len(times),
