@@ -6,11 +6,11 @@ longest wait is, and whether the answers are those of serve.py. For chapter 24.
     python recipes/ray_update.py --part update   # the updates alone: any machine
     python recipes/ray_update.py --part load     # throughput, on a machine at rest
 
-Ray has two cores of one machine, and HTTP on loopback. Eight clients send one sentence at a time, each the
-next one when it has its answer. After two seconds the version changes. Once the
-replicas load the new one beside the old ("in place"), once they are replaced one after
-another ("replaced"). Every answer names its version, and is compared with what serve.py
-answers for the same sentence and version.
+Ray has two cores of one machine, and HTTP on loopback. Eight clients send one sentence
+at a time, each the next one when it has its answer. After two seconds the version
+changes. Once the replicas load the new one beside the old ("in place"), once they are
+replaced one after another ("replaced"). Every answer names its version, and is compared
+with what serve.py answers for the same sentence and version.
 
 The network is that of serve_load.py (reviews-bert-mini; its head is random, and another
 one in version 2).
