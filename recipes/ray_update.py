@@ -18,7 +18,6 @@ one in version 2).
 
 import argparse
 import asyncio
-import json
 import os
 import socket
 import subprocess
@@ -29,7 +28,7 @@ from pathlib import Path
 
 import torch
 from grid import about, add, done, same_settings
-from serve_load import classifier, load, summary
+from serve_load import all_of, around, classifier, free_port, load, summary
 
 from ftlib.course import sources
 from ftlib.deploy import export, ray_service, versions
@@ -38,13 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = Path("data/results/ray.json")
 WAYS = ("in place", "replaced")
 SERVICES = ("serve.py", "Ray, 1 replica", "Ray, 2 replicas")
-CLIENTS, SENTENCES, BESIDE = 8, 100, 2.0  # BESIDE: seconds before and after the update
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+CLIENTS, SENTENCES = 8, 100
 
 
 def write_versions(shelf):
@@ -54,55 +47,6 @@ def write_versions(shelf):
         torch.manual_seed(number)
         torch.nn.init.normal_(model.head.weight, std=0.5)
         export.export(model, tokenizer, shelf / name, ["bad", "good"], 128)
-
-
-async def ask(reader, writer, text):
-    """(status, answer) of one sentence over an open connection."""
-    body = json.dumps({"texts": [text]}).encode()
-    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return int(head[9:12]), json.loads(await reader.readexactly(length))
-
-
-async def client(port, texts, number, found, stop):
-    """(when, seconds, text, version, confidence) of each answer; without a version: a
-    request that failed.
-    """
-    line = None
-    while not stop.is_set():
-        text = texts[number % len(texts)]
-        number, began = number + 1, time.perf_counter()
-        version = confidence = None
-        try:
-            line = line or await asyncio.open_connection("127.0.0.1", port)
-            status, answer = await ask(*line, text)
-            if status == 200:
-                version = answer["version"]
-                confidence = answer["answers"][0]["confidence"]
-        except (OSError, EOFError):
-            line = None
-            await asyncio.sleep(0.05)
-        now = time.perf_counter()
-        found.append((now, now - began, text, version, confidence))
-    if line:
-        line[1].close()
-
-
-async def around(port, texts, update, clients=CLIENTS, beside=BESIDE):
-    """(answers of all clients, when update() began, when it ended)."""
-    found, stop = [], asyncio.Event()
-    numbers = [n * len(texts) // clients for n in range(clients)]
-    tasks = [asyncio.create_task(client(port, texts, n, found, stop)) for n in numbers]
-    await asyncio.sleep(beside)
-    began = time.perf_counter()
-    await asyncio.to_thread(update)
-    ended = time.perf_counter()
-    await asyncio.sleep(beside)
-    stop.set()
-    await asyncio.gather(*tasks)
-    return found, began, ended
 
 
 def update_facts(found, began, ended, wanted):
@@ -131,16 +75,6 @@ def answers_of_serve(shelf, texts):
         port = free_port()
         with of_serve(shelf, port):
             found |= asyncio.run(all_of(port, texts))
-    return found
-
-
-async def all_of(port, texts):
-    line = await asyncio.open_connection("127.0.0.1", port)
-    found = {}
-    for text in texts:
-        _, answer = await ask(*line, text)
-        found[answer["version"], text] = answer["answers"][0]["confidence"]
-    line[1].close()
     return found
 
 
@@ -206,7 +140,7 @@ def update_cells(serve, port, shelf, texts, settings, facts):
                 continue
             run_version(serve, shelf, "v1", build=2 * seed)
             update = lambda n=2 * seed + build: run_version(serve, shelf, "v2", build=n)
-            found, began, ended = asyncio.run(around(port, texts, update))
+            found, began, ended = asyncio.run(around(port, texts, update, CLIENTS))
             cell = {"kind": "update", "name": name, "clients": CLIENTS, "seed": seed}
             cell |= update_facts(found, began, ended, wanted)
             add(settings.out, cell, facts, order=["kind", "name", "clients", "seed"])

@@ -15,7 +15,8 @@ same time).
 - batched, onnxruntime: ours
 - batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
 
---memory sends 50,000 requests to the batched one and notes its memory.
+--memory sends 50,000 requests to the batched one and notes its memory. --kills 10 ends
+it ten times by kill -9 while four clients ask, and measures when it is back.
 """
 
 import argparse
@@ -48,6 +49,12 @@ SERVICES = (
     "batched, onnxruntime",
     "batched, onnxruntime int8",
 )
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def classifier():
@@ -154,10 +161,72 @@ async def load(port, clients, seconds, texts, at_most=100_000):
     return times, statuses, time.perf_counter() - began
 
 
+async def ask(reader, writer, text):
+    """(status, answer) of one sentence over an open connection."""
+    body = json.dumps({"texts": [text]}).encode()
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return int(head[9:12]), json.loads(await reader.readexactly(length))
+
+
+async def patient_client(port, texts, number, found, stop):
+    """(when, seconds, text, version, confidence) of each answer; without a version: a
+    request that failed.
+    """
+    line = None
+    while not stop.is_set():
+        text = texts[number % len(texts)]
+        number, began = number + 1, time.perf_counter()
+        version = confidence = None
+        try:
+            line = line or await asyncio.open_connection("127.0.0.1", port)
+            status, answer = await ask(*line, text)
+            if status == 200:
+                version = answer["version"]
+                confidence = answer["answers"][0]["confidence"]
+        except (OSError, EOFError):
+            line = None
+            await asyncio.sleep(0.05)
+        now = time.perf_counter()
+        found.append((now, now - began, text, version, confidence))
+    if line:
+        line[1].close()
+
+
+async def around(port, texts, update, clients=4, beside=2.0):
+    """(answers of all clients, when update() began, when it ended). Before and after
+    it they go on for `beside` seconds.
+    """
+    found, stop = [], asyncio.Event()
+    numbers = [n * len(texts) // clients for n in range(clients)]
+    tasks = [
+        asyncio.create_task(patient_client(port, texts, n, found, stop))
+        for n in numbers
+    ]
+    await asyncio.sleep(beside)
+    began = time.perf_counter()
+    await asyncio.to_thread(update)
+    ended = time.perf_counter()
+    await asyncio.sleep(beside)
+    stop.set()
+    await asyncio.gather(*tasks)
+    return found, began, ended
+
+
+async def all_of(port, texts):
+    line = await asyncio.open_connection("127.0.0.1", port)
+    found = {}
+    for text in texts:
+        _, answer = await ask(*line, text)
+        found[answer["version"], text] = answer["answers"][0]["confidence"]
+    line[1].close()
+    return found
+
+
 def load_cell(service, clients, folder, seconds, texts):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = start(service, folder, port)
     try:
         asyncio.run(load(port, clients, min(1.0, seconds), texts))  # warm
@@ -182,9 +251,7 @@ def summary(times, statuses, took):
 
 def memory_cell(folder, texts, n=50_000, every=10_000):
     """Resident megabytes of the service's process after so many requests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process, seen = start(SERVICES[2], folder, port), {}
     resident = psutil.Process(process.pid)
     try:
@@ -198,12 +265,49 @@ def memory_cell(folder, texts, n=50_000, every=10_000):
     return {"megabytes": {str(k): v for k, v in seen.items()}}
 
 
+def kill_cell(folder, texts):
+    """kill -9 while four clients ask; a new process takes the port. Seconds from the
+    kill to the first answer after it, and how many of them the new process computed:
+    on a machine at rest the two are about the same.
+    """
+    port, killed, cpu = free_port(), [], []
+    processes = [start(SERVICES[2], folder, port)]
+
+    def restart():
+        processes[-1].kill()
+        processes[-1].wait()
+        killed.append(time.perf_counter())
+        processes.append(start(SERVICES[2], folder, port))
+        spent = psutil.Process(processes[-1].pid).cpu_times()
+        cpu.append(spent.user + spent.system)
+
+    try:
+        wanted = asyncio.run(all_of(port, texts))
+        found, _, _ = asyncio.run(around(port, texts, restart))
+    finally:
+        processes[-1].terminate()
+        processes[-1].wait()
+    answers = [row for row in found if row[3] is not None]
+    wrong = [
+        c for *_, text, version, c in answers if abs(wanted[version, text] - c) > 1e-5
+    ]
+    back = min(when for when, *_ in answers if when > killed[0])
+    return {
+        "restart": round(back - killed[0], 2),
+        "cpu": round(cpu[0], 2),
+        "requests": len(found),
+        "failed": len(found) - len(answers),
+        "wrong": len(wrong),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
     facts = about() | {"seconds": settings.seconds, "model": "reviews-bert-mini"}
@@ -226,12 +330,15 @@ def main():
         ]
         if settings.memory:
             plan.append(("memory", SERVICES[2], 32, 0))
+        plan += [("kill", SERVICES[2], 4, seed) for seed in range(settings.kills)]
         for key in plan:
             if key in have:
                 continue
             cell = dict(zip(("kind", "name", "clients", "seed"), key))
             if key[0] == "memory":
                 cell |= memory_cell(shelf, texts)
+            elif key[0] == "kill":
+                cell |= kill_cell(shelf, texts[:100])
             else:
                 cell |= load_cell(*key[1:3], shelf, settings.seconds, texts)
             add(settings.out, cell, facts, order=["kind", "clients", "name", "seed"])
