@@ -1,4 +1,4 @@
-"""recipes/ray_update.py: what is counted as failed, slow or wrong, and the stored file."""
+"""recipes/ray_update.py: what counts as failed, slow or wrong, and the stored file."""
 
 import json
 
