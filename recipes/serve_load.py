@@ -1,7 +1,7 @@
 """Throughput and waiting time of the service of chapter 24 at 1, 8 and 64 clients, side
 by side with services that answer one request at a time.
 
-    python recipes/serve_load.py                 # 3 minutes, on a quiet machine
+    python recipes/serve_load.py                 # 5 minutes, on a quiet machine
     python recipes/serve_load.py --seconds 1 --clients 8 --out runs/try.json
 
 Closed loop: each client sends its next request when it has the answer to the last one.
@@ -14,6 +14,7 @@ same time).
 - one at a time, onnxruntime: ours, with batches of one request
 - batched, onnxruntime: ours
 - batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
+- torch, our server: PyTorch in ours, so that file and server can be told apart
 
 --memory sends 50,000 requests to the batched one and notes its memory. --kills 10 ends
 it ten times by kill -9 while four clients ask, and measures when it is back.
@@ -48,6 +49,8 @@ SERVICES = (
     "one at a time, onnxruntime",
     "batched, onnxruntime",
     "batched, onnxruntime int8",
+    "one at a time, torch, our server",
+    "batched, torch, our server",
 )
 
 
@@ -74,6 +77,11 @@ class TorchModel:
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
         return classify.predict(self.model, classify.batches_of(rows)).numpy()
+
+
+def torch_model(folder):
+    """For `python -m ftlib.deploy.serve FOLDER --load serve_load:torch_model`."""
+    return TorchModel()
 
 
 def article_app():
@@ -110,6 +118,9 @@ def start(service, folder, port):
         shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
         command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
         command += ["--batch-texts", size]
+        if service.endswith("our server"):
+            environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
+            command += ["--load", "serve_load:torch_model"]
     process = subprocess.Popen(
         [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL
     )
