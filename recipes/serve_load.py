@@ -53,6 +53,8 @@ SERVICES = (
     "batched, torch, our server",
 )
 
+KILLED = ("a new process", "supervisor")
+
 
 def free_port():
     with socket.socket() as free:
@@ -106,7 +108,7 @@ def article_app():
     return app
 
 
-def start(service, folder, port):
+def start(service, folder, port, supervised=False):
     """The service's process, ready to answer."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if service == "one at a time, torch":
@@ -121,17 +123,29 @@ def start(service, folder, port):
         if service.endswith("our server"):
             environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
             command += ["--load", "serve_load:torch_model"]
+    if supervised:
+        command.insert(0, "ftlib.deploy.supervisor")
     process = subprocess.Popen(
         [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL
     )
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return process
-        except OSError:
-            time.sleep(0.1)
-    process.kill()
-    raise SystemExit(f"{service} did not start")
+    if not wait_for(port):
+        process.kill()
+        raise SystemExit(f"{service} did not start")
+    return process
+
+
+def wait_for(port, was=None, process=None):
+    """Whether somebody listens within a minute. was: the child that does not count."""
+    for _ in range(3000):
+        children = psutil.Process(process.pid).children() if process else []
+        if was is None or was not in [child.pid for child in children]:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                pass
+        time.sleep(0.02)
+    return False
 
 
 def requests_of(texts):
@@ -276,20 +290,29 @@ def memory_cell(folder, texts, n=50_000, every=10_000):
     return {"megabytes": {str(k): v for k, v in seen.items()}}
 
 
-def kill_cell(folder, texts):
-    """kill -9 while four clients ask; a new process takes the port. Seconds from the
-    kill to the first answer after it, and how many of them the new process computed:
-    on a machine at rest the two are about the same.
+def kill_cell(folder, texts, supervised):
+    """kill -9 while four clients ask. A new process takes the port, or, with the
+    supervisor, its next child. Seconds from the kill to the first answer after it, and
+    how many of them the new process computed: on a machine at rest the two are about
+    the same.
     """
     port, killed, cpu = free_port(), [], []
-    processes = [start(SERVICES[2], folder, port)]
+    processes = [start(SERVICES[2], folder, port, supervised)]
 
     def restart():
-        processes[-1].kill()
-        processes[-1].wait()
-        killed.append(time.perf_counter())
-        processes.append(start(SERVICES[2], folder, port))
-        spent = psutil.Process(processes[-1].pid).cpu_times()
+        if supervised:
+            (child,) = psutil.Process(processes[-1].pid).children()
+            child.kill()
+            killed.append(time.perf_counter())
+            wait_for(port, was=child.pid, process=processes[-1])
+            (child,) = psutil.Process(processes[-1].pid).children()
+        else:
+            processes[-1].kill()
+            processes[-1].wait()
+            killed.append(time.perf_counter())
+            processes.append(start(SERVICES[2], folder, port))
+            child = psutil.Process(processes[-1].pid)
+        spent = child.cpu_times()
         cpu.append(spent.user + spent.system)
 
     try:
@@ -341,7 +364,8 @@ def main():
         ]
         if settings.memory:
             plan.append(("memory", SERVICES[2], 32, 0))
-        plan += [("kill", SERVICES[2], 4, seed) for seed in range(settings.kills)]
+        for name in KILLED:
+            plan += [("kill", name, 4, seed) for seed in range(settings.kills)]
         for key in plan:
             if key in have:
                 continue
@@ -349,7 +373,7 @@ def main():
             if key[0] == "memory":
                 cell |= memory_cell(shelf, texts)
             elif key[0] == "kill":
-                cell |= kill_cell(shelf, texts[:100])
+                cell |= kill_cell(shelf, texts[:100], key[1] == KILLED[1])
             else:
                 cell |= load_cell(*key[1:3], shelf, settings.seconds, texts)
             add(settings.out, cell, facts, order=["kind", "clients", "name", "seed"])

@@ -12,7 +12,9 @@ must see it. Each replica loads the new version beside the old one and changes o
 between two batches. A version with other labels, or --restart, replaces the replicas,
 one after another, each after its last answer.
 
-    >>> cut(["a1", "a2", "b1"], [["a", "aa"], ["b"]])  # rows back to their requests
+    >>> split_rows(
+    ...     ["a1", "a2", "b1"], [["a", "aa"], ["b"]]
+    ... )  # rows back to their requests
     [['a1', 'a2'], ['b1']]
 
 The HTTP side is create_app of serve.py with its limits, so both give the same answers.
@@ -36,7 +38,7 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
-def cut(rows, requests):
+def split_rows(rows, requests):
     """The rows of a batch, as one list for each request."""
     ends = [0]
     for texts in requests:
@@ -98,7 +100,7 @@ def application(shelf, version, replicas=2, build=0, parts=None):
                     return [(version, error)]
                 # one text must not spoil the answers of the others
                 return [(await self.compute([own]))[0] for own in requests]
-            return [(version, own) for own in cut(rows, requests)]
+            return [(version, own) for own in split_rows(rows, requests)]
 
         @serve.batch(
             max_batch_size=BATCH,

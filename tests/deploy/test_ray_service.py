@@ -26,8 +26,13 @@ needs_ray = pytest.mark.skipif(
 
 def test_rows_go_back_to_their_requests():
     requests = [["a"], ["b", "c", "d"], [], ["e"]]
-    assert ray_service.cut([1, 2, 3, 4, 5], requests) == [[1], [2, 3, 4], [], [5]]
-    assert ray_service.cut([], []) == []
+    assert ray_service.split_rows([1, 2, 3, 4, 5], requests) == [
+        [1],
+        [2, 3, 4],
+        [],
+        [5],
+    ]
+    assert ray_service.split_rows([], []) == []
 
 
 def test_the_file_is_small_enough_to_copy():
