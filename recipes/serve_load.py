@@ -325,7 +325,8 @@ def kill_cell(folder, texts, supervised):
     wrong = [
         c for *_, text, version, c in answers if abs(wanted[version, text] - c) > 1e-5
     ]
-    back = min(when for when, *_ in answers if when > killed[0])
+    # asked after the kill: an answer before it may still have been on its way
+    back = min(when for when, took, *_ in answers if when - took > killed[0])
     return {
         "restart": round(back - killed[0], 2),
         "cpu": round(cpu[0], 2),
