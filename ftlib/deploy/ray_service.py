@@ -3,12 +3,11 @@ version while requests come in.
 
     ray start --head --disable-usage-stats  # others: ray start --address=HEAD:6379
     python -m ftlib.deploy.ray_service SHELF --version v1 --replicas 4
-    python -m ftlib.deploy.ray_service SHELF --version v2    # the update
-    python -m ftlib.deploy.ray_service SHELF --version v1    # and the way back
+    python -m ftlib.deploy.ray_service SHELF --version v2 --replicas 4  # the update
 
 SHELF holds a folder for each version, as export.py writes them; every machine must see
 it. A replica loads the new version beside the old one. A version with other labels, or
---restart, replaces the replicas one after another, each after its last answer.
+another --restart, replaces the replicas one by one, each after its last answer.
 
     >>> split_rows("abc", requests=[["one", "two"], ["three"]])  # to whom which row?
     [['a', 'b'], ['c']]
@@ -52,8 +51,6 @@ def _replica(serve, shelf, parts):
 
     @serve.ingress()
     class Classifier:
-        candidate = None
-
         def __init__(self, labels, max_tokens, build):
             self.labels, self.max_tokens = labels, max_tokens
             self.current = None, None, None  # version, predict, count: always together
@@ -95,7 +92,7 @@ def _replica(serve, shelf, parts):
                 raise rows
             return version, rows
 
-        version = property(lambda self: self.current[0])
+        candidate, version = None, property(lambda self: self.current[0])
         ready = property(lambda self: self.version is not None)
 
         def feedback(self, request_id, is_correct):
@@ -135,7 +132,6 @@ def main(arguments=None):
     parser.add_argument("shelf", type=Path)
     parser.add_argument("--version", required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    # another number behind --restart replaces the replicas
     for name, default in (("--replicas", 2), ("--port", 8000), ("--restart", 0)):
         parser.add_argument(name, type=int, default=default)
     args = parser.parse_args(arguments)
@@ -145,8 +141,8 @@ def main(arguments=None):
     ray.init(address="auto", log_to_driver=False)
     http = {"host": args.host, "port": args.port, "request_timeout_s": SECONDS}
     serve.start(http_options=http)
-    app = application(args.shelf, args.version, args.replicas, args.restart)
-    serve.run(app)  # returns when every replica answers with this version
+    # returns when every replica answers with this version
+    serve.run(application(args.shelf, args.version, args.replicas, args.restart))
     print(f"{args.version} answers at http://{args.host}:{args.port}/predict")
 
 
