@@ -1,5 +1,4 @@
-"""The service of serve.py on Ray Serve: copies on many machines, batches, and a new
-version while requests come in.
+"""The service of serve.py on Ray Serve: replicas, batches, a new version under load.
 
     ray start --head --disable-usage-stats  # others: ray start --address=HEAD:6379
     python -m ftlib.deploy.ray_service SHELF --version v1 --replicas 4
