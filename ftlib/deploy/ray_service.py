@@ -8,7 +8,7 @@ SHELF holds a folder for each version, as export.py writes them; every machine m
 it. A replica loads the new version beside the old one. A version with other labels, or
 another --restart, replaces the replicas one by one, each after its last answer.
 
-    >>> split_rows("abc", requests=[["one", "two"], ["three"]])  # to whom which row?
+    >>> rows_by_request("abc", requests=[["one", "two"], ["three"]])
     [['a', 'b'], ['c']]
 
 The HTTP side is create_app of serve.py with its limits, so both give the same answers.
@@ -39,7 +39,7 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
-def split_rows(rows, requests):
+def rows_by_request(rows, requests):
     """The rows of a batch, as one list for each request."""
     rows = iter(rows)
     return [list(itertools.islice(rows, len(texts))) for texts in requests]
@@ -75,7 +75,7 @@ def _replica(serve, shelf, parts):
                     return [(version, error)]
                 # one text must not spoil the answers of the others
                 return [(await self.compute([own]))[0] for own in requests]
-            return [(version, own) for own in split_rows(rows, requests)]
+            return [(version, own) for own in rows_by_request(rows, requests)]
 
         @serve.batch(
             max_batch_size=BATCH,

@@ -26,13 +26,13 @@ needs_ray = pytest.mark.skipif(
 
 def test_rows_go_back_to_their_requests():
     requests = [["a"], ["b", "c", "d"], [], ["e"]]
-    assert ray_service.split_rows([1, 2, 3, 4, 5], requests) == [
+    assert ray_service.rows_by_request([1, 2, 3, 4, 5], requests) == [
         [1],
         [2, 3, 4],
         [],
         [5],
     ]
-    assert ray_service.split_rows([], []) == []
+    assert ray_service.rows_by_request([], []) == []
 
 
 def test_the_file_is_small_enough_to_copy():
