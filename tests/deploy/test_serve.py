@@ -420,7 +420,7 @@ def test_metrics_and_logs_hold_no_texts(service):
     # what clients are not told is in the log: where it failed, and the kind of failure.
     # The message is not, because messages quote their input
     assert "tiny_model.py" in text and "RuntimeError" in text
-    assert "secret inside of the model" not in text
+    assert "poison" not in text
 
 
 def test_state_and_description(service):
