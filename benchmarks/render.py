@@ -242,6 +242,116 @@ The largest memory of a process that reads plain text, all of Python and torch i
 """
 
 
+def time_until(curve, score):
+    """Seconds until a curve of (seconds, score) has come down to `score`, between its
+    points along a straight line; None if it never does.
+    """
+    before = curve[0]
+    for point in curve:
+        if point[1] <= score:
+            if point is before:
+                return point[0]
+            share = (before[1] - score) / (before[1] - point[1])
+            return before[0] + share * (point[0] - before[0])
+        before = point
+    return None
+
+
+def shares(record, contender):
+    """Of the time that `contender` had, how much the first contender needs for its
+    score at the end: one for each seed, None where it does not get there.
+    """
+    curves = {(r["contender"], r["seed"]): r["curve"] for r in record["rows"]}
+    first, found = record["rows"][0]["contender"], []
+    for seed in dict.fromkeys(r["seed"] for r in record["rows"]):
+        theirs = curves[contender, seed][-1]
+        seconds = time_until(curves[first, seed], theirs[1])
+        found.append(None if seconds is None else seconds / theirs[0])
+    return found
+
+
+def share_words(found):
+    """Shares of the time in words, with a t interval where there are several."""
+    from ftlib.evaluation import intervals
+
+    if None in found:
+        reached = sum(share is not None for share in found)
+        return f"reached by {reached} of {len(found)}"
+    words = f"{statistics.mean(found):.2f} of its time"
+    if len(found) > 1:
+        low, high = intervals.t_interval(found)
+        words += f", 95 % interval {low:.2f} to {high:.2f}"
+    return words
+
+
+def time_to_loss(record):
+    what = {
+        "mlm": "masked LM, held-out loss at [MASK] positions (nats)",
+        "clm": "causal LM, held-out loss (nats)",
+        "classify": "a classifier from 1,000 labels, share of errors on validation",
+    }[record["task"]]
+    ends, steps = {}, {}
+    for row in record["rows"]:
+        ends.setdefault(row["contender"], []).append(row["curve"][-1][1])
+        steps.setdefault(row["contender"], []).append(row["steps"])
+    first, *others = ends
+    rows = [
+        [
+            name,
+            f"{statistics.mean(values):.3f}",
+            f"{min(values):.3f} to {max(values):.3f}",
+            f"{statistics.mean(steps[name]):,.0f}",
+            "" if name == first else share_words(shares(record, name)),
+        ]
+        for name, values in ends.items()
+    ]
+    tried = ", ".join(f"{r}: {score:.3f}" for r, score in record["rates"].items())
+    tried = f"Learning rates that the Trainer tried, and their ends: {tried}.\n\n"
+    ideas = "Trainer" not in others
+    seeds = len(next(iter(ends.values())))
+    name = f"time_to_loss_{'ideas' if ideas else record['task']}"
+    head = "What each idea gave" if ideas else "Time to quality"
+    return f"""## {head}: {what}
+
+{record["budget"] / 60:g} minutes for each contender and seed ({seeds}), taking turns in one process; the clock of each stands
+still while it is measured. Models, tokenizer, texts and precision ({record["precision"].removeprefix("torch.")}) are of equal size and kind.
+The last column is the time that {first} needs for the score that the other has at its end.
+
+{table(["what", "at the end", "lowest to highest", "steps", f"{first} gets there in"], rows)}
+
+![The curves of all contenders over the time of each](results/{name}.svg)
+
+{"" if ideas else tried}{where(record)}
+"""
+
+
+def curves_svg(record):
+    """The curves of a record of time_to_loss, one line for each contender and seed."""
+    import io
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from ftlib.course import plot
+
+    fig, ax = plot.figure()
+    palette = list(plot.COLORS.values())
+    names = list(dict.fromkeys(row["contender"] for row in record["rows"]))
+    for row in record["rows"]:
+        number = names.index(row["contender"])
+        x, y = zip(*row["curve"])
+        label = row["contender"] if row["seed"] == record["rows"][0]["seed"] else None
+        look = dict(color=palette[number % len(palette)], label=label)
+        ax.plot([s / 60 for s in x], y, linewidth=1, **look)
+    unit = "share of errors" if record["task"] == "classify" else "held-out loss (nats)"
+    ax.set(xlabel="minutes of each contender", ylabel=unit)
+    ax.legend()
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "time_to_loss"}):
+        fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
 def page():
     parts = [
         """# Measurements
@@ -251,7 +361,15 @@ JSON files in `results/`, which hold each round, the machine and the versions.
 """
     ]
     # a record for each machine
-    for make in (mlm_step, changes, loop, pipeline, processes, stream_memory):
+    for make in (
+        time_to_loss,
+        mlm_step,
+        changes,
+        loop,
+        pipeline,
+        processes,
+        stream_memory,
+    ):
         records = [
             read(path.stem)
             for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))
@@ -263,4 +381,7 @@ JSON files in `results/`, which hold each round, the machine and the versions.
 
 
 if __name__ == "__main__":
+    for path in (HERE / "results").glob("time_to_loss*.json"):
+        picture = curves_svg(read(path.stem))
+        path.with_suffix(".svg").write_text(picture, encoding="utf-8")
     (HERE / "README.md").write_text(page(), encoding="utf-8")

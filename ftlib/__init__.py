@@ -94,6 +94,8 @@ deploy/
     versions       a pointer to the version that serves, the way back, a canary
     serve          an HTTP service: limits, health, metrics, logs without texts
     http_server    uvicorn with limits on slow and many clients, and a clean end
+    supervisor     a child that serves, and another at once when it is killed
+    ray_service    the same on Ray Serve: replicas, batches, an update under load
 course/            (the course's furniture; it may import the other rooms)
     sources        the course's data sets, real texts that need no network
     translations   English sentences of programs with their human Chinese, split by file

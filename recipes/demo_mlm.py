@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from finetune import encoder_of, finetune, score
 
-from ftlib.course import hub, plot, sources
+from ftlib.course import hub, plot, reproducibility, sources
 from ftlib.data import tables, tokenization
 from ftlib.evaluation import intervals, metrics
 from ftlib.models import hf_format, transformer
@@ -198,6 +198,7 @@ def main():
     a.add_argument("--quick", action="store_true", help="smaller, to see that it runs")
     a = a.parse_args()
     if a.fill is None:
+        print(reproducibility.pick_threads(), flush=True)
         live(QUICK if a.quick else LIVE)
     try:
         folder = hub.resolve(NAME)

@@ -189,6 +189,8 @@ def main():
     a = a.parse_args()
     check_run(a.epochs, a.size, a.lr)
     ctx = distributed.setup(a.seed)
+    if ctx.device.type == "cpu" and ctx.world_size == 1:
+        print(reproducibility.pick_threads(), flush=True)
     distributed.print0(ctx, f"{reproducibility.machine()}; {distributed.describe(ctx)}")
     splits = sources.load(a.data)
     train_subset = tables.subset(splits["train"], a.labels, a.seed)

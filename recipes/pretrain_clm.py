@@ -114,7 +114,7 @@ def pretrain(a, ctx, out):
             f"{ctx.world_size} processes; change one of them"
         )
     commit = pretraining.commit()
-    distributed.print0(ctx, distributed.describe(ctx))
+    pretraining.describe(ctx)
     tokenizer, rows, documents, texts = corpus(a.data, a.vocab, a.length)
     sizes = (tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width)
     more = dict(causal=True, dropout=a.dropout, init_std=a.init_std)

@@ -119,7 +119,7 @@ def pretrain(a, ctx, out, stages):
     source, longest = mlm_rows.stream_of(a), max(length for length, _ in stages)
     mlm_rows.check_rows(a, stages, ctx.world_size, source)
     commit = pretraining.commit()
-    distributed.print0(ctx, distributed.describe(ctx))
+    pretraining.describe(ctx)
     tokenizer, rows, held_out = texts_of(a, source, longest)
     sizes = (tokenizer.get_vocab_size(), a.width, a.layers, a.heads, 4 * a.width)
     config = transformer.Config(*sizes, a.max_tokens, init_std=a.init_std)

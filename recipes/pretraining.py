@@ -45,6 +45,15 @@ def commit():
     return reproducibility.commit(__file__)
 
 
+def describe(ctx):
+    """Say where this runs. One process on a processor first looks how many threads are
+    faster at the moment; of several processes each has what its launcher gave it.
+    """
+    if ctx.device.type == "cpu" and ctx.world_size == 1:
+        print(reproducibility.pick_threads(), flush=True)
+    distributed.print0(ctx, distributed.describe(ctx))
+
+
 def start(config, a, ctx, before=None, shard=False):
     """(model on its device, its optimizer); `before`: a folder to take weights from."""
     if before:

@@ -1,7 +1,7 @@
 """Throughput and waiting time of the service of chapter 24 at 1, 8 and 64 clients, side
 by side with services that answer one request at a time.
 
-    python recipes/serve_load.py                 # 3 minutes, on a quiet machine
+    python recipes/serve_load.py                 # 5 minutes, on a quiet machine
     python recipes/serve_load.py --seconds 1 --clients 8 --out runs/try.json
 
 Closed loop: each client sends its next request when it has the answer to the last one.
@@ -14,8 +14,10 @@ same time).
 - one at a time, onnxruntime: ours, with batches of one request
 - batched, onnxruntime: ours
 - batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
+- torch, our server: PyTorch in ours, so that file and server can be told apart
 
---memory sends 50,000 requests to the batched one and notes its memory.
+--memory sends 50,000 requests to the batched one and notes its memory. --kills 10 ends
+it ten times by kill -9 while four clients ask, and measures when it is back.
 """
 
 import argparse
@@ -47,7 +49,17 @@ SERVICES = (
     "one at a time, onnxruntime",
     "batched, onnxruntime",
     "batched, onnxruntime int8",
+    "one at a time, torch, our server",
+    "batched, torch, our server",
 )
+
+KILLED = ("a new process", "supervisor")
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def classifier():
@@ -67,6 +79,11 @@ class TorchModel:
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
         return classify.predict(self.model, classify.batches_of(rows)).numpy()
+
+
+def torch_model(folder):
+    """For `python -m ftlib.deploy.serve FOLDER --load serve_load:torch_model`."""
+    return TorchModel()
 
 
 def article_app():
@@ -91,7 +108,7 @@ def article_app():
     return app
 
 
-def start(service, folder, port):
+def start(service, folder, port, supervised=False):
     """The service's process, ready to answer."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if service == "one at a time, torch":
@@ -103,17 +120,32 @@ def start(service, folder, port):
         shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
         command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
         command += ["--batch-texts", size]
+        if service.endswith("our server"):
+            environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
+            command += ["--load", "serve_load:torch_model"]
+    if supervised:
+        command.insert(0, "ftlib.deploy.supervisor")
     process = subprocess.Popen(
         [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL
     )
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return process
-        except OSError:
-            time.sleep(0.1)
-    process.kill()
-    raise SystemExit(f"{service} did not start")
+    if not wait_for(port):
+        process.kill()
+        raise SystemExit(f"{service} did not start")
+    return process
+
+
+def wait_for(port, was=None, process=None):
+    """Whether somebody listens within a minute. was: the child that does not count."""
+    for _ in range(3000):
+        children = psutil.Process(process.pid).children() if process else []
+        if was is None or was not in [child.pid for child in children]:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                pass
+        time.sleep(0.02)
+    return False
 
 
 def requests_of(texts):
@@ -154,10 +186,72 @@ async def load(port, clients, seconds, texts, at_most=100_000):
     return times, statuses, time.perf_counter() - began
 
 
+async def ask(reader, writer, text):
+    """(status, answer) of one sentence over an open connection."""
+    body = json.dumps({"texts": [text]}).encode()
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return int(head[9:12]), json.loads(await reader.readexactly(length))
+
+
+async def patient_client(port, texts, number, found, stop):
+    """(when, seconds, text, version, confidence) of each answer; without a version: a
+    request that failed.
+    """
+    line = None
+    while not stop.is_set():
+        text = texts[number % len(texts)]
+        number, began = number + 1, time.perf_counter()
+        version = confidence = None
+        try:
+            line = line or await asyncio.open_connection("127.0.0.1", port)
+            status, answer = await ask(*line, text)
+            if status == 200:
+                version = answer["version"]
+                confidence = answer["answers"][0]["confidence"]
+        except (OSError, EOFError):
+            line = None
+            await asyncio.sleep(0.05)
+        now = time.perf_counter()
+        found.append((now, now - began, text, version, confidence))
+    if line:
+        line[1].close()
+
+
+async def around(port, texts, update, clients=4, beside=2.0):
+    """(answers of all clients, when update() began, when it ended). Before and after
+    it they go on for `beside` seconds.
+    """
+    found, stop = [], asyncio.Event()
+    numbers = [n * len(texts) // clients for n in range(clients)]
+    tasks = [
+        asyncio.create_task(patient_client(port, texts, n, found, stop))
+        for n in numbers
+    ]
+    await asyncio.sleep(beside)
+    began = time.perf_counter()
+    await asyncio.to_thread(update)
+    ended = time.perf_counter()
+    await asyncio.sleep(beside)
+    stop.set()
+    await asyncio.gather(*tasks)
+    return found, began, ended
+
+
+async def all_of(port, texts):
+    line = await asyncio.open_connection("127.0.0.1", port)
+    found = {}
+    for text in texts:
+        _, answer = await ask(*line, text)
+        found[answer["version"], text] = answer["answers"][0]["confidence"]
+    line[1].close()
+    return found
+
+
 def load_cell(service, clients, folder, seconds, texts):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = start(service, folder, port)
     try:
         asyncio.run(load(port, clients, min(1.0, seconds), texts))  # warm
@@ -165,6 +259,11 @@ def load_cell(service, clients, folder, seconds, texts):
     finally:
         process.terminate()
         process.wait()
+    return summary(times, statuses, took)
+
+
+def summary(times, statuses, took):
+    """What the file holds of the answers of one run."""
     cut = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
     return {
         "requests": len(times),
@@ -177,9 +276,7 @@ def load_cell(service, clients, folder, seconds, texts):
 
 def memory_cell(folder, texts, n=50_000, every=10_000):
     """Resident megabytes of the service's process after so many requests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process, seen = start(SERVICES[2], folder, port), {}
     resident = psutil.Process(process.pid)
     try:
@@ -193,12 +290,59 @@ def memory_cell(folder, texts, n=50_000, every=10_000):
     return {"megabytes": {str(k): v for k, v in seen.items()}}
 
 
+def kill_cell(folder, texts, supervised):
+    """kill -9 while four clients ask. A new process takes the port, or, with the
+    supervisor, its next child. Seconds from the kill to the first answer after it, and
+    how many of them the new process computed: on a machine at rest the two are about
+    the same.
+    """
+    port, killed, cpu = free_port(), [], []
+    processes = [start(SERVICES[2], folder, port, supervised)]
+
+    def restart():
+        if supervised:
+            (child,) = psutil.Process(processes[-1].pid).children()
+            child.kill()
+            killed.append(time.perf_counter())
+            wait_for(port, was=child.pid, process=processes[-1])
+            (child,) = psutil.Process(processes[-1].pid).children()
+        else:
+            processes[-1].kill()
+            processes[-1].wait()
+            killed.append(time.perf_counter())
+            processes.append(start(SERVICES[2], folder, port))
+            child = psutil.Process(processes[-1].pid)
+        spent = child.cpu_times()
+        cpu.append(spent.user + spent.system)
+
+    try:
+        wanted = asyncio.run(all_of(port, texts))
+        found, _, _ = asyncio.run(around(port, texts, restart))
+    finally:
+        processes[-1].terminate()
+        processes[-1].wait()
+    answers = [row for row in found if row[3] is not None]
+    wrong = [
+        c for *_, text, version, c in answers if abs(wanted[version, text] - c) > 1e-5
+    ]
+    # asked after the kill: an answer before it may still have been on its way
+    back = min(when for when, took, *_ in answers if when - took > killed[0])
+    return {
+        "restart": round(back - killed[0], 2),
+        "cpu": round(cpu[0], 2),
+        "requests": len(found),
+        "failed": len(found) - len(answers),
+        "wrong": len(wrong),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
     facts = about() | {"seconds": settings.seconds, "model": "reviews-bert-mini"}
@@ -221,12 +365,16 @@ def main():
         ]
         if settings.memory:
             plan.append(("memory", SERVICES[2], 32, 0))
+        for name in KILLED:
+            plan += [("kill", name, 4, seed) for seed in range(settings.kills)]
         for key in plan:
             if key in have:
                 continue
             cell = dict(zip(("kind", "name", "clients", "seed"), key))
             if key[0] == "memory":
                 cell |= memory_cell(shelf, texts)
+            elif key[0] == "kill":
+                cell |= kill_cell(shelf, texts[:100], key[1] == KILLED[1])
             else:
                 cell |= load_cell(*key[1:3], shelf, settings.seconds, texts)
             add(settings.out, cell, facts, order=["kind", "clients", "name", "seed"])

@@ -187,7 +187,7 @@ def main(a):
 
 def translate(a, ctx, out):
     commit, splits = pretraining.commit(), translations.load(a.packages)
-    distributed.print0(ctx, distributed.describe(ctx))
+    pretraining.describe(ctx)
     pairs = splits["train"]
     tokenizer = tokenization.train_bpe(pairs["en"] + pairs["zh"], a.vocab)
     sources, targets = encoded(tokenizer, pairs, a.length)

@@ -32,6 +32,90 @@ def test_the_page_is_made_from_the_records(monkeypatch, counted):
     counted("fault")
 
 
+def race_record(**curves):
+    rows = [
+        {"contender": name, "seed": seed, "steps": 10 * seed + 10, "curve": curve}
+        for name, made in curves.items()
+        for seed, curve in enumerate(made)
+    ]
+    return {
+        "task": "mlm",
+        "budget": 60.0,
+        "precision": "torch.float32",
+        "rates": {"0.001": 3.0},
+        "rows": rows,
+        "command": "python benchmarks/time_to_loss.py",
+        "machine": "a machine",
+        "threads": 2,
+        "versions": "torch",
+    }
+
+
+def test_the_time_to_their_loss_is_read_off_the_curve():
+    render = renderer()
+    ours = [[10, 5.0], [20, 4.0], [60, 3.0]]
+    assert render.time_until(ours, 4.5) == 15 and render.time_until(ours, 3.5) == 40
+    assert render.time_until(ours, 5.5) == 10 and render.time_until(ours, 2.9) is None
+    theirs = [[30, 5.0], [60, 4.0]]
+    record = race_record(ftlib=[ours, ours], Trainer=[theirs, [[30, 5.0], [60, 4.5]]])
+    assert render.shares(record, "Trainer") == [20 / 60, 15 / 60]
+    page = render.time_to_loss(record)
+    assert "0.29 of its time, 95 % interval" in page and "0.001: 3.000" in page
+    # where it does not get there, the page says so
+    record = race_record(ftlib=[theirs, theirs], Trainer=[ours, theirs])
+    assert "reached by 1 of 2" in render.time_to_loss(record)
+    picture = render.curves_svg(record)
+    assert "<svg" in picture and picture == render.curves_svg(record)
+
+
+def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    now, order = [0.0], []
+
+    class Task:
+        def measure(self, model):
+            now[0] += 100.0  # seconds that nobody is charged for
+            return 1.0
+
+    def contender(name, seconds):
+        def run(seed, clock):
+            clock.now = lambda: now[0]
+            clock.begin()
+            while True:
+                order.append(name)
+                now[0] += seconds
+                if clock.step(None):
+                    return
+
+        return run
+
+    each = {"a": contender("a", 1.0), "b": contender("b", 2.0)}
+    rows = time_to_loss.race(Task(), each, 0, budget=12.0, seconds=3.0)
+    assert [row["steps"] for row in rows] == [12, 6]
+    assert [row["curve"][-1][0] for row in rows] == [12.0, 12.0]
+    assert "a" in order[order.index("b") :] and order[0] == "a"
+    order.clear()
+    time_to_loss.race(Task(), each, 1, budget=12.0, seconds=3.0)
+    assert order[0] == "b"  # the next seed begins with the other
+
+
+def test_an_error_of_one_contender_ends_the_race(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    def broken(seed, clock):
+        clock.begin()
+        raise ValueError("a planted fault")
+
+    class Task:
+        measure = None
+
+    with pytest.raises(ValueError, match="a planted fault"):
+        time_to_loss.race(Task(), {"a": broken, "b": broken}, 0, 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     "name, words",
     [
@@ -39,6 +123,7 @@ def test_the_page_is_made_from_the_records(monkeypatch, counted):
         ("loop", "steps"),
         ("pipeline", "mask"),
         ("changes", "everywhere"),
+        ("time_to_loss", "with Muon"),
     ],
 )
 def test_a_benchmark_runs(name, words):

@@ -28,13 +28,14 @@ TWINS = {
     "holm",
     "in_eval_mode",
     "inputs_of",
+    "named",
     "pad",
     "sinusoids",
     "trainable",
     "wilson_interval",
 }
 # one verb for different things: a file's own `load` is its namesake's no twin
-NAMESAKES = {"encode", "load", "predict", "read", "save"}
+NAMESAKES = {"encode", "load", "main", "predict", "read", "save"}
 ROOMS = "data models objectives training evaluation deploy".split()
 
 

@@ -1016,7 +1016,7 @@ def draw_24_canary() -> Diagram:
     d.arrow((690, 130), (706, 130), (706, 24), (390, 24), old.top, color="orange")
     d.text(560, 38, "above 100: roll back to version 1", 12, "orange")
     d.arrow((690, 166), (706, 166), (706, 284), (390, 284), new.bottom, color="green")
-    d.text(556, 300, "enough pairs below: version 2 becomes current", 12, "green")
+    d.text(556, 300, "enough pairs below: a person makes it current", 12, "green")
     return d
 
 

@@ -128,7 +128,7 @@ MODELS = {
         "inside": None,
         "files": {
             "model.safetensors": (
-                "0dd7833b2d447b387dd02bdbb8ffb1f5997fa9dcf2531d5598ca40e49d5a8d92"
+                "68252a265c3354b3f854a17b9c6f47f7aba7123e39b144103df842341e4cde48"
             ),
             "tokenizer.json": (
                 "c6b4571cbae6ab28f4458dc87e88fbd96c96d01f9525b23e9d646915eec4cb46"

@@ -28,6 +28,7 @@ import platform
 import random
 import subprocess
 import sys
+import time
 
 import torch
 
@@ -66,6 +67,56 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def pick_threads(seconds=1.0, step=None, clock=time.perf_counter) -> str:
+    """Let torch compute with one thread or with all that it would take, whichever is
+    faster here and now -> a sentence that says which, and by how much.
+
+    seconds: how long the two take turns at step(), a small training step by default.
+        What counts is the mean: where others use the cores as well, a thread that waits
+        for its turn holds up all the rest, now and then.
+    OMP_NUM_THREADS decides where it is set, and nothing is timed. No random number is
+    drawn. Results of another number of threads may differ in the last digits.
+    """
+    most = torch.get_num_threads()
+    if os.environ.get("OMP_NUM_THREADS") or most == 1:
+        why = "OMP_NUM_THREADS" if os.environ.get("OMP_NUM_THREADS") else "this machine"
+        return f"{_threads(most)}, as {why} says"
+    step, times = step or _small_step(), {1: [], most: []}
+    end = clock() + seconds
+    # the first turn of each starts its threads and prepares its kernels
+    while clock() < end or len(times[most]) < 2:
+        for threads, taken in times.items():
+            torch.set_num_threads(threads)
+            start = clock()
+            step()
+            taken.append(clock() - start)
+    one, many = (sum(taken[1:]) / len(taken[1:]) for taken in times.values())
+    # a tenth faster at least: the cores that are left over serve somebody else
+    best = most if many < 0.9 * one else 1
+    torch.set_num_threads(best)
+    return (
+        f"{_threads(best)}: a small step takes {1000 * one:.1f} ms with 1 and "
+        f"{1000 * many:.1f} ms with {most} (OMP_NUM_THREADS sets another number)"
+    )
+
+
+def _threads(number):
+    return f"{number} thread" + ("s" if number > 1 else "")
+
+
+def _small_step(rows=128, width=256):
+    """Forward and backward of one feed-forward part, some 5 ms of a core."""
+    x = torch.full((rows, width), 0.1)
+    up = torch.full((width, 4 * width), 0.01, requires_grad=True)
+    down = torch.full((4 * width, width), 0.01, requires_grad=True)
+
+    def step():
+        y = torch.nn.functional.gelu(x @ up) @ down
+        torch.autograd.grad(y.square().mean(), (up, down))
+
+    return step
 
 
 def memory_gb():

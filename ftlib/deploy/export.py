@@ -348,7 +348,8 @@ def _largest_difference(model, service, texts, theirs):
 
 def quantize(folder, out, per_channel=False, names=None):
     """Write the folder again with int8 weights (onnxruntime's quantize_dynamic) -> what
-    stands in its config.json. Activations become 8-bit when it runs, row by row.
+    stands in its config.json. Activations become 8-bit when it runs, with one range for
+    all numbers of a call: a text's logits depend a little on the texts beside it.
 
     per_channel: one scale for each output of a matrix instead of one for all. names:
         only these nodes of the graph; None takes every matrix product.

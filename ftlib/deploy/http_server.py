@@ -27,6 +27,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -39,7 +40,9 @@ class JsonLines(logging.Formatter):
         facts = {"level": record.levelname, "event": record.getMessage()}
         facts |= {"time": round(record.created, 3), **getattr(record, "facts", {})}
         if record.exc_info:
-            facts["trace"] = self.formatException(record.exc_info)
+            kind, _, frames = record.exc_info
+            # where and what kind: a message may quote the text of a client
+            facts["trace"] = "".join(traceback.format_tb(frames)) + kind.__name__
         return json.dumps(facts)
 
 

@@ -130,11 +130,13 @@ class Rollout:
     start(name): loads a version and returns what answers for it: an object with
     `await submit(texts)` and `await close()`. folder: where the pointer is. monitor, if
     given, has answered(version, texts, rows) and feedback(version, is_correct); each
-    returns None, or (reason, whether to roll back).
+    returns None, or (reason, whether to roll back). A candidate that fails `failures`
+    times, by an error or by its deadline, goes without being asked about.
     """
 
-    def __init__(self, start, folder, monitor=None):
+    def __init__(self, start, folder, monitor=None, failures=5):
         self.start, self.folder, self.monitor = start, folder, monitor
+        self.failures, self.failed = failures, 0
         self.running = {}  # name -> what answers
         self.version = self.candidate = None
         self.fraction, self.draining = 0.0, False
@@ -195,7 +197,7 @@ class Rollout:
         """Let `name` answer a fraction of the requests beside the current version."""
         async with self.moving:
             await self._load(name)
-            self.candidate, self.fraction = name, fraction
+            self.candidate, self.fraction, self.failed = name, fraction, 0
             self._keep(self.version, name)
 
     async def rollback(self):
@@ -223,21 +225,38 @@ class Rollout:
     async def answer(self, texts, request_id):
         """(version, rows (B, C)) of one request."""
         version = self.version_of(request_id)
-        rows = await self.running[version].submit(texts)
+        try:
+            rows = await self.running[version].submit(texts)
+        except Exception as error:
+            self._note_failure(version, error)
+            raise
         self.answered_by[request_id] = version
         if len(self.answered_by) > 10_000:
             self.answered_by.popitem(last=False)
-        if self.monitor:
-            self._heed(self.monitor.answered(version, texts, rows))
+        self._ask_monitor("answered", version, texts, rows)
         return version, rows
+
+    def _note_failure(self, version, error):
+        # a full queue and an end are no fault of the version; 504, too late, may be
+        if version != self.candidate or getattr(error, "status", 500) in (429, 503):
+            return
+        self.failed += 1
+        if self.failed >= self.failures:
+            self._heed((f"the candidate failed {self.failed} times", True))
+
+    def _ask_monitor(self, what, *facts):
+        if self.monitor:
+            try:
+                self._heed(getattr(self.monitor, what)(*facts))
+            except Exception:  # the answer is there, and is given
+                log.exception("the monitor failed")
 
     def feedback(self, request_id, is_correct):
         """Somebody says whether an answer was right. Raises KeyError for an answer that
         is not among the last 10,000; each answer counts once.
         """
         version = self.answered_by.pop(request_id)
-        if self.monitor:
-            self._heed(self.monitor.feedback(version, is_correct))
+        self._ask_monitor("feedback", version, is_correct)
 
     def _heed(self, alarm):
         if alarm is not None:

@@ -266,16 +266,17 @@ class CanaryTest:
     """Is the candidate wrong more often? A test that may be looked at after every
     answer.
 
-    The n-th judged answer of the candidate is paired with the n-th of the current
-    version. Pairs in which exactly one is wrong decide: if both are equally good, each
-    side is the wrong one in half of them. The evidence is a likelihood ratio, mixed
-    over all chances above one half. While the candidate is no worse, the chance that it
-    ever exceeds 1 / alpha is at most alpha (Ville 1939; Robbins 1970).
+    A judged answer of the candidate is paired with one of the current version's last
+    `recent`, so that both met the same stream: older ones are dropped. Pairs in which
+    exactly one is wrong decide: if both are equally good, each side is the wrong one in
+    half of them. The evidence is a likelihood ratio, mixed over all chances above one
+    half. While the candidate is no worse, the chance that it ever exceeds 1 / alpha is
+    at most alpha (Ville 1939; Robbins 1970).
     """
 
-    def __init__(self, alpha=0.01):
+    def __init__(self, alpha=0.01, recent=20):
         self.alpha = alpha
-        self.unpaired = {True: collections.deque(), False: collections.deque()}
+        self.unpaired = {k: collections.deque(maxlen=recent) for k in (True, False)}
         self.candidate_wrong = self.current_wrong = self.pairs = 0
         self.is_worse = False
 

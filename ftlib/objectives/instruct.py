@@ -39,12 +39,17 @@ import torch.nn.functional as F
 from tokenizers.pre_tokenizers import ByteLevel
 
 BEGIN, END = "[CLS]", "[SEP]"
+ROLES = ("system", "user", "assistant")
 # render() for transformers; line breaks are written as {{ '\n' }}, because Jinja drops
 # those that follow a block
 CHAT_TEMPLATE = (
     "{{ '[CLS]' }}"
     "{% for message in messages %}"
-    "{{ message['role'] + '\n' }}"
+    "{% for line in message['content'].split('\n') %}"
+    "{% if '[CLS]' in line or '[SEP]' in line or message['content'] != line "
+    "and line.strip() in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('a message holds a special token or a role') }}"
+    "{% endif %}{% endfor %}{{ message['role'] + '\n' }}"
     "{% if message['role'] == 'assistant' %}"
     "{% generation %}{{ message['content'] + '[SEP]' }}{% endgeneration %}"
     "{% else %}{{ message['content'] + '\n' }}{% endif %}"
@@ -79,16 +84,18 @@ def render(messages, add_generation_prompt=False) -> tuple[str, list[tuple[int, 
 
     messages: [{"role", "content"}]. add_generation_prompt: end where the assistant
         begins to speak.
-    Raises ValueError for content that holds a special token: a user who types [SEP]
-    could otherwise put words into the assistant's mouth.
+    Raises ValueError for content with a special token or a role on a line of its own: a
+    user could otherwise put words into the assistant's mouth.
     """
     text, spans = BEGIN, []
     for message in messages:
         role, content = message["role"], message["content"]
-        if BEGIN in content or END in content:
+        lines = [line.strip() for line in content.split("\n")]
+        role_line = len(lines) > 1 and {*lines}.intersection(ROLES)
+        if BEGIN in content or END in content or role_line:
             raise ValueError(
-                f"the {role} says {content[:40]!r}, which holds {BEGIN} or {END}; take "
-                "special tokens out of what people type"
+                f"the {role} says {content[:40]!r}, which holds {BEGIN}, {END} or a"
+                " role on a line of its own; take these out of what people type"
             )
         text += role + "\n"
         start = len(text)
@@ -128,8 +135,7 @@ def encode_chat(tokenizer, messages, max_tokens=None) -> dict[str, list[int]]:
 
 def encode_prompt(tokenizer, text) -> list[int]:
     """Ids of a user's text, up to where the assistant begins."""
-    messages = [{"role": "user", "content": text}]
-    rendered, _ = render(messages, add_generation_prompt=True)
+    rendered, _ = render([{"role": "user", "content": text}], True)
     return tokenizer.encode(rendered, add_special_tokens=False).ids
 
 
@@ -154,8 +160,7 @@ def pack_chats(rows, length, pad_id=0) -> dict[str, torch.Tensor]:
     packed = []
     for row in rows:
         n = len(row["input_ids"])
-        fits = (group for group in packed if group[0] + n <= length)
-        group = next(fits, None)
+        group = next((g for g in packed if g[0] + n <= length), None)
         if group is None:
             packed.append(group := [0])
         group[0] += n
@@ -213,12 +218,8 @@ def response_nll(model, rows) -> torch.Tensor:
     """Nats of each chat's answers, (number of rows,): how little the model expected
     them. rows: [{"input_ids", "labels"}].
     """
-    return torch.stack(
-        [
-            instruct_loss(model, {k: torch.tensor([v]) for k, v in row.items()})
-            for row in rows
-        ]
-    )
+    batches = ({k: torch.tensor([v]) for k, v in row.items()} for row in rows)
+    return torch.stack([instruct_loss(model, batch) for batch in batches])
 
 
 # --- calls
@@ -232,8 +233,8 @@ def call_text(intent, slots) -> str:
 
     Raises ValueError for a value that is empty or holds one of the signs , { }.
     """
-    text = "{intent: " + ", ".join([intent, *(f"{k}: {v}" for k, v in slots.items())])
-    text += "}"
+    pairs = {"intent": intent} | slots
+    text = "{" + ", ".join(f"{k}: {v}" for k, v in pairs.items()) + "}"
     if parse_call(text) != {"intent": intent, **slots}:
         raise ValueError(
             f"{text!r} cannot be read back; take commas, braces and line breaks out of "
@@ -244,8 +245,7 @@ def call_text(intent, slots) -> str:
 
 def parse_call(text) -> dict | None:
     """The call in a line, {"intent": ..., slot: value}; None if it is not valid."""
-    match = CALL.fullmatch(text)
-    if match is None:
+    if not (match := CALL.fullmatch(text)):
         return None
     pairs = [part.split(": ", 1) for part in match[2].split(", ")[1:]]
     return {"intent": match[1], **dict(pairs)}

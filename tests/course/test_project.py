@@ -490,3 +490,16 @@ def test_words_that_differ_are_found_in_both_languages():
     counts = candidates.single_terms("zh")
     words = judging.words_that_differ(texts, labels, ["bad", "good"], counts, most=1)
     assert words == {"bad": ["难看"], "good": ["好看"]}
+
+
+def test_texts_without_a_word_have_no_telling_words():
+    counts = candidates.single_terms("en")
+    words = judging.words_that_differ(["!!", "?", "!!", "?"], [0, 1] * 2, "ab", counts)
+    assert words == {"a": [], "b": []}
+
+
+def test_counted_words_read_signs_alone():
+    texts = ["\N{GRINNING FACE} !", "?", "x \N{GRINNING FACE}", "? ?"] * 5
+    labels = [int("?" in text) for text in texts]
+    words = candidates.Words().fit(texts, labels)
+    assert words.predict(texts).argmax(1).tolist() == labels

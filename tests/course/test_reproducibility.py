@@ -41,6 +41,80 @@ def test_threads():
         torch.set_num_threads(before)
 
 
+class Machine:
+    """A clock that goes on as a step with so many threads takes it, in turn."""
+
+    def __init__(self, **seconds):
+        self.now, self.seconds = 0.0, {int(k[1:]): v for k, v in seconds.items()}
+        self.turns = dict.fromkeys(self.seconds, 0)
+
+    def step(self):
+        threads = torch.get_num_threads()
+        each = self.seconds[threads]
+        self.now += each[self.turns[threads] % len(each)]
+        self.turns[threads] += 1
+
+    def clock(self):
+        return self.now
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "one, two, best",
+    [
+        ([0.010], [0.006], 2),  # an idle machine
+        ([0.010], [0.050], 1),  # a busy one: five times slower
+        ([0.010], [0.0095], 1),  # not worth a core
+        # mostly faster, but one step in four waits for a core
+        ([0.010], [0.006, 0.006, 0.006, 0.040], 1),
+        # what the first turn costs does not count
+        ([0.010], [0.9] + [0.006] * 1000, 2),
+    ],
+)
+def test_the_faster_number_of_threads_is_taken(one, two, best, two_threads):
+    machine = Machine(t1=one, t2=two)
+    said = reproducibility.pick_threads(1.0, machine.step, machine.clock)
+    assert torch.get_num_threads() == best
+    assert said.startswith(f"{best} thread") and "10.0 ms with 1" in said
+    # about as long as it was told to, and both equally often
+    assert machine.now < 2.1 and machine.turns[1] == machine.turns[2] > 2
+
+
+def test_a_slow_machine_is_asked_twice(two_threads):
+    machine = Machine(t1=[3.0], t2=[2.0])
+    said = reproducibility.pick_threads(1.0, machine.step, machine.clock)
+    assert machine.turns == {1: 2, 2: 2} and "2000.0 ms with 2" in said
+
+
+def test_a_number_that_is_given_stays(two_threads, monkeypatch):
+    def never():
+        raise AssertionError("it was timed")
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    said = reproducibility.pick_threads(step=never)
+    assert said == "2 threads, as OMP_NUM_THREADS says"
+    torch.set_num_threads(1)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    said = reproducibility.pick_threads(step=never)
+    assert said == "1 thread, as this machine says"
+
+
+def test_the_probe_draws_no_random_number(two_threads):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    said = reproducibility.pick_threads(seconds=0.05)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() in (1, 2) and "ms with 1 and" in said
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [((-1,), "seed is -1"), ((2**32,), "2\\*\\*32 - 1"), ((0, 0), "threads is 0")],

@@ -1,11 +1,12 @@
 """deploy/: what the container file and the Kubernetes manifests promise, read from
-them. Where kubernetes-validate is installed, its schemas judge the manifests too.
+them, and Kubernetes' own schemas, in the strict form that refuses unknown fields.
 """
 
 import copy
 import pathlib
 import re
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,6 +15,8 @@ FOLDER = ROOT / "deploy"
 MANIFESTS = list(
     yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
 )
+# an older cluster, and the newest that the schemas know
+KUBERNETES = ("1.29", kubernetes_validate.latest_version())
 
 
 def faults(manifests):
@@ -102,16 +105,62 @@ def test_a_fault_is_noticed(fault, counted):
     counted("fault")
 
 
-def test_the_schemas_of_kubernetes():
-    validate = pytest.importorskip(
-        "kubernetes_validate", reason="pip install kubernetes-validate"
-    )
-    for manifest in MANIFESTS:
-        validate.validate(manifest, "1.29", strict=True)
-    broken = copy.deepcopy(MANIFESTS[0])
-    broken["spec"]["replicas"] = "two"
-    with pytest.raises(validate.ValidationError):
-        validate.validate(broken, "1.29", strict=True)
+def schema_faults(manifests, version):
+    """What the strict schemas of this Kubernetes refuse: (kind, their sentence)."""
+    found = []
+    for manifest in manifests:
+        try:
+            kubernetes_validate.validate(manifest, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            found.append((manifest["kind"], error.message))
+        except kubernetes_validate.SchemaNotFoundError as error:
+            found.append((manifest["kind"], error.message))
+    return found
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_the_schemas_of_kubernetes(version):
+    files = sorted(FOLDER.glob("*.yaml"))
+    assert files
+    for file in files:
+        manifests = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+        assert schema_faults(manifests, version) == [], file.name
+
+
+# what kubectl would refuse, or, worse, leave out without a word
+AGAINST_SCHEMA = {
+    "a number as text": ("Deployment", ["replicas"], "two", "'two'"),
+    "a field that is misspelled": (
+        "Deployment",
+        ["containers"],
+        [{"name": "a", "readynessProbe": {}}],
+        "readynessProbe",
+    ),
+    "a probe without a port": (
+        "Deployment",
+        ["livenessProbe", "httpGet"],
+        {"path": "/health"},
+        "'port'",
+    ),
+    "an API that has gone": (
+        "HorizontalPodAutoscaler",
+        ["apiVersion"],
+        "autoscaling/v2beta2",
+        "v2beta2",
+    ),
+    "a list that is a word": ("NetworkPolicy", ["egress"], "none", "'none'"),
+}
+
+
+@pytest.mark.parametrize("fault", AGAINST_SCHEMA)
+def test_a_fault_against_the_schema_is_noticed(fault, counted):
+    kind, keys, value, named = AGAINST_SCHEMA[fault]
+    changed = copy.deepcopy(MANIFESTS)
+    (manifest,) = (m for m in changed if m["kind"] == kind)
+    assert put(manifest, keys, value)
+    ((where, sentence),) = schema_faults(changed, KUBERNETES[-1])
+    assert where == kind and named in sentence
+    counted("fault")
 
 
 def test_the_container_is_rootless_and_has_what_it_runs():

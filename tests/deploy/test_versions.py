@@ -1,6 +1,7 @@
 """Versions: the pointer, the way back, the canary, and what a monitor may do."""
 
 import asyncio
+import contextlib
 import json
 import os
 
@@ -170,6 +171,53 @@ def test_an_alarm_takes_the_canary_away(shelf, go_back):
         assert monitor.seen == 100 and len(service.alarms) == 1
         assert service.candidate == (None if go_back else "v2")
         assert versions.current(shelf) == "v1"
+
+    asyncio.run(scene())
+
+
+def test_a_candidate_that_fails_goes(shelf):
+    """No judgement is needed, and the requests of the others are answered."""
+
+    class Full(Exception):
+        status = 429
+
+    async def failing(texts, kind=RuntimeError):
+        raise kind("the model is broken")
+
+    async def scene():
+        service = rollout(shelf)
+        await service.begin()
+        await service.canary("v2", 0.5)
+        service.running["v2"].submit = lambda texts: failing(texts, Full)
+        for i in range(100):  # a full queue is no fault of the version
+            with contextlib.suppress(Full):
+                await service.answer(["a"], f"id{i}")
+        assert service.candidate == "v2"
+        service.running["v2"].submit = failing
+        failed = 0
+        for i in range(100):
+            try:
+                await service.answer(["a"], f"id{i}")
+            except RuntimeError:
+                failed += 1
+        assert failed == 5 and service.candidate is None
+        assert list(service.alarms) == ["the candidate failed 5 times"]
+        assert set(await asked(service, 50)) == {"v1"}
+
+    asyncio.run(scene())
+
+
+def test_a_monitor_that_raises_costs_no_answer(shelf):
+    class Raising:
+        def answered(self, version, texts, rows):
+            raise ZeroDivisionError
+
+        feedback = answered
+
+    async def scene():
+        service = rollout(shelf, Raising())
+        await service.begin()
+        assert (await service.answer(["a"], "id"))[0] == "v1"
 
     asyncio.run(scene())
 

@@ -20,7 +20,7 @@ class Tiny:
 
     def predict(self, texts):
         if any(text == "poison" for text in texts):
-            raise RuntimeError("secret inside of the model")
+            raise RuntimeError(f"secret inside of the model: {texts}")
         slow = [float(t.split()[1]) for t in texts if t.startswith("slow")]
         time.sleep(max(slow, default=0))
         rows = numpy.array([expected(text, self.shift) for text in texts])

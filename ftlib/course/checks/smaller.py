@@ -305,4 +305,4 @@ def check_student(answer):
     """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
     run(soft, seed) is an accuracy.
     """
-    return experiment(answer, "soft minus labels")
+    return experiment(answer, "soft minus hard")

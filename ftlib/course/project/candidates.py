@@ -42,7 +42,7 @@ BACKWARD = 3.5
 
 
 class Words:
-    """Counted words and pairs of words (of characters where the text is Chinese),
+    """Counted words and signs and pairs of them (characters where the text is Chinese),
     weighted by rarity, and a logistic regression whose C five-fold cross-validation
     chooses.
     """
@@ -52,7 +52,9 @@ class Words:
 
     def _counts(self, **more):
         chinese = {"analyzer": "char", "ngram_range": (1, 3)}
-        how = chinese if self.language == "zh" else {"ngram_range": (1, 2)}
+        # words of one letter and signs too: a text may have nothing else
+        words = {"token_pattern": r"\w+|[^\w\s]", "ngram_range": (1, 2)}
+        how = chinese if self.language == "zh" else words
         return TfidfVectorizer(sublinear_tf=True, **how, **more)
 
     def fit(self, texts, labels):

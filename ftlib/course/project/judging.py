@@ -159,7 +159,10 @@ def words_that_differ(texts, labels, names, counts, most=8):
 
     counts: a CountVectorizer that says what a term is.
     """
-    has, labels = counts.fit_transform(texts), numpy.array(labels)
+    try:
+        has, labels = counts.fit_transform(texts), numpy.array(labels)
+    except ValueError:  # no term stands in two texts
+        return {name: [] for name in names}
     terms, result = counts.get_feature_names_out(), {}
     for number, name in enumerate(names):
         inside, others = (
