@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 import translate
+import translation_adapt
 import translation_scores
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -170,3 +171,31 @@ def test_scores_are_stored_with_what_was_written(toy, tmp_path, monkeypatch):
         assert stored["baselines"]["nearest"]["chrf"] == 100
         assert stored["baselines"]["nearest"]["gain"] < 0
         assert len(stored["beam"]["log_prob"]) == len(stored["beam"]["length"]) == 11
+
+
+def test_another_program_is_taught_and_the_best_weights_are_kept(
+    toy, tmp_path, monkeypatch
+):
+    toy()
+    own = {name: values[:4] for name, values in columns(0, 4).items()}
+    en = [f"{text} {i}" for i, text in enumerate(PAIRS["en"])]
+    files = ["toy/large"] * 20 + ["toy/a"] * 7 + ["toy/b"] * 5
+    neighbour = {"en": en, "zh": PAIRS["zh"], "file": files}
+    splits = {"train": own, "neighbour": neighbour}
+    monkeypatch.setattr(translations, "load", lambda packages=None: splits)
+    out = tmp_path / "adapt.json"
+    line = f"--model {tmp_path} --out {out} --teach 10 --choose 4 --tests 5 --steps 4"
+    line += " --every 2 --batch 4 --rates 1e-4 1e-2"
+    translation_adapt.main(translation_adapt.arguments(line.split()))
+    found = json.loads(out.read_text(encoding="utf-8"))
+    rows = found["rows"]
+    inside = [i for name in ("teach", "choose", "same file") for i in rows[name]]
+    assert len(inside) == len(set(inside)) == 19 and max(inside) < 20
+    assert min(rows["other files"]) >= 20 and len(rows["other files"]) == 5
+    tried = [(cell["rate"], cell["steps"]) for cell in found["tried"]]
+    assert tried == [(1e-4, 2), (1e-4, 4), (1e-2, 2), (1e-2, 4)]
+    best = max(found["tried"], key=lambda cell: cell["bleu"])
+    assert found["chosen"] == {key: best[key] for key in ("rate", "steps")}
+    assert {len(t) for side in found["hypotheses"].values() for t in side.values()} == {
+        5
+    }

@@ -236,7 +236,7 @@ def wrong_bleu(hypotheses, references):
         ),
         (
             plain_bleu(*sums, penalty=False),
-            "the brevity penalty is missing; without it a single sure word would win",
+            "the brevity penalty is missing; without it a few sure words would win",
         ),
         (
             100 * math.exp(1 - theirs / ours) * plain_bleu(*sums, penalty=False) / 100,
