@@ -1380,6 +1380,78 @@ def draw_23_distillation() -> Diagram:
     return d
 
 
+def draw_25_project() -> Diagram:
+    d = Diagram(
+        "A project: a table goes in, a folder comes out that others can check and use.",
+        "A table of 2,000 rows is read and checked. What is left is dealt into three "
+        "parts: 70 percent train, 15 percent validation, 15 percent test. Models are "
+        "fitted on train, and one is chosen on validation. The test part is read once, "
+        "for the chosen model. Out comes a folder: report.html, model card and data "
+        "sheet, the model's file, and the reference for drift.",
+        330,
+    )
+    file = d.box(24, 118, 92, 60, "reviews.csv\n2,000 rows", "black")
+    check = d.box(150, 118, 92, 60, "read, check,\nleave out", "grey")
+    d.arrow(file.right, check.left)
+    parts = []
+    for y, text, color in (
+        (40, "train, 70 %", "blue"),
+        (126, "validation, 15 %", "purple"),
+        (212, "test, 15 %", "orange"),
+    ):
+        parts.append(d.box(284, y, 124, 44, text, color))
+        d.arrow(check.right, parts[-1].left)
+    fit = d.box(450, 40, 104, 44, "fit models", "blue")
+    choose = d.box(450, 126, 104, 44, "choose one", "purple")
+    judge = d.box(450, 212, 104, 44, "judge, once", "orange", bold=True)
+    for part, step in zip(parts, (fit, choose, judge)):
+        d.arrow(part.right, step.left)
+    d.arrow(fit.bottom, choose.top)
+    d.arrow(choose.bottom, judge.top)
+    d.box(594, 40, 106, 216, "", "green", tint=0.08)
+    d.text(647, 64, "the folder", 13, bold=True)
+    d.text(
+        647,
+        150,
+        "report.html\nmodel card\ndata sheet\nmodel/\ndrift.json\nanswers",
+        12,
+    )
+    d.arrow(judge.right, (594, 234))
+    d.text(360, 296, "Nothing goes back from the test part: what it says, "
+           "it says at the end.", 12)  # fmt: skip
+    return d
+
+
+def draw_25_tomorrow() -> Diagram:
+    d = Diagram(
+        "Tomorrow: new rows are answered and compared with those of the test day.",
+        "New rows, N of them, go to the model, which gives log-probabilities of shape N "
+        "by C. Four numbers of each row, its characters, unknown words, confidence and "
+        "chances, are compared with the stored reference of the validation part. A "
+        "number has moved if its corrected p is below 0.01 and its KS distance is at "
+        "least 0.1. Then a person looks, labels some rows, and the project runs again.",
+        300,
+    )
+    rows = d.box(24, 60, 96, 50, "new rows\nN", "black")
+    model = d.box(170, 60, 110, 50, "model/", "purple", bold=True)
+    out = d.box(330, 60, 120, 50, "answers\n(N, C)", "purple")
+    d.arrow(rows.right, model.left)
+    d.arrow(model.right, out.left)
+    numbers = d.box(200, 160, 180, 50, "numbers of each row:\n(N, 4)", "blue")
+    d.arrow((72, 110), (72, 185), numbers.left)
+    d.arrow((390, 110), (390, 136), (290, 136), (290, 160))
+    d.box(200, 238, 180, 40, "drift.json, validation", "green")
+    rule = d.box(440, 160, 122, 50, "p < 0.01 and\nKS at least 0.1?", "grey")
+    d.arrow(numbers.right, rule.left)
+    d.arrow((380, 258), (500, 258), (500, 210))
+    person = d.box(600, 160, 100, 50, "a person\nlooks, labels", "orange")
+    d.arrow(rule.right, person.left)
+    d.text(581, 178, "yes", 12, "orange")
+    again = d.box(600, 60, 100, 50, "project again", "black")
+    d.arrow(person.top, again.bottom)
+    return d
+
+
 DRAWINGS = {
     "00_map": draw_00_map,
     "00_trainings": draw_00_trainings,
@@ -1412,6 +1484,8 @@ DRAWINGS = {
     "23_ways": draw_23_ways,
     "24_batcher": draw_24_batcher,
     "24_canary": draw_24_canary,
+    "25_project": draw_25_project,
+    "25_tomorrow": draw_25_tomorrow,
 }
 
 
