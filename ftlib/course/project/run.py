@@ -104,6 +104,8 @@ class Kept:
 
 def bar(total, unit):
     """A progress bar over a range of first rows, or over steps."""
+    if total < 3:
+        return iter
     quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
     return lambda items: tqdm(
         items, total=total, unit=unit, leave=False, mininterval=10 if quiet else 0.5
