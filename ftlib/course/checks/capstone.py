@@ -46,26 +46,30 @@ def row_cases():
 @exercise
 def check_kept_rows(answer):
     """answer(texts, labels) -> the numbers of the rows that may stay."""
-    for texts, labels in row_cases():
-        got = answer(list(texts), list(labels))
-        expect(isinstance(got, list), "return a list of row numbers, counted from 0")
-        wanted, told = wanted_rows(texts, labels), f"texts {texts}, labels {labels}"
-        if got == wanted:
-            continue
+    cases = list(row_cases())
+    kept = []
+    for texts, labels in cases:
+        kept.append(answer(list(texts), list(labels)))
+        expect(isinstance(kept[-1], list), "return a list of row numbers, from 0")
         expect(
-            not any(not texts[row].strip() for row in got if row in range(len(texts))),
-            f"{told}: a row without a text stays; spaces alone are no text",
+            all(texts[row].strip() for row in kept[-1] if row in range(len(texts))),
+            f"texts {texts}: a row without a text stays; spaces alone are no text",
         )
+    expect(
+        kept != [wanted_rows(*case, later=False) for case in cases],
+        "a repeated text stays twice; keep its first row",
+    )
+    expect(
+        kept != [wanted_rows(*case, both=False) for case in cases],
+        "a text with two labels stays; nobody knows which label is correct, so none of "
+        "its rows may",
+    )
+    for (texts, labels), rows in zip(cases, kept):
+        wanted = wanted_rows(texts, labels)
         expect(
-            got != wanted_rows(texts, labels, later=False),
-            f"{told}: a repeated text stays twice; keep its first row",
+            rows == wanted,
+            f"texts {texts}, labels {labels}: you keep {rows}, and {wanted} may stay",
         )
-        expect(
-            got != wanted_rows(texts, labels, both=False),
-            f"{told}: a text with two labels stays; nobody knows which label is right, "
-            "so none of its rows may",
-        )
-        expect(False, f"{told}: you keep {got}, and {wanted} may stay")
     return correct("each text once, with one label")
 
 
@@ -98,45 +102,47 @@ def one_error_cases():
         yield {"words": shared + [0] * 3, "frozen": shared + [1] * 3}
 
 
+RULES = (
+    ({"errors": 0.0}, "its lead is below one standard error, so take the baseline"),
+    ({"errors": 1.96}, "one standard error is enough here, not 1.96 of them"),
+    (
+        {"paired": False},
+        "take the standard error of the paired differences, as both models answered "
+        "the same reviews",
+    ),
+)
+
+
 @exercise
 def check_one_error(answer):
     """answer(correct, baseline) -> the name of the model to take."""
-    for rows in one_error_cases():
-        got = answer({k: list(row) for k, row in rows.items()}, "words")
-        wanted, lead, error = one_error_of(rows, "words")
+    cases, names = list(one_error_cases()), []
+    for rows in cases:
+        names.append(answer({k: list(row) for k, row in rows.items()}, "words"))
         expect(
-            isinstance(got, str) and got in rows,
-            f"return one of the names {list(rows)}, not {got!r}",
+            isinstance(names[-1], str) and names[-1] in rows,
+            f"return one of the names {list(rows)}, not {names[-1]!r}",
         )
-        told = f"lead {lead:.3f}, standard error {error:.3f}"
-        if got == wanted:
-            continue
         mean = {name: sum(row) / len(row) for name, row in rows.items()}
         expect(
-            mean[got] == max(mean.values()) or got == "words",
-            f"{got} is neither the best nor the baseline",
+            mean[names[-1]] == max(mean.values()) or names[-1] == "words",
+            f"{names[-1]} is neither the best nor the baseline",
         )
+    for rule, sentence in RULES:
         expect(
-            got == "words",
-            f"{told}: {got} is taken, and its lead is below one standard error, so the "
-            "cheaper baseline is",
+            names != [one_error_of(rows, "words", **rule)[0] for rows in cases]
+            or names == [one_error_of(rows, "words")[0] for rows in cases],
+            f"the best is not always taken as it should be: {sentence}",
         )
-        expect(
-            one_error_of(rows, "words", 1.96)[0] == wanted,
-            f"{told}: the baseline is taken; one standard error is enough here, not "
-            "1.96 of them",
-        )
-        expect(
-            one_error_of(rows, "words", paired=False)[0] == wanted,
-            f"{told}: the baseline is taken; take the standard error of the paired "
-            "differences, as both models answered the same rows",
-        )
-        expect(False, f"{told}: the baseline is taken, and {wanted} should be")
+    for rows, name in zip(cases, names):
+        wanted, lead, error = one_error_of(rows, "words")
+        told = f"lead {lead:.3f}, standard error {error:.3f}"
+        expect(name == wanted, f"{told}: you take {name}, and it is {wanted}")
     return correct("the simpler model, unless the lead is more than noise")
 
 
 class Model:
-    """Answers with what it is told, and remembers what it has read."""
+    """Answers with what it was given, and remembers what it has read."""
 
     def __init__(self, answers):
         self.answers, self.read = answers, []
@@ -149,15 +155,19 @@ class Model:
 def project_of(seed):
     """(models, {part: (texts, labels)}): the best differs from part to part."""
     draw, parts, models = random.Random(seed), {}, {}
-    for part, share in (("train", 0.7), ("validation", 0.3), ("test", 0.4)):
+    usual = seed % 2  # the label that is more frequent in training, and rarer in test
+    for part, ones in (("train", 7), ("validation", 9), ("test", 9)):
         texts = [f"{part} {i}" for i in range(20)]
-        parts[part] = texts, [int(draw.random() < share) for _ in texts]
+        labels = [int(i < ones) for i in range(20)]
+        draw.shuffle(labels)
+        flipped = (part == "train") == bool(usual)
+        parts[part] = texts, [1 - y if flipped else y for y in labels]
     levels = [("a", 1.0, 0.75, 0.7), ("b", 0.8, 0.9, 0.75), ("c", 0.85, 0.8, 0.95)]
     draw.shuffle(levels)
-    for name, *shares in levels:
+    for name, *accuracies in levels:
         answers = {}
-        for (texts, labels), share in zip(parts.values(), shares):
-            good = set(draw.sample(range(20), round(20 * share)))
+        for (texts, labels), accuracy in zip(parts.values(), accuracies):
+            good = set(draw.sample(range(20), round(20 * accuracy)))
             answers |= {
                 t: y if i in good else 1 - y
                 for i, (t, y) in enumerate(zip(texts, labels))
@@ -193,8 +203,8 @@ def check_honest_end(answer):
             "models that were not chosen have answered the test part; nobody needs "
             "those answers, and whoever has them looks at them",
         )
-        said = [models["b"].answers[text] for text in texts]
-        accuracy = sum(a == y for a, y in zip(said, labels)) / len(labels)
+        predicted = [models["b"].answers[text] for text in texts]
+        accuracy = sum(a == y for a, y in zip(predicted, labels)) / len(labels)
         expect(
             abs(got["accuracy"] - accuracy) < 1e-9,
             f"the accuracy is {got['accuracy']:.2f}; of the chosen model on the test "

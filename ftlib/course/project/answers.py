@@ -1,11 +1,13 @@
 """What no program can know about a project: eight questions, in a file that the reader
 fills in and no run overwrites.
 
-    >>> said = parse(blank("reviews"))
-    >>> missing(said)[:2]
+    >>> given = parse(blank("reviews"))
+    >>> missing(given)[:2]
     ['purpose', 'not for']
-    >>> said["purpose"] = "The shop sorts new reviews, and a person reads the bad ones."
-    >>> "purpose" in missing(said)
+    >>> given["purpose"] = (
+    ...     "The shop sorts new reviews, and a person reads the bad ones."
+    ... )
+    >>> "purpose" in missing(given)
     False
 """
 
@@ -40,13 +42,13 @@ def blank(name) -> str:
 
 def parse(text) -> dict[str, str]:
     """{key: answer} of such a file, "" where there is none."""
-    found = dict.fromkeys(QUESTIONS, "")
+    result = dict.fromkeys(QUESTIONS, "")
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         question, _, answer = part.partition("\n")
         for key, known in QUESTIONS.items():
             if question.strip() == known:
-                found[key] = answer.strip().removeprefix("...").strip()
-    return found
+                result[key] = answer.strip().removeprefix("...").strip()
+    return result
 
 
 def read(folder) -> dict[str, str]:
@@ -55,19 +57,19 @@ def read(folder) -> dict[str, str]:
     return parse(path.read_text(encoding="utf-8") if path.is_file() else "")
 
 
-def missing(said) -> list[str]:
+def missing(given) -> list[str]:
     """Keys without an answer: empty, too short to say anything, or one answer for
     several questions.
     """
-    same = [answer.strip().lower() for answer in said.values()]
+    same = [answer.strip().lower() for answer in given.values()]
     return [
         key
-        for key, answer in said.items()
+        for key, answer in given.items()
         if len(answer) < (6 if re.search(r"[\u4e00-\u9fff]", answer) else LEAST)
         or same.count(answer.strip().lower()) > 1
     ]
 
 
-def lines_of(said, questions) -> list[str]:
+def lines_of(given, questions) -> list[str]:
     """Question and answer for a card, also those that nobody has answered."""
-    return [f"{q} {said.get(key) or 'NOT ANSWERED'}" for key, q in questions.items()]
+    return [f"{q} {given.get(key) or 'NOT ANSWERED'}" for key, q in questions.items()]

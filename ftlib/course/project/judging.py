@@ -119,9 +119,9 @@ def slices_of(columns, is_text=True, own=("text", "label")):
     for name, values in columns.items():
         if name in own:
             continue
-        cut = values if len(set(values)) <= MOST_VALUES else _halves(values)
-        if cut and len(set(cut)) > 1:
-            cuts[name] = cut
+        kinds = values if len(set(values)) <= MOST_VALUES else _halves(values)
+        if kinds and len(set(kinds)) > 1:
+            cuts[name] = kinds
     return cuts
 
 

@@ -146,8 +146,8 @@ def about_drift(record):
     if not test["rows"]:
         return [*lines, f"The test part has too few {unit(record)} to try that."]
     moved = ", ".join(test["moved"])
-    said = f"these moved: {moved}" if moved else "nothing moved, as it should be"
-    return [*lines, f"On the {test['n']:,} test {unit(record)} {said}."]
+    words = f"these moved: {moved}" if moved else "nothing moved, as it should be"
+    return [*lines, f"On the {test['n']:,} test {unit(record)} {words}."]
 
 
 def about_readings(record):
@@ -246,19 +246,19 @@ def confusion(record):
 
 def write(record, folder) -> None:
     """report.html, README.md and DATA.md, with the answers of the folder's reader."""
-    said = answers.read(folder)
+    given = answers.read(folder)
     pages = {
-        "report.html": html_page(record, said),
-        "README.md": model_card(record, said),
-        "DATA.md": data_sheet(record, said),
+        "report.html": html_page(record, given),
+        "README.md": model_card(record, given),
+        "DATA.md": data_sheet(record, given),
     }
     for name, content in pages.items():
         (Path(folder) / name).write_text(content, encoding="utf-8", newline="\n")
 
 
-def html_page(record, said=None) -> str:
+def html_page(record, given=None) -> str:
     """The whole report."""
-    options, test, said = record["options"], record["test"], said or {}
+    options, test, given = record["options"], record["test"], given or {}
     classes = [
         (name, f"{c['n']:,}", percent(c["precision"]), percent(c["recall"]),
          span(c["f1"], *c["f1 interval"]))
@@ -301,7 +301,7 @@ def html_page(record, said=None) -> str:
         "<h2>Tomorrow</h2>" + paragraphs(about_drift(record)),
         "<h2>What may not be concluded</h2>" + paragraphs(LIMITS),
         "<h2>What only people know</h2>"
-        + paragraphs(answers.lines_of(said, answers.QUESTIONS)),
+        + paragraphs(answers.lines_of(given, answers.QUESTIONS)),
         "<h2>Use it</h2>" + paragraphs(use(record)),
     ]
     title = escape(options["name"])
@@ -364,7 +364,7 @@ def markdown_table(header, rows):
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def model_card(record, said=None) -> str:
+def model_card(record, given=None) -> str:
     """README.md of the project's folder."""
     o, classes = record["options"], record["test"]["classes"]
     rows = [
@@ -375,7 +375,7 @@ def model_card(record, said=None) -> str:
     return joined(
         f"# {o['name']}",
         "## What for",
-        listed(answers.lines_of(said or {}, answers.CARD)),
+        listed(answers.lines_of(given or {}, answers.CARD)),
         "## What came out",
         "\n".join([*verdict(record), *about_readings(record)]),
         f"Chosen among {compared} on the validation {unit(record)}.",
@@ -394,7 +394,7 @@ def model_card(record, said=None) -> str:
     )
 
 
-def data_sheet(record, said=None) -> str:
+def data_sheet(record, given=None) -> str:
     """DATA.md: what is known about the table, and questions that only its owner can
     answer.
     """
@@ -409,7 +409,7 @@ def data_sheet(record, said=None) -> str:
         f"The parts are dealt by a hash of the {unit(record)[:-1]}: they stay the same "
         "however the file is sorted.",
         "## What only people know",
-        listed(answers.lines_of(said or {}, answers.DATA)),
+        listed(answers.lines_of(given or {}, answers.DATA)),
     )
 
 

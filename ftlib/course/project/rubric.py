@@ -49,9 +49,9 @@ def check(folder) -> list[Row]:
         except (KeyError, TypeError, ValueError, OSError, IndexError) as error:
             missing = f"it is not there or cannot be read ({type(error).__name__})"
         rows.append(Row(name, 0 if missing else most, most, missing or ""))
-    said = answers.missing(answers.read(folder))
+    given = answers.missing(answers.read(folder))
     for name, questions in (("card", answers.CARD), ("data sheet", answers.DATA)):
-        open_ones = [key for key in questions if key in said]
+        open_ones = [key for key in questions if key in given]
         missing = open_ones and f"in {answers.FILE} answer: {', '.join(open_ones)}"
         n = len(questions)
         rows.append(Row(name, n - len(open_ones), n, missing or ""))
@@ -129,13 +129,13 @@ def once(record, folder):
 
 def interval(record, folder):
     test = record["test"]
-    right = sum(row[i] for i, row in enumerate(test["confusion"]))
+    hits = sum(row[i] for i, row in enumerate(test["confusion"]))
     n = sum(map(sum, test["confusion"]))
-    wanted = intervals.wilson_interval(right, n)
-    if abs(test["accuracy"] - right / n) > 1e-6 or n != test["n"]:
+    wanted = intervals.wilson_interval(hits, n)
+    if abs(test["accuracy"] - hits / n) > 1e-6 or n != test["n"]:
         return "the accuracy is not the one of the confusion table"
     if max(abs(a - b) for a, b in zip(wanted, test["interval"])) > 0.005:
-        return f"give the 95 % interval: {page.span(right / n, *wanted)}"
+        return f"give the 95 % interval: {page.span(hits / n, *wanted)}"
     if record["choice"]["chosen"] != record["choice"]["baseline"]:
         mean, low, high = test["against baseline"]
         if not low <= mean <= high or low == high:
@@ -161,11 +161,11 @@ def calibration(record, folder):
 
 
 def exported(record, folder):
-    found = record["export"]
-    if versions.digest(Path(folder) / "model") != found["digest"]:
+    result = record["export"]
+    if versions.digest(Path(folder) / "model") != result["digest"]:
         return "model/ is not the folder that was tested; run the project again"
-    if not found["parity"] <= PARITY:
-        return f"the file differs by {found['parity']:.0e}, at most {PARITY:.0e}"
+    if not result["parity"] <= PARITY:
+        return f"the file differs by {result['parity']:.0e}, at most {PARITY:.0e}"
     if versions.current(folder) != "model":
         return "current.json does not point to model/, so no service starts"
     served.Served(folder)

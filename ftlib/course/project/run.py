@@ -405,8 +405,8 @@ class Project:
             self.data.facts["language"], None if is_text else model.columns,
         )  # fmt: skip
         reference.save(folder)
-        found = watch.as_facts(reference.compare(inputs["test"], answered["test"]))
-        return {"reference": len(self.labels["validation"]), "test": found}
+        result = watch.as_facts(reference.compare(inputs["test"], answered["test"]))
+        return {"reference": len(self.labels["validation"]), "test": result}
 
 
 def export_network(model, folder, names, temperature):

@@ -93,8 +93,8 @@ def predict(options, out=None):
     for row, p in zip(zip(*columns.values()), log_p.exp()):
         lines.writerow([*row, served.labels[int(p.argmax())], f"{float(p.max()):.4f}"])
     if (served.folder / watch.FILE).is_file():
-        found = watch.Reference.load(served.folder).compare(inputs, log_p)
-        print(watch.sentence(found), file=sys.stderr)
+        result = watch.Reference.load(served.folder).compare(inputs, log_p)
+        print(watch.sentence(result), file=sys.stderr)
 
 
 # --- over HTTP

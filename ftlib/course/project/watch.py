@@ -10,8 +10,8 @@ it.
     >>> reference = Reference.of(texts(300), log_p, ["bad", "good"], ["a fine film"])
     >>> sentence(reference.compare(texts(100), log_p[:100]))
     'drift: none of 4 numbers has moved in 100 rows'
-    >>> found = reference.compare(texts(100, 2), log_p[:100])
-    >>> [row.name for row in found["moved"]]
+    >>> result = reference.compare(texts(100, 2), log_p[:100])
+    >>> [row.name for row in result["moved"]]
     ['characters']
 
 The numbers need no label: of a text its characters and the share of its words that
@@ -60,14 +60,14 @@ class Reference:
     def numbers_of(self, inputs, log_p):
         """{name: N values}. inputs: texts, or the columns of a table."""
         p = log_p.exp()
-        found = {"confidence": p.max(dim=1).values.tolist()}
+        result = {"confidence": p.max(dim=1).values.tolist()}
         # of two classes one says all; rare ones of many would only cost p-values
         first = 1 if len(self.names) == 2 else 0
         for i, name in enumerate(self.names[:MOST_CLASSES]):
             if i >= first:
-                found[f"chance of {name}"] = p[:, i].tolist()
+                result[f"chance of {name}"] = p[:, i].tolist()
         inside = self._text if self.shape is None else self._table
-        return found | inside(inputs)
+        return result | inside(inputs)
 
     def _text(self, texts):
         words = candidates.single_terms(self.language).build_analyzer()
@@ -78,15 +78,15 @@ class Reference:
         return {"characters": [len(text) for text in texts], "unknown words": shares}
 
     def _table(self, columns):
-        found = {}
+        result = {}
         for name in self.shape.scales:
             cells = [number(cell) for cell in columns[name]]
             # what is not a number here is as good as empty
-            found[name] = [EMPTY if c is None or c != c else c for c in cells]
+            result[name] = [EMPTY if c is None or c != c else c for c in cells]
         for name, kinds in self.shape.kinds.items():
-            place = {kind: i for i, kind in enumerate(kinds)}
-            found[name] = [place.get(cell, -1) for cell in columns[name]]
-        return found
+            index = {kind: i for i, kind in enumerate(kinds)}
+            result[name] = [index.get(cell, -1) for cell in columns[name]]
+        return result
 
     def compare(self, inputs, log_p):
         """{"n", "rows": [drift.Row], "moved": those that moved} of new rows; no rows
@@ -120,18 +120,18 @@ class Reference:
         return cls(**facts, shape=shape and Columns(**shape))
 
 
-def sentence(found) -> str:
+def sentence(result) -> str:
     """What `compare` has found, for a person."""
-    n = found["n"]
-    if not found["rows"]:
+    n = result["n"]
+    if not result["rows"]:
         return f"drift: {n} rows are too few to say; give {LEAST} or more at a time"
-    if not found["moved"]:
-        return f"drift: none of {len(found['rows'])} numbers has moved in {n} rows"
-    moved = ", ".join(f"{row.name} (KS {row.ks:.2f})" for row in found["moved"])
+    if not result["moved"]:
+        return f"drift: none of {len(result['rows'])} numbers has moved in {n} rows"
+    moved = ", ".join(f"{row.name} (KS {row.ks:.2f})" for row in result["moved"])
     return f"drift: in {n} rows these moved: {moved}; look at the rows, label some"
 
 
-def as_facts(found) -> dict:
+def as_facts(result) -> dict:
     """The same for record.json."""
-    rows = [[row.name, row.psi, row.ks, row.p_corrected] for row in found["rows"]]
-    return {"n": found["n"], "rows": rows, "moved": [r.name for r in found["moved"]]}
+    rows = [[row.name, row.psi, row.ks, row.p_corrected] for row in result["rows"]]
+    return {"n": result["n"], "rows": rows, "moved": [r.name for r in result["moved"]]}

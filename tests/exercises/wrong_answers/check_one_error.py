@@ -47,5 +47,9 @@ WRONG = [
     (unpaired, "paired differences"),
     (the_worst, "neither the best"),
     (the_lead, "one of the names"),
-    (the_baseline, "not 1.96"),
+    (the_baseline, "you take words"),
 ]
+
+EQUIVALENT = {
+    "`mean(correct[name])` -> `sum(correct[name])`": "all lists have one length",
+}
