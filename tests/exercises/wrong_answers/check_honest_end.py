@@ -73,3 +73,16 @@ WRONG = [
     (coin, "most frequent training label"),
     (a_tuple, "return a dict"),
 ]
+
+COMPARED = "two lists agree in as many places, whichever comes first"
+TEST = "accuracy(models[chosen](test[0]), test[1])"
+BASE = "accuracy([usual] * len(test[1]), test[1])"
+EQUIVALENT = {
+    "`zip(said, labels)` -> `zip(labels, said)`": COMPARED,
+    "`accuracy(m(validation[0]), validation[1])` -> "
+    "`accuracy(validation[1], m(validation[0]))`": COMPARED,
+    f"`{TEST}` -> `accuracy(test[1], models[chosen](test[0]))`": COMPARED,
+    f"`{BASE}` -> `accuracy(test[1], [usual] * len(test[1]))`": COMPARED,
+    "`set(train[1])` -> `train[1]`": "the set only saves counting a label twice",
+    "`1` -> `0` (5)": "there are as many texts as labels",
+}
