@@ -60,13 +60,11 @@ PARTS = {
     ],
 }  # fmt: skip
 ONE_DAY = (0, 6, 9, 14)
-FINE_TUNING = {4, 5, *range(12, 22), 23, 24}
+FINE_TUNING = {4, 5, *range(12, 22), 23, 24, 25}
 
 
 def draw_00_map() -> Diagram:
-    """Every chapter in its part, those that exist filled, and two ways through."""
-    exist = {int(path.name[:2]) for path in ROOT.glob("chapters/[0-9][0-9]_*.ipynb")}
-    missing = ", ".join(f"{n:02d}" for n in range(26) if n not in exist) or "none"
+    """Every chapter in its part, and two ways through."""
     parts = "; ".join(
         f"{part} has the chapters "
         + ", ".join(f"{n:02d}" for row in rows for n, _ in row.values())
@@ -74,10 +72,10 @@ def draw_00_map() -> Diagram:
     )
     d = Diagram(
         "The course in four parts, from gradient descent to a model in use.",
-        f"A map of 26 chapters. Chapter 00 is the start. {parts}. Not written yet: "
-        f"{missing}. The way of one day leads through 00, 06, 09 and 14; who wants to "
-        "fine-tune and nothing else reads 04, 05, 12 to 21, 23 and 24. Film reviews "
-        "are the thread through all parts.",
+        f"A map of 26 chapters. Chapter 00 is the start. {parts}. The way of one day "
+        "leads through 00, 06, 09 and 14; who wants to fine-tune and nothing else "
+        "reads 04, 05, 12 to 21 and 23 to 25. Film reviews are the thread through all "
+        "parts.",
         684,
     )
     places = {0: d.box(296, 16, 128, 44, "00 Start here", "blue", tint=0.16, bold=True)}
@@ -90,7 +88,7 @@ def draw_00_map() -> Diagram:
         y += 28
         for row in rows:
             for column, (number, title) in row.items():
-                places[number] = _chapter(d, column, y, number, title, number in exist)
+                places[number] = _chapter(d, column, y, number, title)
             y += 66
         y += 12
     for start, end in zip(ONE_DAY, ONE_DAY[1:]):
@@ -99,12 +97,9 @@ def draw_00_map() -> Diagram:
     return d
 
 
-def _chapter(d, column, y, number, title, exists):
-    """One chapter: filled if it exists, with a green bar if it is about fine-tuning."""
-    box = d.box(
-        24 + 136 * column, y, 128, 54, "", "blue",
-        tint=0.16 if exists else 0, dashed=not exists,
-    )  # fmt: skip
+def _chapter(d, column, y, number, title):
+    """One chapter, with a green bar if it is about fine-tuning."""
+    box = d.box(24 + 136 * column, y, 128, 54, "", "blue", tint=0.16)
     d.text(box.x + 23, y + 27, f"{number:02d}", 13, "black", bold=True)
     d.text(box.x + 37, y + 27, title, 12, "black", "start")
     if number in FINE_TUNING:
@@ -114,14 +109,10 @@ def _chapter(d, column, y, number, title, exists):
 
 def _legend(d, y):
     """What the marks mean."""
-    d.box(24, y, 30, 20, "", "blue", tint=0.16)
-    d.text(62, y + 10, "written", 12, anchor="start")
-    d.box(134, y, 30, 20, "", "blue", tint=0, dashed=True)
-    d.text(172, y + 10, "not written yet", 12, anchor="start")
-    d.arrow((296, y + 10), (330, y + 10), color="orange")
-    d.text(338, y + 10, "one day", 12, anchor="start")
-    d.bar(418, y, 4, 20, "green")
-    d.text(430, y + 10, "for those who fine-tune and nothing else", 12, anchor="start")
+    d.arrow((24, y + 10), (58, y + 10), color="orange")
+    d.text(66, y + 10, "one day", 12, anchor="start")
+    d.bar(146, y, 4, 20, "green")
+    d.text(158, y + 10, "for those who fine-tune and nothing else", 12, anchor="start")
 
 
 # --- chapter 00: a sentence becomes a vector; two trainings
@@ -1380,6 +1371,78 @@ def draw_23_distillation() -> Diagram:
     return d
 
 
+def draw_25_project() -> Diagram:
+    d = Diagram(
+        "A project: a table goes in, a folder comes out that others can check and use.",
+        "A table of 2,000 rows is read and checked. What is left is dealt into three "
+        "parts: 70 percent train, 15 percent validation, 15 percent test. Models are "
+        "fitted on train, and one is chosen on validation. The test part is read once, "
+        "for the chosen model. Out comes a folder: report.html, model card and data "
+        "sheet, the model's file, and the reference for drift.",
+        330,
+    )
+    file = d.box(24, 118, 92, 60, "reviews.csv\n2,000 rows", "black")
+    check = d.box(150, 118, 92, 60, "read, check,\nleave out", "grey")
+    d.arrow(file.right, check.left)
+    parts = []
+    for y, text, color in (
+        (40, "train, 70 %", "blue"),
+        (126, "validation, 15 %", "purple"),
+        (212, "test, 15 %", "orange"),
+    ):
+        parts.append(d.box(284, y, 124, 44, text, color))
+        d.arrow(check.right, parts[-1].left)
+    fit = d.box(450, 40, 104, 44, "fit models", "blue")
+    choose = d.box(450, 126, 104, 44, "choose one", "purple")
+    judge = d.box(450, 212, 104, 44, "judge, once", "orange", bold=True)
+    for part, step in zip(parts, (fit, choose, judge)):
+        d.arrow(part.right, step.left)
+    d.arrow(fit.bottom, choose.top)
+    d.arrow(choose.bottom, judge.top)
+    d.box(594, 40, 106, 216, "", "green", tint=0.08)
+    d.text(647, 64, "the folder", 13, bold=True)
+    d.text(
+        647,
+        150,
+        "report.html\nmodel card\ndata sheet\nmodel/\ndrift.json\nanswers",
+        12,
+    )
+    d.arrow(judge.right, (594, 234))
+    d.text(360, 296, "Nothing goes back from the test part: what it says, "
+           "it says at the end.", 12)  # fmt: skip
+    return d
+
+
+def draw_25_tomorrow() -> Diagram:
+    d = Diagram(
+        "Tomorrow: new rows are answered and compared with those of the test day.",
+        "New rows, N of them, go to the model, which gives log-probabilities, N "
+        "by C. Four numbers of each row, its characters, unknown words, confidence and "
+        "chances, are compared with the stored reference of the validation part. A "
+        "number has moved if its corrected p is below 0.01 and its KS distance is at "
+        "least 0.1. Then a person looks, labels some rows, and the project runs again.",
+        300,
+    )
+    rows = d.box(24, 60, 96, 50, "new rows\nN", "black")
+    model = d.box(170, 60, 110, 50, "model/", "purple", bold=True)
+    out = d.box(330, 60, 120, 50, "answers\n(N, C)", "purple")
+    d.arrow(rows.right, model.left)
+    d.arrow(model.right, out.left)
+    numbers = d.box(200, 160, 180, 50, "numbers of each row:\n(N, 4)", "blue")
+    d.arrow((72, 110), (72, 185), numbers.left)
+    d.arrow((390, 110), (390, 136), (290, 136), (290, 160))
+    d.box(200, 238, 180, 40, "drift.json, validation", "green")
+    rule = d.box(440, 160, 122, 50, "p < 0.01 and\nKS at least 0.1?", "grey")
+    d.arrow(numbers.right, rule.left)
+    d.arrow((380, 258), (500, 258), (500, 210))
+    person = d.box(600, 160, 100, 50, "a person\nlooks, labels", "orange")
+    d.arrow(rule.right, person.left)
+    d.text(581, 178, "yes", 12, "orange")
+    again = d.box(600, 60, 100, 50, "project again", "black")
+    d.arrow(person.top, again.bottom)
+    return d
+
+
 DRAWINGS = {
     "00_map": draw_00_map,
     "00_trainings": draw_00_trainings,
@@ -1412,6 +1475,8 @@ DRAWINGS = {
     "23_ways": draw_23_ways,
     "24_batcher": draw_24_batcher,
     "24_canary": draw_24_canary,
+    "25_project": draw_25_project,
+    "25_tomorrow": draw_25_tomorrow,
 }
 
 

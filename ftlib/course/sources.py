@@ -471,3 +471,42 @@ def encyclopaedia() -> list[dict]:
         | {"topic": r["topic"]}
         for r in rows.values()
     ]
+
+
+# --- chapter 25: what household appliances draw from the mains
+
+POWER = "aeon/datasets/data/ACSF1/ACSF1_"
+BANDS = (1, 4, 16, 64, 256, 731)  # edges of the frequencies, in waves a recording
+
+
+def power_signatures() -> dict[str, list]:
+    """200 recordings of the electric power of appliances (ACS-F1, as the UCR archive
+    has it) as 21 numbers each, and "label" "0" to "9", the kind of the appliance.
+
+    The archive has shifted and scaled each recording to mean 0 and deviation 1. Two
+    recordings are of one appliance, and the file does not say which two.
+    """
+    import numpy as np
+
+    lines = []
+    for part in ("TRAIN", "TEST"):
+        text = wheels.member("aeon", f"{POWER}{part}.ts").decode("utf-8")
+        lines += [line for line in text.splitlines() if line[:1] not in "@#"]
+    series, labels = zip(*(line.strip().rsplit(":", 1) for line in lines))
+    x = np.array([[float(value) for value in row.split(",")] for row in series])
+    steps, power = np.diff(x, axis=1), np.abs(np.fft.rfft(x, axis=1)) ** 2
+    columns = {f"quantile {q}": np.quantile(x, q / 100, axis=1) for q in (5, 25, 50)}
+    columns |= {f"quantile {q}": np.quantile(x, q / 100, axis=1) for q in (75, 95)}
+    columns |= {"lowest": x.min(axis=1), "highest": x.max(axis=1)}
+    columns |= {"time above mean": (x > 0).mean(axis=1)}
+    columns |= {"crossings": (np.diff(x > 0, axis=1) != 0).mean(axis=1)}
+    columns |= {"mean change": abs(steps).mean(axis=1)}
+    columns |= {"largest rise": steps.max(axis=1), "largest fall": steps.min(axis=1)}
+    columns |= {"still": (abs(steps) < 0.01).mean(axis=1)}
+    for lag in (1, 10, 100):
+        columns[f"like {lag} before"] = (x[:, lag:] * x[:, :-lag]).mean(axis=1)
+    for low, high in zip(BANDS, BANDS[1:]):
+        band = power[:, low:high].sum(axis=1) / power[:, 1:].sum(axis=1)
+        columns[f"waves {low} to {high - 1}"] = band
+    made = {name: [round(v, 5) for v in c.tolist()] for name, c in columns.items()}
+    return made | {"label": list(labels)}

@@ -12,6 +12,7 @@ tokens of how many texts there is time for.
 """
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from ftlib.training import optim, train
 ENCODERS = {"en": "all-MiniLM-L6-v2", "zh": "zh-bert-mini"}
 LENGTHS = (256, 128, 64)  # tokens of a text, the most first
 CHUNK = 1024  # texts whose vectors are kept in one file
+MANY = 10_000  # texts, from which on three folds are enough
 LR, EPOCHS, SIZE, DECAY = 3e-4, 3, 16, 0.8
 # a step of training costs about as much as this many forward passes
 BACKWARD = 3.5
@@ -59,12 +61,17 @@ class Words:
 
     def fit(self, texts, labels):
         most = 200_000  # terms; a service has to load them
-        line = make_pipeline(
-            self._counts(max_features=most), LogisticRegression(max_iter=2000)
-        )
         strength = {"logisticregression__C": (1, 3, 10, 30, 100)}
-        folds = max(2, min(5, *map(list(labels).count, set(labels))))
-        search = GridSearchCV(line, strength, cv=folds).fit(texts, labels)
+        folds = 3 if len(texts) > MANY else 5
+        folds = max(2, min(folds, *map(list(labels).count, set(labels))))
+        with tempfile.TemporaryDirectory() as counted:
+            # each fold's texts are counted once, and not for each C again
+            line = make_pipeline(
+                self._counts(max_features=most),
+                LogisticRegression(max_iter=2000),
+                memory=counted,
+            )
+            search = GridSearchCV(line, strength, cv=folds).fit(texts, labels)
         self.C = search.best_params_["logisticregression__C"]
         self.counts, line = (step for _, step in search.best_estimator_.steps)
         self.weight, self.bias = _two_sided(line)

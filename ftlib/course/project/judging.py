@@ -15,6 +15,7 @@ Shapes: N texts, C classes; a model's answers are log-probabilities or logits (N
 import numpy
 import torch
 
+from ftlib.course.project.numbers import number as number_in
 from ftlib.evaluation import intervals, metrics, trust
 
 MOST_VALUES, LEAST_TEXTS = 12, 10  # of a column that is cut into slices; of a slice
@@ -106,7 +107,8 @@ def _classes(logits, labels, names):
 
 def slices_of(columns, is_text=True, own=("text", "label")):
     """{column: value of each text} of what may be cut into slices: the length in three
-    parts (of texts), and each other column with 2 to 12 values.
+    parts (of texts), each other column with 2 to 12 values, and each column of more
+    numbers in two halves.
     """
     cuts, lengths = {}, [len(text) for text in columns["text"]]
     order = sorted(lengths)
@@ -115,9 +117,23 @@ def slices_of(columns, is_text=True, own=("text", "label")):
     if is_text:
         cuts["characters"] = [words[sum(n > edge for edge in edges)] for n in lengths]
     for name, values in columns.items():
-        if name not in own and 2 <= len(set(values)) <= MOST_VALUES:
-            cuts[name] = values
+        if name in own:
+            continue
+        kinds = values if len(set(values)) <= MOST_VALUES else _halves(values)
+        if kinds and len(set(kinds)) > 1:
+            cuts[name] = kinds
     return cuts
+
+
+def _halves(cells):
+    """Each cell's half, where all that are not empty are numbers, else None."""
+    numbers = [number_in(cell) for cell in cells]
+    known = sorted(n for n in numbers if n is not None and n == n)
+    if None in numbers or not known:
+        return None
+    middle = known[len(known) // 2]
+    under, over = f"below {middle:g}", f"{middle:g} and more"
+    return ["empty" if n != n else under if n < middle else over for n in numbers]
 
 
 def slice_table(is_correct, cuts):

@@ -1,18 +1,19 @@
 """The report of a project as one HTML file that stands alone (its figures inside, no
 script, nothing fetched), and the same as a model card and a data sheet in Markdown.
 
-    html_page(record)       # what run.py has written into record.json
-    model_card(record), data_sheet(record)
+    write(record, folder)   # the record is what run.py has written into record.json
 
-Every number comes from the record. What a person typed (texts, names of columns and
-classes) is escaped.
+Every number comes from the record, and what only a person knows from ANSWERS.md. What
+a person typed (texts, names of columns and classes) is escaped.
 """
 
 import base64
 import html
 import io
+from pathlib import Path
 
 from ftlib.course import plot
+from ftlib.course.project import answers
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2em auto;
@@ -133,6 +134,33 @@ def about_confidence(record):
     return lines
 
 
+def about_drift(record):
+    """What new rows are compared with, and what the test part showed."""
+    test, n = record["drift"]["test"], record["drift"]["reference"]
+    names = ", ".join(row[0] for row in test["rows"][:12])
+    more = len(test["rows"]) - 12
+    lines = [
+        f"`predict` compares new {unit(record)} with {n:,} validation {unit(record)} "
+        f"({names or 'nothing'}{f' and {more} more' if more > 0 else ''})."
+    ]
+    if not test["rows"]:
+        return [*lines, f"The test part has too few {unit(record)} to try that."]
+    moved = ", ".join(test["moved"])
+    words = f"these moved: {moved}" if moved else "nothing moved, as it should be"
+    return [*lines, f"On the {test['n']:,} test {unit(record)} {words}."]
+
+
+def about_readings(record):
+    """How often the test part has been looked at."""
+    n = record["readings"]
+    if n == 1:
+        return ["The test part was read once."]
+    return [
+        f"The test part was read with {n} different settings or files. The best of "
+        "several looks better than it is, so test on new rows before you rely on it."
+    ]
+
+
 NEVER = (
     " Boosted trees are compared and not taken: their file would be a pickle, which "
     "can run code. If they lead, fit them with scikit-learn where they are used."
@@ -216,9 +244,21 @@ def confusion(record):
     return picture(fig, "Labels in rows, answers in columns.")
 
 
-def html_page(record) -> str:
+def write(record, folder) -> None:
+    """report.html, README.md and DATA.md, with the answers of the folder's reader."""
+    given = answers.read(folder)
+    pages = {
+        "report.html": html_page(record, given),
+        "README.md": model_card(record, given),
+        "DATA.md": data_sheet(record, given),
+    }
+    for name, content in pages.items():
+        (Path(folder) / name).write_text(content, encoding="utf-8", newline="\n")
+
+
+def html_page(record, given=None) -> str:
     """The whole report."""
-    options, test = record["options"], record["test"]
+    options, test, given = record["options"], record["test"], given or {}
     classes = [
         (name, f"{c['n']:,}", percent(c["precision"]), percent(c["recall"]),
          span(c["f1"], *c["f1 interval"]))
@@ -249,7 +289,8 @@ def html_page(record) -> str:
         table(
             ("class", unit(record), "precision", "recall", "F1"), classes, (1, 2, 3, 4)
         ),
-        f"<p>Macro-F1 {percent(test['macro_f1'])}. Brackets are 95 % intervals.</p>",
+        f"<p>Macro-F1 {percent(test['macro_f1'])}. Brackets are 95 % intervals.</p>"
+        + paragraphs(about_readings(record)),
         confusion(record),
         "<h2>Where it is wrong</h2>" + paragraphs(about_slices(record)),
         table(("cut", "slice", unit(record), "accuracy", "p"), slices, (2, 3, 4)),
@@ -257,7 +298,10 @@ def html_page(record) -> str:
         "<h2>Does it know when it is unsure?</h2>"
         + paragraphs(about_confidence(record)),
         reliability(record),
+        "<h2>Tomorrow</h2>" + paragraphs(about_drift(record)),
         "<h2>What may not be concluded</h2>" + paragraphs(LIMITS),
+        "<h2>What only people know</h2>"
+        + paragraphs(answers.lines_of(given, answers.QUESTIONS)),
         "<h2>Use it</h2>" + paragraphs(use(record)),
     ]
     title = escape(options["name"])
@@ -299,14 +343,14 @@ def mistakes(record):
 
 def use(record):
     folder, text = record["options"]["out"], record["options"]["text"]
-    column = f" --text {text}" if text else ""
-    lines = [f"python -m ftlib predict {folder} new.csv" + column]
-    if "parity" in record.get("export", {}):
-        lines.append(
-            f"model/ is one ONNX file of {record['export']['megabytes']:.0f} MB. Its "
-            f"log-odds differ by at most {record['export']['parity']:.0e} from the "
-            f"network's on {record['export']['texts']} texts."
-        )
+    export = record["export"]
+    lines = [f"python -m ftlib predict {folder} new.csv"]
+    lines += [f"python -m ftlib serve {folder}"] if text else []
+    lines.append(
+        f"model/ has {export['megabytes']:.1f} MB. On {export['texts']} test "
+        f"{unit(record)} its log-probabilities differ by at most "
+        f"{export['parity']:.0e} from those of the model before it was written."
+    )
     return lines
 
 
@@ -320,8 +364,8 @@ def markdown_table(header, rows):
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def model_card(record) -> str:
-    """README.md of the model's folder."""
+def model_card(record, given=None) -> str:
+    """README.md of the project's folder."""
     o, classes = record["options"], record["test"]["classes"]
     rows = [
         (name, c["n"], percent(c["precision"]), percent(c["recall"]))
@@ -330,13 +374,18 @@ def model_card(record) -> str:
     compared = ", ".join(record["choice"]["scores"])
     return joined(
         f"# {o['name']}",
-        "\n".join(verdict(record)),
+        "## What for",
+        listed(answers.lines_of(given or {}, answers.CARD)),
+        "## What came out",
+        "\n".join([*verdict(record), *about_readings(record)]),
         f"Chosen among {compared} on the validation {unit(record)}.",
         markdown_table(("class", f"test {unit(record)}", "precision", "recall"), rows),
         "## Where it is wrong",
         listed(about_slices(record)),
         "## Confidence",
         "\n".join(about_confidence(record)),
+        "## Tomorrow",
+        "\n".join(about_drift(record)),
         "## What it is not good for",
         listed(LIMITS),
         "## How it was made",
@@ -345,15 +394,7 @@ def model_card(record) -> str:
     )
 
 
-QUESTIONS = (
-    "Where do they come from, when, and may they be used for this?",
-    "Who gave the labels, with which instruction? How often do two people agree?",
-    "Which people or cases are missing?",
-    "Is there anything personal in them, and how long may it be kept?",
-)
-
-
-def data_sheet(record) -> str:
+def data_sheet(record, given=None) -> str:
     """DATA.md: what is known about the table, and questions that only its owner can
     answer.
     """
@@ -367,8 +408,8 @@ def data_sheet(record) -> str:
         markdown_table(("class", "train", "validation", "test"), rows),
         f"The parts are dealt by a hash of the {unit(record)[:-1]}: they stay the same "
         "however the file is sorted.",
-        "## To be answered by you",
-        listed(QUESTIONS),
+        "## What only people know",
+        listed(answers.lines_of(given or {}, answers.DATA)),
     )
 
 

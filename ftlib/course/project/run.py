@@ -1,16 +1,17 @@
 """The steps of a project, one after another, each kept when it is done:
 
     python -m ftlib project reviews.csv --text review --label stars
-    python -m ftlib predict projects/reviews new.csv --text review
+    python -m ftlib project --example breast-cancer
 
 1 read and check, 2 deal into three parts, 3 counted words, 4 frozen encoder, 5 the
-encoder fine-tuned, 6 choose on the validation part, 7 test once, 8 write the model, its
-card, a data sheet and report.html. Start it again after an interruption: it goes on
-behind the last step that was finished. A changed file or option starts anew.
+encoder fine-tuned, 6 choose on the validation part, 7 test once, 8 write the model,
+what new rows are compared with (watch.py), its card, a data sheet and report.html.
+Start it again after an interruption: it goes on behind the last step that was
+finished. A changed file or option starts anew.
 """
 
 import argparse
-import csv
+import copy
 import datetime
 import hashlib
 import json
@@ -25,18 +26,31 @@ import torch
 from tqdm.auto import tqdm
 
 from ftlib.course import reproducibility
-from ftlib.course.project import candidates, judging, numbers, page, reading
-from ftlib.data import tokenization
+from ftlib.course.project import (
+    answers,
+    candidates,
+    examples,
+    judging,
+    numbers,
+    page,
+    reading,
+    served,
+    watch,
+)
+from ftlib.deploy import versions
 from ftlib.training import distributed, train
 
 # what changes the result, and with it whether kept steps may be used
 MEANING = ("text", "label", "group", "minutes", "encoder", "seed")
-WORDS, LINE, TREES = "counted words", "logistic regression", "boosted trees"
+WORDS, LINE, TREES = served.WORDS, "logistic regression", "boosted trees"
+TIME = 0.75  # of the minutes that are left, what is planned
 LONGEST_SHOWN = 2000  # characters of a text in the record
 
 
 def options_of(parser):
-    parser.add_argument("file", help="a .csv, .tsv or .jsonl table in UTF-8")
+    parser.add_argument("file", nargs="?", help="a .csv, .tsv or .jsonl table in UTF-8")
+    parser.add_argument("--example", choices=examples.EXAMPLES, help="instead of one")
+    parser.add_argument("--rows", type=int, help="of an example, at most")
     parser.add_argument(
         "--text", help="the column of texts; without it every column is an input"
     )
@@ -44,7 +58,7 @@ def options_of(parser):
     parser.add_argument(
         "--group", help="a column: rows that share its value stay in one part"
     )
-    parser.add_argument("--minutes", type=float, default=20, help="for the networks")
+    parser.add_argument("--minutes", type=float, default=20, help="for all")
     parser.add_argument("--encoder", help="a name or a folder; else by the language")
     parser.add_argument("--name", help="the title; else the file's name")
     parser.add_argument("--out", help="a folder; else projects/<name>")
@@ -90,6 +104,8 @@ class Kept:
 
 def bar(total, unit):
     """A progress bar over a range of first rows, or over steps."""
+    if total < 3:
+        return iter
     quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
     return lambda items: tqdm(
         items, total=total, unit=unit, leave=False, mininterval=10 if quiet else 0.5
@@ -100,6 +116,8 @@ class Project:
     """One run; `record` is what report.html shows."""
 
     def __init__(self, options):
+        self.started = time.time()
+        examples.fill(options)
         self.o = options
         self.o.name = options.name or Path(options.file).stem
         self.o.out = str(options.out or Path("projects") / self.o.name)
@@ -217,15 +235,17 @@ class Project:
         return candidates.encoder_of(name)
 
     def plan(self):
+        """What fits into the minutes that counting words has left."""
         others = len(self.labels["validation"]) + len(self.labels["test"])
-        made = self.kept(
-            "plan",
-            lambda: candidates.plan(
-                *self.encoder(), self.parts["train"]["text"], others,
-                self.o.minutes, self.ctx.dtype,
-            ),
-        )  # fmt: skip
-        return candidates.Plan(*made)
+
+        def measured():
+            left = TIME * (self.o.minutes - (time.time() - self.started) / 60)
+            encoder, texts = self.encoder(), self.parts["train"]["text"]
+            return candidates.plan(
+                *encoder, texts, others, max(0, left), self.ctx.dtype
+            )
+
+        return candidates.Plan(*self.kept("plan", measured))
 
     def first(self, n):
         """The first n training texts and labels, in an order by hash."""
@@ -274,6 +294,7 @@ class Project:
 
     def judged(self, choice, answers):
         name, test = choice["chosen"], self.parts["test"]
+        readings = self.note_reading(name)
         logits, labels = answers["test"][name], self.labels["test"]
         temperature = judging.temperature_of(
             answers["validation"][name], self.labels["validation"]
@@ -288,6 +309,7 @@ class Project:
             "words": self.telling_words(),
             "candidates": self.facts,
             "choice": choice,
+            "readings": readings,
             "test": judging.judge(logits, labels, self.names, rival, temperature),
             "slices": judging.slice_table(
                 judging.correct(logits, labels),
@@ -295,10 +317,24 @@ class Project:
             ),
             "mistakes": [m | {"text": m["text"][:LONGEST_SHOWN]} for m in shown],
             "date": datetime.date.today().isoformat(),
-            "command": "python -m ftlib project " + " ".join(_arguments(self.o)),
+            "command": "python -m ftlib project "
+            + " ".join(filter(None, _arguments(self.o))),
             "machine": reproducibility.machine(),
             "versions": reproducibility.versions(),
         }
+
+    def note_reading(self, name):
+        """How many settings have seen this project's test part, this one counted. The
+        list outlives a change of file or options.
+        """
+        path, now = self.out / "readings.json", datetime.date.today().isoformat()
+        told = self.out / "work" / "meaning.json"
+        settings = hashlib.sha256(told.read_bytes()).hexdigest()[:16]
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        if settings not in [row["settings"] for row in rows]:
+            rows.append({"settings": settings, "model": name, "date": now})
+            path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        return len(rows)
 
     def telling_words(self):
         if self.o.no_texts or self.o.text is None:
@@ -309,17 +345,14 @@ class Project:
         )
 
     def write(self, record):
-        """The model's folder, the record, and the three pages."""
+        """The model's folder, the record, the questions, and the three pages."""
         self.export(record)
+        own = self.out / answers.FILE
+        if not own.exists():
+            own.write_text(answers.blank(self.o.name), encoding="utf-8")
         text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
-        pages = {
-            "record.json": text,
-            "report.html": page.html_page(record),
-            "README.md": page.model_card(record),
-            "DATA.md": page.data_sheet(record),
-        }
-        for name, content in pages.items():
-            (self.out / name).write_text(content, encoding="utf-8", newline="\n")
+        (self.out / "record.json").write_text(text, encoding="utf-8", newline="\n")
+        page.write(record, self.out)
 
     def export(self, record):
         folder, chosen = self.out / "model", record["choice"]["chosen"]
@@ -328,98 +361,81 @@ class Project:
         model = self.models.get(make.__name__) or make()[0]
         shutil.rmtree(folder, ignore_errors=True)  # the model of an earlier choice
         folder.mkdir(parents=True)
+        temperature, facts = record["test"]["temperature"], {"kind": chosen}
+        facts |= {"labels": self.names, "text": self.o.text, "temperature": temperature}
         if hasattr(model, "save"):
             model.save(folder)
+            served.write_config(folder, self.names)
+            record["export"] = {}
         else:
-            record["export"] = export_network(model, folder, self.names, self.parts)
-        facts = {"kind": chosen, "labels": self.names}
-        facts |= {"temperature": record["test"]["temperature"]}
+            facts["temperature"] = 1.0  # it is in the file's weights
+            record["export"] = export_network(model, folder, self.names, temperature)
         text = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
         (folder / "project.json").write_text(text, encoding="utf-8")
+        record["export"] |= self.compared(folder, model, temperature)
+        record["drift"] = self.watched(folder, model)
+        record["export"]["digest"] = versions.digest(folder)
+        versions.activate(self.out, folder.name)
+
+    def compared(self, folder, model, temperature, most=200):
+        """The file against the model it was made from, on test rows."""
+        inputs = self.inputs("test")
+        inputs = (
+            {name: cells[:most] for name, cells in inputs.items()}
+            if isinstance(inputs, dict)
+            else inputs[:most]
+        )
+        if isinstance(model, candidates.Network):
+            # the file computes in float32, so that is what it is compared with
+            model = candidates.Network(model.net.float(), model.tokenizer, model.tokens)
+        parity = served.largest_difference(folder, model, inputs, temperature)
+        n = min(most, len(self.labels["test"]))
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+        return {"parity": parity, "texts": n, "megabytes": size}
+
+    def watched(self, folder, model):
+        """drift.json from the validation part; the test part should be like it."""
+        own = served.Served(folder)
+        inputs = {part: self.inputs(part) for part in ("validation", "test")}
+        answered = {part: own.predict(rows) for part, rows in inputs.items()}
+        is_text = self.o.text is not None
+        reference = watch.Reference.of(
+            inputs["validation"], answered["validation"], self.names,
+            self.parts["train"]["text"] if is_text else (),
+            self.data.facts["language"], None if is_text else model.columns,
+        )  # fmt: skip
+        reference.save(folder)
+        result = watch.as_facts(reference.compare(inputs["test"], answered["test"]))
+        return {"reference": len(self.labels["validation"]), "test": result}
 
 
-def export_network(model, folder, names, parts):
-    """ONNX of a network -> {"parity", "texts", "megabytes"}."""
+def export_network(model, folder, names, temperature):
+    """ONNX of a network whose log-odds are divided by the temperature."""
     from ftlib.deploy import export
 
-    facts = export.export(
-        model.net.float(), model.tokenizer, folder, names, model.tokens
-    )
-    texts = parts["test"]["text"][:200]
-    parity = export.check(folder, model.net, texts)
-    size = (folder / "model.onnx").stat().st_size / 1e6
-    return {"parity": parity, "texts": len(texts), "megabytes": size} | {
-        "opset": facts["opset"]
-    }
+    net = copy.deepcopy(model.net).float()
+    with torch.no_grad():
+        net.head.weight /= temperature
+        net.head.bias /= temperature
+    facts = export.export(net, model.tokenizer, folder, names, model.tokens)
+    return {"opset": facts["opset"]}
 
 
 def _arguments(options):
     """The command line that makes the same project."""
-    yield shlex.quote(options.file)
-    for name in ("text", "label", "group", "encoder", "name", "out"):
+    if options.example:
+        yield f"--example {options.example}"
+        yield f"--rows {options.rows}" if options.rows else ""
+    else:
+        yield shlex.quote(options.file)
+        yield f"--label {shlex.quote(options.label)}"
+    own = ("group",) if options.example else ("text", "group")
+    for name in (*own, "encoder", "name", "out"):
         if getattr(options, name):
             yield f"--{name} {shlex.quote(getattr(options, name))}"
     yield f"--minutes {options.minutes:g} --seed {options.seed}"
     if options.no_texts:
         yield "--no-texts"
-
-
-# --- afterwards
-
-
-class Served:
-    """The model of a project's folder: `predict(texts)`, or `predict(columns)` of a
-    table, -> log-probabilities (N, C) at the project's temperature. `labels` are the
-    names of the classes.
-    """
-
-    def __init__(self, folder):
-        folder = Path(folder) / "model"
-        if not (folder / "project.json").is_file():
-            raise ValueError(
-                f"{folder} has no project.json; give the folder that "
-                "`python -m ftlib project` has written"
-            )
-        facts = json.loads((folder / "project.json").read_text(encoding="utf-8"))
-        self.labels, self.temperature = facts["labels"], facts["temperature"]
-        self.is_text = (folder / "tokenizer.json").exists() or facts["kind"] == WORDS
-        if not self.is_text:
-            model = numbers.load(folder)
-            self.logits = model.predict
-            self.columns = [*model.columns.scales, *model.columns.kinds]
-            return
-        if facts["kind"] == WORDS:
-            self.logits = candidates.Words.load(folder).predict
-            return
-        from ftlib.deploy import export
-
-        service, tokenizer = export.load(folder, None), tokenization.load(folder)
-        tokens = service.facts["max_tokens"]
-        # cut as the network was trained, and not by the service's tokenizer
-        self.logits = lambda texts: service.predict_rows(
-            candidates.rows_of(tokenizer, texts, tokens)
-        )
-
-    def predict(self, inputs):
-        inputs = list(inputs) if self.is_text else inputs
-        logits = torch.as_tensor(self.logits(inputs), dtype=torch.float64)
-        return torch.log_softmax(logits / self.temperature, dim=1)
-
-
-def predict(options, out=None):
-    """Write the table again as CSV with two more columns, `answer` and `confidence`."""
-    served, columns = Served(options.folder), reading.read(options.file)
-    needed = [options.text] if served.is_text else served.columns
-    for name in needed:
-        if name not in columns:
-            raise ValueError(
-                f"there is no column {name!r}; the file has {', '.join(columns)}"
-            )
-    sure = served.predict(columns[options.text] if served.is_text else columns).exp()
-    lines = csv.writer(out or sys.stdout, lineterminator="\n")
-    lines.writerow([*columns, "answer", "confidence"])
-    for row, p in zip(zip(*columns.values()), sure):
-        lines.writerow([*row, served.labels[int(p.argmax())], f"{float(p.max()):.4f}"])
 
 
 def main(arguments=None):
