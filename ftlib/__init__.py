@@ -101,6 +101,7 @@ course/            (the course's furniture; it may import the other rooms)
     house          names of rooms and devices for them
     silver         questions about film reviews, answered by a table of films
     speech         spoken digits and commands for chapter 21
+    recorder       ten spoken digits from the browser's microphone
     people         people in tables and names in reviews, for chapter 22
     wheels         files inside packages that are read and never installed
     hub            a model's name becomes a local folder, with or without a network

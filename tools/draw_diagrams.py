@@ -702,7 +702,7 @@ def draw_21_pipeline() -> Diagram:
     )
     top = [
         ("microphone", "28,800 samples\n16,000 a second", "grey"),
-        ("log_mel", "(80, 3000)\n100 frames a second", "orange"),
+        ("log_mel", "padded to 30 s:\n(80, 3000)", "orange"),
         ("Whisper encoder", "(1500, 512)\n50 vectors a second", "blue"),
     ]
     boxes = []

@@ -34,6 +34,9 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # a microphone that beeps, and nobody to press "allow"
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 TOKEN = "tests"
 WAIT = 15_000  # milliseconds for one reaction of a widget
@@ -462,7 +465,9 @@ def operate(page):
     if faults:
         return faults, moved
     for number, area in enumerate(page.areas()):
-        sliders, buttons = area.locator(".noUi-handle"), area.locator(".jupyter-button")
+        sliders = area.locator(".noUi-handle")
+        # a button that opens the computer's own window for files changes nothing here
+        buttons = area.locator(".jupyter-button:not(.widget-upload)")
         if sliders.count() and not (
             buttons.count()
             or area.locator("input[type=text], input[type=number], select").count()
@@ -531,3 +536,72 @@ def test_chapter(opened, path, counted):
     faults, moved = operate(opened(path.name, needed(notebooks.read(path))))
     assert faults == [] and moved > 0
     counted("widget", moved)
+
+
+RECORDER = """
+import ipywidgets as widgets
+from ftlib.course import plot, recorder
+plot.explore(
+    recorder.collect,
+    "The recorder is closed: press the button, or upload wav files.",
+    microphone=widgets.ToggleButton(description="open the recorder"),
+    files=widgets.FileUpload(accept=".wav", multiple=True),
+)
+"""
+
+
+def record_and_upload(opened, tmp_path, source):
+    """Say ten words (the browser's microphone beeps), save, upload -> (the saved file,
+    what the notebook says then).
+    """
+    from ftlib.course import recorder
+
+    page = opened("recorder.ipynb", [source]).page
+    button = page.get_by_role("button", name="open the recorder")
+    button.focus()
+    page.keyboard.press("Space")
+    frame = page.frame_locator("iframe[title=recorder]")
+    for number, word in enumerate(recorder.WORDS, start=1):
+        record = frame.get_by_role("button", name=f"record {word}", exact=True)
+        record.focus()
+        record.press("Space")
+        frame.get_by_text(f"{number} of 10 recorded").wait_for(timeout=WAIT)
+    with page.expect_download(timeout=WAIT) as download:
+        frame.get_by_text("save ten_digits.wav").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    # the window for files belongs to the system; its choice arrives here
+    with page.expect_file_chooser() as chooser:
+        page.locator(".widget-upload").click()
+    chooser.value.set_files(file)
+    said = page.get_by_text(re.compile(r"\d+ of 10 digits are in the folder"))
+    page.get_by_text("10 of 10 digits are").wait_for(timeout=WAIT)
+    return file, said.first.inner_text()
+
+
+def test_ten_digits_are_recorded_saved_and_uploaded(opened, tmp_path, lab):
+    from ftlib.course import recorder
+    from ftlib.data import audio
+
+    file, said = record_and_upload(opened, tmp_path, RECORDER)
+    sound = audio.read_wav(file)
+    assert file.name == "ten_digits.wav" and sound.rate >= 16_000
+    seconds = len(sound.samples) / sound.rate
+    assert seconds == pytest.approx(10 * recorder.SECONDS, abs=0.01)
+    assert "10 of 10" in said and "silent" not in said
+    found = recorder.recordings(lab.folder / "course" / "chapters" / "my_digits")
+    assert len(found) == 10
+    for samples in found.values():  # the microphone beeps once a second
+        assert len(samples) == 1.5 * recorder.RATE and samples.abs().max() > 0.1
+
+
+def test_a_recorder_that_saves_silence_is_caught(opened, tmp_path, counted):
+    dead = RECORDER.replace(
+        "plot.explore(",
+        "recorder.PAGE = recorder.PAGE.replace('32767', '0')\nplot.explore(",
+    )
+    file, _ = record_and_upload(opened, tmp_path, dead)
+    from ftlib.data import audio
+
+    assert float(audio.read_wav(file).samples.abs().max()) == 0
+    counted("fault")
