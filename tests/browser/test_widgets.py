@@ -551,8 +551,8 @@ plot.explore(
 
 
 def record_and_upload(opened, tmp_path, source):
-    """Say ten words (the browser's microphone beeps), save, upload -> the saved file and
-    what the notebook says then.
+    """Say ten words (the browser's microphone beeps), save, upload -> (the saved file,
+    what the notebook says then).
     """
     from ftlib.course import recorder
 
