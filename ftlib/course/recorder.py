@@ -156,12 +156,12 @@ def save(name, data, folder) -> None:
     if not name.startswith(TOGETHER):
         (folder / f"{name[0]}.wav").write_bytes(data)
         return
-    with wave.open(io.BytesIO(data)) as whole:
-        length = whole.getnframes() // len(WORDS)
+    with wave.open(io.BytesIO(data)) as together:
+        length = together.getnframes() // len(WORDS)
         for digit in range(len(WORDS)):
             with wave.open(str(folder / f"{digit}.wav"), "wb") as part:
-                part.setparams(whole.getparams())
-                part.writeframes(whole.readframes(length))
+                part.setparams(together.getparams())
+                part.writeframes(together.readframes(length))
 
 
 def recordings(folder) -> dict[int, torch.Tensor]:
@@ -183,12 +183,12 @@ def collect(microphone, files, folder="my_digits") -> str:
         except (ValueError, EOFError, wave.Error) as error:
             lines.append(f"{name} was not taken: {error}")
     try:
-        found = recordings(folder)
+        words = recordings(folder)
     except ValueError as error:
-        found = {}
+        words = {}
         lines.append(str(error))
-    lines.append(f"{len(found)} of {len(WORDS)} digits are in the folder {folder}.")
-    quiet = [d for d, sound in found.items() if sound.abs().max() < NEARLY_SILENT]
+    lines.append(f"{len(words)} of {len(WORDS)} digits are in the folder {folder}.")
+    quiet = [d for d, sound in words.items() if sound.abs().max() < NEARLY_SILENT]
     if quiet:
         lines.append(f"Nearly silent, better recorded again: {quiet}")
     if microphone:
