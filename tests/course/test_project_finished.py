@@ -127,7 +127,8 @@ def test_new_data_sets_are_those_of_the_manifest():
 def test_a_prepared_project_is_a_table_like_any_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["project", "--example", "german-credit", "--rows", "300"]) == 0
-    record = json.loads((tmp_path / "projects/german-credit/record.json").read_text())
+    path = tmp_path / "projects/german-credit/record.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
     assert record["data"]["used"] == 300 and record["names"] == ["bad", "good"]
     assert record["command"].startswith(
         "python -m ftlib project --example german-credit --rows 300"
