@@ -201,7 +201,10 @@ def test_the_simpler_model_is_taken_where_the_lead_is_within_one_error():
 def test_judge_counts_as_by_hand():
     labels = torch.tensor([0] * 30 + [1] * 10)
     z = answers([i not in (0, 1, 2, 35) for i in range(40)], labels) * 3
-    report = judging.judge(z, labels, ["a", "b"], rival=answers([True] * 40, labels))
+    rival = answers([True] * 40, labels)
+    # of the training part class 1 is the most frequent one
+    assert judging.judge(z, labels, "ab", 1)["most frequent class"] == 0.25
+    report = judging.judge(z, labels, ["a", "b"], 0, rival)
     assert report["accuracy"] == pytest.approx(0.9) and report["n"] == 40
     assert report["most frequent class"] == pytest.approx(0.75)
     assert report["confusion"] == [[27, 3], [1, 9]]
@@ -420,7 +423,8 @@ def test_a_network_answers_the_same_after_it_is_written(films, monkeypatch, caps
     def best(answers, *_):
         found.update(answers)
         return {"chosen": "frozen encoder", "best": "frozen encoder", "lead": [0, 0, 0],
-                "scores": {}, "baseline": run.WORDS, "error": 0.0}  # fmt: skip
+                "scores": {"frozen encoder": 0.9}, "baseline": run.WORDS,
+                "error": 0.0}  # fmt: skip
 
     monkeypatch.setattr(judging, "choose", best)
     assert project(path, "--text", "text", "--label", "label") == 0
@@ -514,3 +518,35 @@ def test_counted_words_read_signs_alone():
     labels = [int("?" in text) for text in texts]
     words = candidates.Words().fit(texts, labels)
     assert words.predict(texts).argmax(1).tolist() == labels
+
+
+def test_the_verdict_tells_who_was_ahead_and_cannot_be_taken():
+    scores = {"logistic regression": 0.8, "boosted trees": 0.9}
+    record = {
+        "options": {"text": None},
+        "choice": {
+            "chosen": "logistic regression",
+            "best": "logistic regression",
+            "baseline": "logistic regression",
+            "lead": None,
+            "scores": scores,
+        },
+        "test": {
+            "accuracy": 0.8,
+            "interval": (0.7, 0.9),
+            "n": 50,
+            "most frequent class": 0.6,
+        },
+    }
+    assert page.verdict(record)[-1].startswith("Boosted trees had 90.0 %")
+    scores["boosted trees"] = 0.7
+    assert page.verdict(record)[-1] == "No other was better on the validation rows."
+
+
+def test_a_second_model_is_a_second_reading(tmp_path):
+    project = SimpleNamespace(out=tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "meaning.json").write_text("{}", encoding="utf-8")
+    names = ["counted words", "counted words", "frozen encoder"]
+    read = [run.Project.note_reading(project, name) for name in names]
+    assert read == [1, 1, 2]

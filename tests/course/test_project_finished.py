@@ -216,7 +216,8 @@ def test_a_network_is_served_without_ftlib_course(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run.judging, "choose",
         lambda *_: {"chosen": "frozen encoder", "best": "frozen encoder",
-                    "lead": [0, 0, 0], "scores": {}, "baseline": run.WORDS,
+                    "lead": [0, 0, 0], "scores": {"frozen encoder": 0.9},
+                    "baseline": run.WORDS,
                     "error": 0.0},
     )  # fmt: skip
     assert main(["project", path, "--text", "text"]) == 0

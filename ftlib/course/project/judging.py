@@ -60,19 +60,21 @@ def temperature_of(logits, labels):
         return 1.0
 
 
-def judge(logits, labels, names, rival=None, temperature=1.0):
+def judge(logits, labels, names, usual, rival=None, temperature=1.0):
     """Numbers about the answers to the test part: accuracy with a Wilson interval,
     macro-F1, each class, confusion, calibration before and after the temperature, and
     the difference to a `rival`'s answers with its interval.
+
+    usual: the number of the most frequent class of the training part. That of the test
+    part is known to nobody who has yet to answer it.
     """
     is_correct, classes = correct(logits, labels), len(names)
-    counts = torch.bincount(labels, minlength=classes)
     table = metrics.confusion(logits, labels, classes)
     report = {
         "n": len(labels),
         "accuracy": metrics.accuracy(logits, labels),
         "interval": intervals.wilson_interval(int(sum(is_correct)), len(is_correct)),
-        "most frequent class": float(counts.max() / counts.sum()),
+        "most frequent class": float((labels == usual).float().mean()),
         "macro_f1": metrics.macro_f1(logits, labels, classes),
         "confusion": [[int(v) for v in row] for row in table],
         "classes": _classes(logits, labels, names),

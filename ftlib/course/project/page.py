@@ -67,7 +67,15 @@ def verdict(record):
             f"That is below one standard error, {100 * record['choice']['error']:.1f} "
             "points, so the cheaper model is taken."
         )
-    else:
+    scores = record["choice"]["scores"]
+    first = max(scores, key=scores.get)
+    if scores[first] > max(scores[chosen], scores[record["choice"]["best"]]):
+        lines.append(
+            f"{first.capitalize()} had {percent(scores[first])} on the validation "
+            f"{unit(record)}, {chosen} {percent(scores[chosen])}. They are compared "
+            "and cannot be taken, because their file would be a pickle."
+        )
+    elif chosen == record["choice"]["best"] == baseline:
         lines.append(f"No other was better on the validation {unit(record)}.")
     return lines
 

@@ -294,8 +294,8 @@ class Project:
 
     def judged(self, choice, answers):
         name, test = choice["chosen"], self.parts["test"]
-        readings = self.note_reading(name)
         logits, labels = answers["test"][name], self.labels["test"]
+        usual = int(self.labels["train"].bincount().argmax())
         temperature = judging.temperature_of(
             answers["validation"][name], self.labels["validation"]
         )
@@ -309,8 +309,10 @@ class Project:
             "words": self.telling_words(),
             "candidates": self.facts,
             "choice": choice,
-            "readings": readings,
-            "test": judging.judge(logits, labels, self.names, rival, temperature),
+            "readings": self.note_reading(name),
+            "test": judging.judge(
+                logits, labels, self.names, usual, rival, temperature
+            ),
             "slices": judging.slice_table(
                 judging.correct(logits, labels),
                 judging.slices_of(test, self.o.text is not None),
@@ -324,14 +326,14 @@ class Project:
         }
 
     def note_reading(self, name):
-        """How many settings have seen this project's test part, this one counted. The
+        """How many settings and models have seen the test part, this one counted. The
         list outlives a change of file or options.
         """
         path, now = self.out / "readings.json", datetime.date.today().isoformat()
         told = self.out / "work" / "meaning.json"
         settings = hashlib.sha256(told.read_bytes()).hexdigest()[:16]
         rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        if settings not in [row["settings"] for row in rows]:
+        if (settings, name) not in [(row["settings"], row["model"]) for row in rows]:
             rows.append({"settings": settings, "model": name, "date": now})
             path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         return len(rows)
