@@ -165,6 +165,8 @@ def _loss(loss_fn, model, batch):
         ) from error
 
 
+# A Ctrl-C that comes inside torch's own no_grad can leave gradients off for good
+@torch.enable_grad()
 def _gradients(model, group, counts, loss_fn, dtype, world_size):
     """Backward through every micro-batch of one step. Returns the summed loss of each
     label column, this process only.

@@ -13,6 +13,7 @@ import signal
 import mutants
 import notebooks
 import pytest
+import torch
 from test_exercises import ALL, checker, define, wrong_answers
 
 from ftlib.course.checks import correct, exercise, expect
@@ -38,6 +39,8 @@ def limit(seconds):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        # where the signal came inside torch's no_grad, gradients would stay off
+        torch.set_grad_enabled(True)
 
 
 def takes(check, answer):

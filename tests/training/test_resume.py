@@ -303,7 +303,22 @@ def interrupt(after):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_an_interrupted_cell_run_again_gives_the_same_result(whole):
+@pytest.fixture
+def gradients_on():
+    """For the tests that follow: of about 400 interrupts one comes inside torch's
+    no_grad, in an optimizer's step for one, and leaves gradients off.
+    """
+    yield
+    torch.set_grad_enabled(True)
+
+
+def test_gradients_that_an_interrupt_left_off_are_on_in_the_loop(whole, gradients_on):
+    folder, final, _ = whole
+    torch.set_grad_enabled(False)
+    assert run(folder.parent / "gradients off")[0] == final
+
+
+def test_an_interrupted_cell_run_again_gives_the_same_result(whole, gradients_on):
     folder, final, _ = whole
     start = time.perf_counter()
     run(folder.parent / "timed")
