@@ -352,15 +352,23 @@ def near_equal(wording, others, most=1) -> bool:
     own = wording.split() if " " in wording else list(wording)
     for other in others:
         their = other.split() if " " in other else list(other)
-        if abs(len(own) - len(their)) <= most and _edits(own, their) <= most:
+        if abs(len(own) - len(their)) <= most and _edits(own, their, most) <= most:
             return True
     return False
 
 
-def _edits(a, b):
+def _edits(a, b, most):
+    # the edits between two lists, or more than `most` as soon as that is sure
+    # what is equal at both ends costs nothing, and that is nearly all of near-equal wordings
+    while a and b and a[0] == b[0]:
+        a, b = a[1:], b[1:]
+    while a and b and a[-1] == b[-1]:
+        a, b = a[:-1], b[:-1]
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i
         for j, y in enumerate(b, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+        if min(row) > most:
+            return min(row)
     return row[-1]

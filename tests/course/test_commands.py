@@ -2,6 +2,7 @@
 from a training template, and a fault that lets one through is seen.
 """
 
+import functools
 import random
 import re
 
@@ -127,7 +128,23 @@ def test_near_equal_counts_one_word():
     assert commands.near_equal("turn off the {area} light", others)
     assert not commands.near_equal("turn off {area} light", others)
     assert commands.near_equal("打开灯", ["打开的灯"])
-    assert commands._edits("kitten", "sitting") == 3
+    assert commands._edits("kitten", "sitting", 3) == 3
+    assert commands._edits("kitten", "sitting", 1) > 1
+
+
+def test_near_equal_agrees_with_the_definition():
+    @functools.cache
+    def distance(a, b):
+        if not a or not b:
+            return len(a) + len(b)
+        changed = distance(a[1:], b[1:]) + (a[0] != b[0])
+        return min(changed, distance(a[1:], b) + 1, distance(a, b[1:]) + 1)
+
+    draw = random.Random(0)
+    for _ in range(500):
+        a, b = ("".join(draw.choices("xyz", k=draw.randint(1, 6))) for _ in range(2))
+        for most in (0, 1, 2):
+            assert commands.near_equal(a, [b], most) == (distance(a, b) <= most)
 
 
 def test_what_people_type_is_written_like_the_commands():
