@@ -3,6 +3,8 @@ against the number of labelled sentences, four ways. Chapter 15's figure.
 
     python recipes/entities.py --choose          # settings, on the validation part
     python recipes/entities.py                   # about 80 minutes on one core
+    python recipes/entities.py --methods zh-bert-mini --sizes 0 --epochs 3 \
+        --out data/results/entities_three_epochs.json     # an hour on one core
     python recipes/entities.py --sizes 50 --seeds 0 --tests 100 --out runs/try.json
 
 The ways: a dictionary of the names in the labelled sentences; a linear model over
@@ -212,17 +214,18 @@ def token_batches(rows, labels, order):
 
 
 def finetune(
-    texts, spans, seed=0, lr=1e-3, scratch=False, ctx=None, size=16, least=300
+    texts, spans, seed=0, lr=1e-3, scratch=False, ctx=None, size=16, least=300, epochs=0
 ):
-    """A TokenClassifier and its tokenizer. 3 epochs, 1 from 10,000 sentences on, and at
-    least so many steps.
+    """A TokenClassifier and its tokenizer. Where `epochs` is 0, 3 of them, 1 from 10,000
+    sentences on, and at least so many steps.
     """
     torch.manual_seed(seed)  # the head's weights, and all of them from scratch
     encoder, tokenizer = encoder_of(MODEL, scratch)
     net = tagging.TokenClassifier(encoder, len(CLASSES))
     rows, _, labels = encode(tokenizer, texts, spans)
     per_epoch = math.ceil(len(rows) / size)
-    epochs = max(3 if len(rows) < 10_000 else 1, math.ceil(least / per_epoch))
+    usual = max(3 if len(rows) < 10_000 else 1, math.ceil(least / per_epoch))
+    epochs = epochs or usual
     lengths, total = [len(row) for row in rows], epochs * per_epoch
     order = [
         batch
@@ -322,7 +325,9 @@ def main(a):
         "train": len(data["train"]["text"]),
         "settings": SETTINGS,
     }
-    same_settings(a.out, facts, ["tests"])
+    if a.epochs:
+        facts["epochs"] = a.epochs
+    same_settings(a.out, facts, ["tests", "epochs"])
     for n in a.sizes:
         for seed in a.seeds if 0 < n < 3200 else a.seeds[:3]:
             for method in a.methods:
@@ -330,7 +335,9 @@ def main(a):
                     continue
                 start = time.time()
                 texts, spans = drawn(data["train"], n, seed)
-                settings = SETTINGS.get(method, {})
+                settings = dict(SETTINGS.get(method, {}))
+                if a.epochs and method != "dictionary":
+                    settings["epochs"] = a.epochs
                 found = answers(method, texts, spans, test_texts, seed, ctx, **settings)
                 rows = counts(found, test_spans)
                 cell = {
@@ -354,6 +361,7 @@ def arguments():
     a.add_argument("--seeds", type=int, nargs="+", default=range(5))
     a.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     a.add_argument("--tests", type=int, default=2000)
+    a.add_argument("--epochs", type=int, default=0, help="instead of those chosen")
     a.add_argument("--out", type=Path, default=Path("data/results/entities.json"))
     return a.parse_args()
 
