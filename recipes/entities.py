@@ -3,8 +3,8 @@ against the number of labelled sentences, four ways. Chapter 15's figure.
 
     python recipes/entities.py --choose          # settings, on the validation part
     python recipes/entities.py                   # about 80 minutes on one core
-    python recipes/entities.py --methods zh-bert-mini --sizes 0 --epochs 3 \
-        --out data/results/entities_three_epochs.json     # an hour on one core
+    python recipes/entities.py --methods zh-bert-mini --sizes 0 --epochs 3
+                                                 # entities_3_epochs.json, an hour
     python recipes/entities.py --sizes 50 --seeds 0 --tests 100 --out runs/try.json
 
 The ways: a dictionary of the names in the labelled sentences; a linear model over
@@ -216,7 +216,7 @@ def token_batches(rows, labels, order):
 def finetune(
     texts, spans, seed=0, lr=1e-3, scratch=False, ctx=None, size=16, least=300, epochs=0
 ):
-    """A TokenClassifier and its tokenizer. Where `epochs` is 0, 3 of them, 1 from 10,000
+    """A TokenClassifier and its tokenizer. `epochs` 0: 3 of them, 1 from 10,000
     sentences on, and at least so many steps.
     """
     torch.manual_seed(seed)  # the head's weights, and all of them from scratch
@@ -362,8 +362,12 @@ def arguments():
     a.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     a.add_argument("--tests", type=int, default=2000)
     a.add_argument("--epochs", type=int, default=0, help="instead of those chosen")
-    a.add_argument("--out", type=Path, default=Path("data/results/entities.json"))
-    return a.parse_args()
+    a.add_argument("--out", type=Path)
+    a = a.parse_args()
+    # cells of two lengths of training are never in one file
+    name = f"entities_{a.epochs}_epochs.json" if a.epochs else "entities.json"
+    a.out = a.out or Path("data/results", name)
+    return a
 
 
 if __name__ == "__main__":
