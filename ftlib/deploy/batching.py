@@ -90,13 +90,32 @@ class Batcher:
             raise Refused(504, f"no answer within {self.seconds} s", 1) from error
 
     async def _run(self):
-        """Until nobody waits."""
-        while self.waiting:
-            # requests that arrive in the same moment go together
-            await asyncio.sleep(0)
+        """Until nobody waits. A batch begins before the answers of the last one are
+        given out, so that the model does not wait while they are written.
+        """
+        running = None
+        while running or self.waiting:
+            if running is None:
+                # requests that arrive in the same moment go together
+                await asyncio.sleep(0)
+                running = self._begin()
+                continue
+            jobs, work, started = running
+            await asyncio.wait([work])
+            running = self._begin()
+            await self._give_out(jobs, work, time.perf_counter() - started)
+
+    def _begin(self):
+        """The next batch, given to the model: (jobs, its future, when); or None."""
+        jobs = []
+        while self.waiting and not jobs:
             jobs = self._take()
-            if jobs:
-                await self._answer(jobs)
+        return (jobs, self._call(jobs), time.perf_counter()) if jobs else None
+
+    def _call(self, jobs):
+        texts = [text for own, _ in jobs for text in own]
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self.executor, self._compute, texts)
 
     def _take(self):
         """The next batch: whole requests in their order, at most batch_texts."""
@@ -113,22 +132,20 @@ class Batcher:
                 size += len(texts)
         return jobs
 
-    async def _answer(self, jobs):
-        texts = [text for own, _ in jobs for text in own]
-        started, loop = time.perf_counter(), asyncio.get_running_loop()
-        try:
-            rows = await loop.run_in_executor(self.executor, self._compute, texts)
-        except Exception as error:
+    async def _give_out(self, jobs, work, seconds):
+        if error := work.exception():
             if len(jobs) > 1:
                 # one text must not spoil the answers of the others in its batch
                 for job in jobs:
-                    await self._answer([job])
+                    alone, started = self._call([job]), time.perf_counter()
+                    await asyncio.wait([alone])
+                    await self._give_out([job], alone, time.perf_counter() - started)
             elif not jobs[0][1].done():
                 jobs[0][1].set_exception(error)
             return
-        spent = (time.perf_counter() - started) / len(texts)
-        self.seconds_a_text += 0.1 * (spent - self.seconds_a_text)
-        self.sizes.append(len(texts))
+        rows = work.result()
+        self.seconds_a_text += 0.1 * (seconds / len(rows) - self.seconds_a_text)
+        self.sizes.append(len(rows))
         start = 0
         for own, future in jobs:
             if not future.done():

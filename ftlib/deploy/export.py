@@ -284,9 +284,12 @@ class Service:
             0
         ]
 
-    def predict(self, texts, size=32):
+    def predict(self, texts, size=8):
         """Logits (N, C) of the texts, in their order; texts of like length share a
         batch of `size`. Raises ValueError for a text without any token.
+
+        Few, because padding is computed like tokens: 32 film sentences in one batch took
+        1.7 times as long as in four sorted ones, and a core is busy with 8 already.
         """
         rows = self.rows(texts)
         for n, row in enumerate(rows):
@@ -296,7 +299,7 @@ class Service:
                 )
         return self.predict_rows(rows, size)
 
-    def predict_rows(self, rows, size=32):
+    def predict_rows(self, rows, size=8):
         """The same for lists of token ids, which may be cut in another way."""
         result = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
         by_length = sorted(range(len(rows)), key=lambda n: len(rows[n]))
@@ -322,7 +325,7 @@ def load(folder, threads=1):
     return Service(folder, threads)
 
 
-def check(folder, model, texts, size=32):
+def check(folder, model, texts, size=8):
     """The largest difference between a logit of the file and the same logit of `model`,
     over all texts. 1e-4 is what float32 allows in other orders of the same sums.
     """
