@@ -359,7 +359,7 @@ def near_equal(wording, others, most=1) -> bool:
 
 def _edits(a, b, most):
     # the edits between two lists, or more than `most` as soon as that is sure
-    # what is equal at both ends costs nothing, and that is nearly all of near-equal wordings
+    # what is equal at both ends costs nothing: nearly all of near-equal wordings
     while a and b and a[0] == b[0]:
         a, b = a[1:], b[1:]
     while a and b and a[-1] == b[-1]:

@@ -288,8 +288,8 @@ class Service:
         """Logits (N, C) of the texts, in their order; texts of like length share a
         batch of `size`. Raises ValueError for a text without any token.
 
-        Few, because padding is computed like tokens: 32 film sentences in one batch took
-        1.7 times as long as in four sorted ones, and a core is busy with 8 already.
+        Few, because padding is computed like tokens: 32 film sentences in one batch
+        took 1.7 times as long as in four sorted ones, and 8 keep a core busy.
         """
         rows = self.rows(texts)
         for n, row in enumerate(rows):

@@ -88,6 +88,27 @@ def test_a_request_larger_than_a_batch_goes_alone():
     assert list(batcher.sizes) == [1, 9, 1] and [len(r) for r in rows] == [1, 9, 1]
 
 
+def test_the_next_batch_begins_before_the_answers_are_given_out():
+    begun = []
+
+    def note(texts):
+        begun.extend(texts)
+        return slowly(texts)
+
+    async def scene():
+        batcher = batching.Batcher(note, batch_texts=1)
+
+        async def first():
+            await batcher.submit(["a"])
+            time.sleep(0.2)  # the loop is busy with this answer, the model is not
+            return list(begun)
+
+        seen, _ = await asyncio.gather(first(), batcher.submit(["b"]))
+        assert seen == ["a", "b"]
+
+    asyncio.run(scene())
+
+
 def test_too_many_wait():
     async def scene():
         batcher = batching.Batcher(slowly, batch_texts=2, queue_texts=10)

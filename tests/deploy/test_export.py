@@ -92,6 +92,24 @@ def test_a_text_alone_is_answered_as_in_company(written):
     np.testing.assert_allclose(service.predict(TEXTS)[:20], alone, atol=1e-5)
 
 
+def test_little_of_what_is_computed_is_padding(written, monkeypatch):
+    service, computed = export.load(written[1]), []
+    logits = service.logits
+
+    def counting(rows):
+        computed.append(len(rows) * max(map(len, rows)))
+        return logits(rows)
+
+    monkeypatch.setattr(service, "logits", counting)
+    texts = TEXTS[:32]
+    service.predict(texts)
+    tokens = sum(map(len, service.rows(texts)))
+    assert tokens <= sum(computed) < 1.15 * tokens
+    computed.clear()
+    service.predict(texts, size=32)
+    assert sum(computed) > 1.15 * tokens
+
+
 def test_long_texts_are_cut_and_none_is_one_batch_of_nothing(written):
     service = export.load(written[1])
     assert max(map(len, service.rows([" ".join(TEXTS)]))) == 48
