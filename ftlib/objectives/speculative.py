@@ -1,5 +1,5 @@
-"""Speculative decoding (Leviathan et al. 2023): a cheap draft proposes tokens, the large
-model checks them in one pass, and the text has the large model's distribution.
+"""Speculative decoding (Leviathan et al. 2023): a cheap draft proposes tokens, and the
+large model checks them in one pass and keeps its own distribution.
 
 Use it:
 
@@ -114,7 +114,7 @@ class NGram:
     many observations the shorter run's guess weighs.
     """
 
-    def __init__(self, rows, vocab_size, order=3, strength=4.0):
+    def __init__(self, rows, vocab_size, order=3, strength=16.0):
         if order < 1 or vocab_size**order >= 2**63:
             raise ValueError(
                 f"order is {order} with {vocab_size} tokens; take 1 or more, and no "
@@ -183,14 +183,13 @@ def speculative(target, draft, ids, max_new_tokens, *, k=4, temperature=1.0, see
     Raises ValueError for no ids and for numbers below 0.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    draw = functools.partial(torch.multinomial, num_samples=1, generator=generator)
     ids, end, rounds = list(ids), len(ids) + max_new_tokens, []
     while len(ids) < end:
         text, q = list(ids), []
         # the target's pass adds one token of its own
         for _ in range(min(k, end - len(ids) - 1)):
             q += probabilities(draft(text, 1), temperature)
-            text.append(int(draw(q[-1])))
+            text.append(int(torch.multinomial(q[-1], 1, generator=generator)))
         p = probabilities(target(text, len(q) + 1), temperature)  # (len(q) + 1, V)
         accepted = 0
         while accepted < len(q):
@@ -201,7 +200,8 @@ def speculative(target, draft, ids, max_new_tokens, *, k=4, temperature=1.0, see
         rest = p[accepted]
         if accepted < len(q):
             rest = (rest - q[accepted]).clamp(min=0)
-        ids = text[: len(ids) + accepted] + [int(draw(rest))]
+        new = torch.multinomial(rest, 1, generator=generator).tolist()
+        ids = text[: len(ids) + accepted] + new
         rounds.append((len(q), accepted))
     return ids, rounds
 
