@@ -333,8 +333,8 @@ def expect_acceptance(accept, p, q):
         (p[proposed], "a proposal is accepted with the target's probability; it was "
          "drawn from q already, so divide by q"),
     ):  # fmt: skip
-        right = torch.allclose(own, ratio.clamp(max=1), atol=1e-5)
-        expect(right or not torch.allclose(own, wrong, atol=1e-5), words)
+        matches = torch.allclose(own, ratio.clamp(max=1), atol=1e-5)
+        expect(matches or not torch.allclose(own, wrong, atol=1e-5), words)
     expect(
         torch.allclose(own, ratio.clamp(max=1), atol=1e-5),
         "a proposal x is accepted with probability min(1, p(x) / q(x)), and yours is "
@@ -374,24 +374,24 @@ def check_accept_and_rest(answer):
             "rest is 0 / 0 where p and q are equal; nothing is refused there, so any "
             "finite numbers will do",
         )
-        gap = (p - q).clamp(min=0)
-        if gap.sum() == 0:
+        missing = (p - q).clamp(min=0)
+        if missing.sum() == 0:
             continue
-        wanted = gap / gap.sum()
+        wanted = missing / missing.sum()
         away = (p - q).abs()
         for wrong, words in (
             (p, "a refused proposal is replaced by a draw from p; the accepted ones "
              "have taken their part of p already, so draw from what is missing"),
-            (gap, "rest does not add up to 1; divide it by its sum"),
+            (missing, "rest does not add up to 1; divide it by its sum"),
             (p - q, "rest has numbers below 0; where the draft proposes too often, "
              "nothing is missing"),
-            ((q - p).clamp(min=0) / gap.sum(), "p and q are exchanged in rest: what is "
-             "missing is where p is larger"),
+            ((q - p).clamp(min=0) / missing.sum(), "p and q are exchanged in rest: "
+             "what is missing is where p is larger"),
             (away / away.sum(), "rest has the places where q is larger, too; there "
              "nothing is missing"),
         ):  # fmt: skip
-            right = torch.allclose(rest, wanted, atol=1e-5)
-            expect(right or not torch.allclose(rest, wrong, atol=1e-5), words)
+            matches = torch.allclose(rest, wanted, atol=1e-5)
+            expect(matches or not torch.allclose(rest, wrong, atol=1e-5), words)
         expect(
             torch.allclose(rest, wanted, atol=1e-5),
             "rest is not max(0, p - q), divided by its sum",

@@ -12,7 +12,7 @@ def rest_of(p, q):
     return rest / rest.sum().clamp(min=1e-12)
 
 
-def by_overlap(p, q):
+def another(p, q):
     """Right: what both have in common, and what of p is left beside it."""
     common = torch.minimum(p, q)
     accept = torch.where(q > 0, common / q, 0.0)
@@ -99,7 +99,7 @@ def one_number(p, q):
     return torch.minimum(p, q).sum(), rest_of(p, q)
 
 
-RIGHT = [by_overlap, in_double]
+RIGHT = [in_double]
 
 EQUIVALENT = {
     "the result is detached": "probabilities are compared; nothing is trained",
