@@ -12,7 +12,8 @@ Use it:
     +0.015, +0.006 to +0.024
 
 Which one: `t_interval` and `paired_t` for seeds, `bootstrap_interval` and
-`paired_bootstrap` for test texts, `wilson_interval` for a proportion of few texts.
+`paired_bootstrap` for test texts, `wilson_interval` for a proportion of few texts,
+`cluster_bootstrap` where texts belong together, such as those of one author.
 
 What it is not: a statistics package; scipy.stats is one, and the tests compare with it.
 Needs: torch, and scipy for Student's t.
@@ -50,6 +51,59 @@ def bootstrap_interval(values, level=0.95, samples=10_000, seed=0, least=10):
     edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.quantile(torch.cat(means), edges).tolist()
     return low, high
+
+
+def cluster_bootstrap(values, groups, level=0.95, samples=10_000, seed=0, least=10):
+    """Percentile bootstrap interval of the mean of `values` that draws groups and not
+    values: (low, high).
+
+    values: a number per row (1 if correct, 0 if wrong, or a difference of two models).
+    groups: the group of each row, such as its author. Rows of one group are alike, so
+        that they say less than as many independent ones.
+    least: the fewest groups that are taken. Raises ValueError for fewer.
+    """
+    sums, counts = _group_sums(values, groups)
+    if len(sums) < least:
+        raise ValueError(
+            f"{len(sums)} groups, at least {least} are needed: with fewer the "
+            "bootstrap promises too much; find rows of more groups"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    means, chunk = [], max(1, 4_000_000 // len(sums))
+    for start in range(0, samples, chunk):
+        shape = min(chunk, samples - start), len(sums)
+        picked = torch.randint(len(sums), shape, generator=generator)
+        means.append(sums[picked].sum(dim=1) / counts[picked].sum(dim=1))
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.quantile(torch.cat(means), edges).tolist()
+    return low, high
+
+
+def cluster_error(values, groups):
+    """The standard error of the mean of `values` whose rows belong to groups. With a
+    group for each row it is the usual one, std / sqrt(N); infinite with one group.
+    """
+    sums, counts = _group_sums(values, groups)
+    if len(sums) < 2:
+        return math.inf
+    mean = sums.sum() / counts.sum()
+    spread = ((sums - mean * counts) ** 2).sum() * len(sums) / (len(sums) - 1)
+    return float(spread.sqrt() / counts.sum())
+
+
+def _group_sums(values, groups):
+    """(sum, number of rows) of each group, two tensors (G,)."""
+    values, groups = torch.as_tensor(values, dtype=torch.float64), list(groups)
+    if len(values) != len(groups) or not groups:
+        raise ValueError(
+            f"there are {len(values)} values and {len(groups)} groups; give one group "
+            "for each value, and at least one"
+        )
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    index = torch.tensor([number[group] for group in groups])
+    zeros = torch.zeros(len(number), dtype=torch.float64)
+    ones = torch.ones_like(values)
+    return zeros.index_add(0, index, values), zeros.index_add(0, index, ones)
 
 
 def t_interval(values, level=0.95):

@@ -11,6 +11,7 @@ counted in minutes: `plan` measures this machine for a few seconds and says how 
 tokens of how many texts there is time for.
 """
 
+import hashlib
 import json
 import tempfile
 import time
@@ -26,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ftlib.course import hub
+from ftlib.course.project.folds import folds_of
 from ftlib.data import tokenization
 from ftlib.models import hf_format, transformer
 from ftlib.objectives import classify
@@ -33,7 +35,9 @@ from ftlib.training import optim, train
 
 ENCODERS = {"en": "all-MiniLM-L6-v2", "zh": "zh-bert-mini"}
 LENGTHS = (256, 128, 64)  # tokens of a text, the most first
-CHUNK = 1024  # texts whose vectors are kept in one file
+CHUNK = 256  # texts whose vectors are kept in one file
+LEAST = 50  # texts; with fewer a network is not worth its minutes
+PART = 4  # a network answers validation texts for a quarter of its time at most
 MANY = 10_000  # texts, from which on three folds are enough
 LR, EPOCHS, SIZE, DECAY = 3e-4, 3, 16, 0.8
 # a step of training costs about as much as this many forward passes
@@ -46,7 +50,7 @@ BACKWARD = 3.5
 class Words:
     """Counted words and signs and pairs of them (characters where the text is Chinese),
     weighted by rarity, and a logistic regression whose C five-fold cross-validation
-    chooses.
+    chooses; with `groups` of the rows no group is on both sides of a fold.
     """
 
     def __init__(self, language="en"):
@@ -59,11 +63,10 @@ class Words:
         how = chinese if self.language == "zh" else words
         return TfidfVectorizer(sublinear_tf=True, **how, **more)
 
-    def fit(self, texts, labels):
+    def fit(self, texts, labels, groups=None):
         most = 200_000  # terms; a service has to load them
         strength = {"logisticregression__C": (1, 3, 10, 30, 100)}
-        folds = 3 if len(texts) > MANY else 5
-        folds = max(2, min(folds, *map(list(labels).count, set(labels))))
+        folds = folds_of(labels, groups, 3 if len(texts) > MANY else 5)
         with tempfile.TemporaryDirectory() as counted:
             # each fold's texts are counted once, and not for each C again
             line = make_pipeline(
@@ -134,20 +137,25 @@ def _two_sided(line):
 
 class Plan(NamedTuple):
     """tokens: of a text, at most. frozen, tuned: how many training texts each way gets;
-    0 leaves it out. speed: tokens a second of a forward pass.
+    0 leaves it out. speed: tokens a second of a forward pass. validation, test: how
+    many texts a network answers, None for all. seconds: of a text's forward pass.
     """
 
     tokens: int
     frozen: int
     tuned: int
     speed: float
+    validation: int | None = None
+    test: int | None = None
+    seconds: float = 0.0
 
 
-def plan(encoder, tokenizer, texts, others, minutes, dtype=None) -> Plan:
+def plan(encoder, tokenizer, texts, answered, minutes, dtype=None) -> Plan:
     """What fits into `minutes`, half for the frozen encoder and half for fine-tuning.
 
-    texts: of the training part. others: how many texts must be read besides. The speed
-    is measured on up to 64 texts.
+    texts: of the training part. answered: (validation, test) texts. Where not all can
+    be read, a quarter of the time goes to each of them and the rest to training. The
+    speed is measured on up to 64 texts.
     """
     some = tokenization.encode(tokenizer, texts[:64], LENGTHS[-1])
     batches = list(classify.batches_of(some))
@@ -158,16 +166,17 @@ def plan(encoder, tokenizer, texts, others, minutes, dtype=None) -> Plan:
     lengths = [len(row) for row in tokenization.encode(tokenizer, texts[:500])]
     for tokens in LENGTHS:
         mean = sum(min(tokens, n) for n in lengths) / len(lengths)
-        capacity = (
-            minutes * 60 / 2 * speed / mean
-        )  # texts that can be read in half the time
-        if capacity >= len(texts) + others:
+        capacity = minutes * 60 / 2 * speed / mean  # texts read in half the time
+        if capacity >= len(texts) + sum(answered):
             break
-    frozen = max(0, min(len(texts), int(capacity - others)))
-    tuned = max(0, min(len(texts), int((capacity - others) / (BACKWARD * EPOCHS))))
-    # with fewer texts a way is not worth its minutes
-    frozen, tuned = (n if n >= 50 else 0 for n in (frozen, tuned))
-    return Plan(tokens, frozen, tuned, speed)
+    validation, test = (min(n, int(capacity / PART)) for n in answered)
+    left = capacity - validation - test
+    frozen = max(0, min(len(texts), int(left)))
+    tuned = max(0, min(len(texts), int(left / (BACKWARD * EPOCHS))))
+    if validation < min(LEAST, answered[0]) or test < min(LEAST, answered[1]):
+        frozen = tuned = 0
+    frozen, tuned = (n if n >= LEAST else 0 for n in (frozen, tuned))
+    return Plan(tokens, frozen, tuned, speed, validation, test, mean / speed)
 
 
 # --- encoders
@@ -198,31 +207,55 @@ class Network:
         return torch.log_softmax(logits.double(), dim=1)
 
 
-def vectors(encoder, tokenizer, texts, tokens, folder, show=iter, dtype=None):
-    """(N, D) frozen vectors of the texts, a file for each 1,024 of them in `folder`, so
-    that an interrupted run goes on.
+class Frozen(Network):
+    """The same on frozen vectors, which are kept in `folder`, so that nothing is read
+    twice.
+    """
+
+    def __init__(self, net, tokenizer, tokens, folder, dtype=None):
+        super().__init__(net, tokenizer, tokens, dtype)
+        self.folder = Path(folder)
+
+    @torch.no_grad()
+    def predict(self, texts):
+        own = self.folder / hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+        made = vectors(
+            self.net.encoder, self.tokenizer, texts, self.tokens, own, dtype=self.dtype
+        )
+        logits = self.net.head.float()(made)
+        return torch.log_softmax(logits.double(), dim=1)
+
+
+def vectors(
+    encoder, tokenizer, texts, tokens, folder, show=iter, dtype=None, until=None
+):
+    """(N, D) frozen vectors of the texts, a file for each 256 of them in `folder`, so
+    that an interrupted run goes on. until: the time (time.time()) after which no more
+    are computed; then the vectors are those of the first texts.
     """
     folder, chunks = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
     for first in show(range(0, len(texts), CHUNK)):
         path = folder / f"{first}.safetensors"
         if not path.exists():
+            if until is not None and chunks and time.time() > until:
+                break
             rows = rows_of(tokenizer, texts[first : first + CHUNK], tokens)
             made = classify.features(encoder, classify.batches_of(rows), dtype=dtype)
-            save_file({"vectors": made.float()}, path.with_suffix(".tmp"))
+            save_file({"vectors": made.float().cpu()}, path.with_suffix(".tmp"))
             path.with_suffix(".tmp").replace(path)
         chunks.append(load_file(path)["vectors"])
     return torch.cat(chunks)
 
 
-def head_on(encoder, inside, labels, classes):
+def head_on(encoder, inside, labels, classes, groups=None):
     """A Classifier whose head is the logistic regression on frozen vectors (N, D); C by
     cross-validation. The scaling of the vectors is folded into the head.
     """
     line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     strength = {"logisticregression__C": (1e-3, 1e-2, 0.1, 1.0)}
-    folds = max(2, min(5, *map(list(labels).count, set(labels))))
-    search = GridSearchCV(line, strength, cv=folds).fit(inside.numpy(), labels)
+    search = GridSearchCV(line, strength, cv=folds_of(labels, groups))
+    search.fit(inside.numpy(), labels)
     scaler, line = (step for _, step in search.best_estimator_.steps)
     weight, bias = _two_sided(line)
     scale = torch.as_tensor(scaler.scale_)

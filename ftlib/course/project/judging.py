@@ -15,8 +15,10 @@ Shapes: N texts, C classes; a model's answers are log-probabilities or logits (N
 import numpy
 import torch
 
-from ftlib.course.project.numbers import number as number_in
-from ftlib.evaluation import intervals, metrics, trust
+from ftlib.course.project import leads
+from ftlib.course.project.columns import comma_of
+from ftlib.course.project.columns import number as number_in
+from ftlib.evaluation import metrics, trust
 
 MOST_VALUES, LEAST_TEXTS = 12, 10  # of a column that is cut into slices; of a slice
 
@@ -26,29 +28,33 @@ def correct(logits, labels):
     return (logits.argmax(1) == labels).double().tolist()
 
 
-def choose(answers, labels, baseline="counted words", never=()):
+def choose(answers, labels, baseline="counted words", never=(), groups=None):
     """The model to take: the best on the validation part, unless its lead over the
-    baseline is below one standard error; then the baseline, which is simpler (the rule
-    of Breiman et al. 1984).
+    baseline is below one standard error; then the baseline, which is simpler
+    (leads.is_taken).
 
     answers: {name: (N, C)}, the baseline among them. never: names that are compared and
-    not taken. Returns {"chosen", "best",
-    "scores", "baseline", "lead": (mean, low, high) of the best over the baseline,
-    "error": the standard error of that mean}.
+    not taken. groups: of the N rows, or None. Returns {"chosen", "best", "scores",
+    "baseline", "n": rows, "leads": {name: (mean, low, high) over the baseline}, "lead"
+    of the best and its standard "error"}.
     """
     scores = {name: metrics.accuracy(z, labels) for name, z in answers.items()}
     can = [name for name in scores if name not in never]
     best = max(can, key=lambda name: (scores[name], name == baseline))
+    is_correct = {name: correct(z, labels) for name, z in answers.items()}
+    simple = is_correct[baseline]
     result = {"chosen": baseline, "best": best, "scores": scores, "lead": None}
-    result["baseline"] = baseline
+    result |= {"baseline": baseline, "n": len(labels)}
+    result["leads"] = {
+        name: leads.of(simple, own, groups)
+        for name, own in is_correct.items()
+        if name != baseline
+    }
     if best != baseline:
-        simple, other = (correct(answers[name], labels) for name in (baseline, best))
-        differences = torch.tensor(other) - torch.tensor(simple)
-        error = float(differences.std() / len(differences) ** 0.5)
-        result["lead"] = intervals.paired_bootstrap(simple, other)
-        result |= {"error": error, "chosen": best}
-        if result["lead"][0] < error:
-            result["chosen"] = baseline
+        error = leads.standard_error(simple, is_correct[best], groups)
+        result |= {"lead": result["leads"][best], "error": error}
+        if leads.is_taken(result["lead"][0], error):
+            result["chosen"] = best
     return result
 
 
@@ -60,20 +66,21 @@ def temperature_of(logits, labels):
         return 1.0
 
 
-def judge(logits, labels, names, usual, rival=None, temperature=1.0):
-    """Numbers about the answers to the test part: accuracy with a Wilson interval,
-    macro-F1, each class, confusion, calibration before and after the temperature, and
-    the difference to a `rival`'s answers with its interval.
+def judge(logits, labels, names, usual, rival=None, temperature=1.0, groups=None):
+    """Numbers about the answers to the test part: accuracy with an interval, macro-F1,
+    each class, confusion, calibration before and after the temperature, and the
+    difference to a `rival`'s answers with its interval.
 
     usual: the number of the most frequent class of the training part. That of the test
-    part is known to nobody who has yet to answer it.
+    part is known to nobody who has yet to answer it. groups: of the rows; the intervals
+    of the accuracy and of the difference are then over groups.
     """
     is_correct, classes = correct(logits, labels), len(names)
     table = metrics.confusion(logits, labels, classes)
     report = {
         "n": len(labels),
         "accuracy": metrics.accuracy(logits, labels),
-        "interval": intervals.wilson_interval(int(sum(is_correct)), len(is_correct)),
+        "interval": leads.interval(is_correct, groups),
         "most frequent class": float((labels == usual).float().mean()),
         "macro_f1": metrics.macro_f1(logits, labels, classes),
         "confusion": [[int(v) for v in row] for row in table],
@@ -86,9 +93,11 @@ def judge(logits, labels, names, usual, rival=None, temperature=1.0):
     }
     bins = trust.reliability_bins(logits / temperature, labels)
     report["reliability"] = [[float(v) for v in row] for row in bins]
+    if groups is not None:
+        report["groups"] = leads.group_counts(is_correct, groups)
     if rival is not None:
-        report["against baseline"] = intervals.paired_bootstrap(
-            correct(rival, labels), is_correct
+        report["against baseline"] = leads.of(
+            correct(rival, labels), is_correct, groups
         )
     return report
 
@@ -129,7 +138,11 @@ def slices_of(columns, is_text=True, own=("text", "label")):
 
 def _halves(cells):
     """Each cell's half, where all that are not empty are numbers, else None."""
-    numbers = [number_in(cell) for cell in cells]
+    try:
+        comma = comma_of("", cells)
+    except ValueError:
+        return None
+    numbers = [number_in(cell, comma) for cell in cells]
     known = sorted(n for n in numbers if n is not None and n == n)
     if None in numbers or not known:
         return None
@@ -139,19 +152,32 @@ def _halves(cells):
 
 
 def slice_table(is_correct, cuts):
-    """Rows about all slices of all cuts, p-values corrected for their number (Holm),
-    the lowest accuracy first. Slices of fewer than 10 texts are left out.
+    """(rows about all slices of all cuts, [[cut, slice, texts] that are too small]).
+    The p-values are corrected for the number of rows (Holm), the lowest accuracy comes
+    first.
     """
-    rows = []
+    rows, too_small = [], []
     for column, values in cuts.items():
-        result = trust.slice_report(is_correct, values, correction=list)
-        rows += [(column, row) for row in result if row.n >= LEAST_TEXTS]
+        for row in trust.slice_report(is_correct, values, correction=list):
+            if row.n >= LEAST_TEXTS:
+                rows.append((column, row))
+            else:
+                too_small.append([column, row.name, row.n])
     fixed = trust.holm([row.p for _, row in rows])
     table = [
         {"cut": column, **row._asdict(), "p_corrected": p}
         for (column, row), p in zip(rows, fixed)
     ]
-    return sorted(table, key=lambda row: row["accuracy"])
+    return sorted(table, key=lambda row: row["accuracy"]), too_small
+
+
+def not_cut(columns, cuts, own=("text", "label")):
+    """{column: how many values it has} of the columns that are no cut."""
+    return {
+        name: len(set(values))
+        for name, values in columns.items()
+        if name not in own and name not in cuts and len(set(values)) > 1
+    }
 
 
 def mistakes(logits, columns, names, most=8):

@@ -2,20 +2,15 @@
 small network, and boosted trees to compare with.
 
     >>> rows = {"age": ["1", "2", "8", "9"] * 5, "kind": ["a", "b", "a", "b"] * 5}
-    >>> shape = Columns().fit(rows)
-    >>> shape.matrix({"age": ["5"], "kind": ["c"]}).shape  # age, is it missing?, a, b
-    torch.Size([1, 4])
     >>> line = Line().fit(rows, [0, 0, 1, 1] * 5)
     >>> line.predict({"age": ["1", "9"], "kind": ["a", "a"]}).argmax(1).tolist()
     [0, 1]
 
-Each has `predict(columns)` -> log-probabilities (N, C). What a column is, the training
-rows say: numbers if every cell that is not empty is one, else categories.
+Each has `predict(columns)` -> log-probabilities (N, C). columns.py says what a column
+is. groups: of the training rows, which cross-validation then keeps together.
 """
 
 import json
-import math
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -26,63 +21,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-MOST = 50  # categories of a column; rarer ones share no column
+from ftlib.course.project.columns import Columns
+from ftlib.course.project.folds import folds_of
+
 STEPS, SIZE, LR, HIDDEN = 1500, 128, 3e-3, 64
-
-
-def number(cell):
-    """The number in a cell, None for another text, NaN for an empty one and for what is
-    not finite.
-    """
-    if not cell.strip():
-        return float("nan")
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else float("nan")
-
-
-class Columns:
-    """How cells become numbers: `scales` {column: (mean, spread)} and `kinds` {column:
-    categories}.
-    """
-
-    def __init__(self, scales=None, kinds=None):
-        self.scales, self.kinds = scales or {}, kinds or {}
-
-    def fit(self, columns):
-        for name, cells in columns.items():
-            numbers = [number(cell) for cell in cells]
-            if None in numbers:
-                common = Counter(cells).most_common(MOST)
-                self.kinds[name] = sorted(kind for kind, _ in common)
-                continue
-            known = torch.tensor(numbers, dtype=torch.float64)
-            known = known[~known.isnan()]
-            spread = float(known.std()) if len(known) > 1 else 0.0
-            self.scales[name] = [
-                float(known.mean()) if len(known) else 0.0,
-                spread or 1.0,
-            ]
-        return self
-
-    def matrix(self, columns):
-        """(N, D) float32; of an empty number the mean, and a 1 beside it."""
-        made = []
-        for name, (mean, spread) in self.scales.items():
-            cells = [number(cell) for cell in columns[name]]
-            cells = [float("nan") if v is None else v for v in cells]
-            # float64: a date in seconds has more digits than float32
-            values = torch.tensor(cells, dtype=torch.float64)
-            missing = values.isnan()
-            values = ((values - mean) / spread).masked_fill(missing, 0).clamp(-5, 5)
-            made += [values[:, None], missing[:, None].float()]
-        for name, kinds in self.kinds.items():
-            index = {kind: i for i, kind in enumerate(kinds)}
-            rows = torch.tensor([index.get(cell, -1) for cell in columns[name]])
-            made.append((rows[:, None] == torch.arange(len(kinds))).float())
-        return torch.cat(made, dim=1).float()
 
 
 class Line:
@@ -90,12 +32,13 @@ class Line:
 
     net = None
 
-    def fit(self, columns, labels):
+    def fit(self, columns, labels, groups=None):
         self.columns, self.classes = Columns().fit(columns), max(labels) + 1
         x = self.columns.matrix(columns)
-        folds = max(2, min(5, *map(list(labels).count, set(labels))))
         search = GridSearchCV(
-            LogisticRegression(max_iter=2000), {"C": (0.01, 0.1, 1, 10)}, cv=folds
+            LogisticRegression(max_iter=2000),
+            {"C": (0.01, 0.1, 1, 10)},
+            cv=folds_of(labels, groups),
         ).fit(x.numpy(), labels)
         line = search.best_estimator_
         weight, bias = torch.as_tensor(line.coef_), torch.as_tensor(line.intercept_)
@@ -116,7 +59,7 @@ class Line:
         return torch.log_softmax(self.net(self.columns.matrix(columns)).double(), dim=1)
 
     def save(self, folder):
-        facts = {"scales": self.columns.scales, "kinds": self.columns.kinds}
+        facts = {"columns": self.columns.facts()}
         facts |= {"classes": self.classes, "way": type(self).__name__}
         text = json.dumps(facts, ensure_ascii=False)
         (Path(folder) / "table.json").write_text(text, encoding="utf-8")
@@ -125,7 +68,7 @@ class Line:
 
 class Small(Line):
     """A network with one hidden layer; it stops where a held-out tenth of the training
-    rows was answered best.
+    rows, or of their groups, was answered best.
     """
 
     def __init__(self, seed=0):
@@ -137,12 +80,11 @@ class Small(Line):
             nn.Linear(HIDDEN, self.classes),
         )  # fmt: skip
 
-    def fit(self, columns, labels):
+    def fit(self, columns, labels, groups=None):
         torch.manual_seed(self.seed)
         self.columns, self.classes = Columns().fit(columns), max(labels) + 1
         x, y = self.columns.matrix(columns), torch.tensor(labels)
-        order = torch.randperm(len(y))
-        val_rows, own = order[: max(1, len(y) // 10)], order[max(1, len(y) // 10) :]
+        own, val_rows = held_out(len(y), groups)
         self.net = self.build(x.shape[1])
         adam = torch.optim.AdamW(self.net.parameters(), LR, weight_decay=0.01)
         best = float("inf"), None
@@ -164,6 +106,17 @@ class Small(Line):
         return self
 
 
+def held_out(n, groups=None):
+    """(rows to learn from, a tenth of the rows), or a tenth of the groups."""
+    names = list(dict.fromkeys(range(n) if groups is None else groups))
+    if len(names) < 2:
+        return held_out(n)
+    order = torch.randperm(len(names)).tolist()
+    chosen = {names[i] for i in order[: max(1, len(names) // 10)]}
+    is_val = torch.tensor([g in chosen for g in (groups or range(n))])
+    return (~is_val).nonzero()[:, 0], is_val.nonzero()[:, 0]
+
+
 class Trees:
     """Boosted trees of scikit-learn, the usual strong method for tables. They are here
     to compare with: their file format is pickle, which can run code, so none is
@@ -173,7 +126,7 @@ class Trees:
     def __init__(self, seed=0):
         self.seed = seed
 
-    def fit(self, columns, labels):
+    def fit(self, columns, labels, groups=None):
         self.columns = Columns().fit(columns)
         trees = HistGradientBoostingClassifier(
             early_stopping=True, random_state=self.seed
@@ -191,7 +144,7 @@ def load(folder):
     folder = Path(folder)
     facts = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     model = {"Line": Line, "Small": Small}[facts["way"]]()
-    model.columns = Columns(facts["scales"], facts["kinds"])
+    model.columns = Columns(**facts["columns"])
     model.classes, state = facts["classes"], load_file(folder / "table.safetensors")
     first = next(value for name, value in state.items() if name.endswith("weight"))
     model.net = model.build(first.shape[1]).eval()

@@ -13,7 +13,26 @@ import io
 from pathlib import Path
 
 from ftlib.course import plot
-from ftlib.course.project import answers
+from ftlib.course.project import answers, leads
+from ftlib.course.project.sentences import (
+    LIMITS,
+    NEVER,
+    about_columns,
+    about_confidence,
+    about_data,
+    about_drift,
+    about_learning,
+    about_parts,
+    about_readings,
+    about_slices,
+    about_suspicions,
+    percent,
+    source,
+    span,
+    unit,
+    use,
+    verdict,
+)
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2em auto;
@@ -24,163 +43,8 @@ td, th { padding: 0.25em 0.8em; border-bottom: 1px solid #e5e5e5; text-align: le
          vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; } .big { font-size: 1.25em; } .note { color: #555; }
+.warning { border-left: 4px solid #b04000; padding-left: 1em; }
 """
-
-
-def percent(value):
-    return f"{100 * value:.1f} %"
-
-
-def span(value, low, high):
-    return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def points(lead):
-    mean, low, high = (100 * v for v in lead)
-    return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}]"
-
-
-# --- sentences that both forms use
-
-
-def verdict(record):
-    """What came out, in two or three sentences."""
-    test, chosen = record["test"], record["choice"]["chosen"]
-    lines = [
-        f"{chosen.capitalize()} answers {span(test['accuracy'], *test['interval'])} of "
-        f"{test['n']:,} test {unit(record)} correctly, which no setting was chosen on. "
-        "Always saying the most frequent class gets "
-        f"{percent(test['most frequent class'])}."
-    ]
-    baseline = record["choice"]["baseline"]
-    if chosen != baseline:
-        lead = test["against baseline"]
-        shown = (
-            "is shown" if lead[1] > 0 else f"is not shown on the test {unit(record)}"
-        )
-        lines.append(f"Its lead over {baseline}, {points(lead)}, {shown}.")
-    elif record["choice"]["lead"]:
-        best, lead = record["choice"]["best"], record["choice"]["lead"]
-        lines.append(
-            f"{best.capitalize()} was ahead on the validation {unit(record)} by "
-            f"{points(lead)}. "
-            f"That is below one standard error, {100 * record['choice']['error']:.1f} "
-            "points, so the cheaper model is taken."
-        )
-    scores = record["choice"]["scores"]
-    first = max(scores, key=scores.get)
-    if scores[first] > max(scores[chosen], scores[record["choice"]["best"]]):
-        lines.append(
-            f"{first.capitalize()} had {percent(scores[first])} on the validation "
-            f"{unit(record)}, {chosen} {percent(scores[chosen])}. They are compared "
-            "and cannot be taken, because their file would be a pickle."
-        )
-    elif chosen == record["choice"]["best"] == baseline:
-        lines.append(f"No other was better on the validation {unit(record)}.")
-    return lines
-
-
-def unit(record):
-    return "texts" if record["options"]["text"] else "rows"
-
-
-def source(record):
-    """What is read: the column of texts, or all columns."""
-    return record["options"]["text"] or "all other columns"
-
-
-def about_data(record):
-    data = record["data"]
-    lines = [f"{data['rows']:,} rows were read, {data['used']:,} are used."]
-    reasons = {
-        "no text": "without a text",
-        "no label": "without a label",
-        "repeated": "with the text of a row before",
-        "two labels": "whose text also stands under another label",
-    }
-    left_out = [f"{data[k]:,} {words}" for k, words in reasons.items() if data.get(k)]
-    if left_out:
-        lines.append("Left out: " + ", ".join(left_out) + ".")
-    if record["options"]["text"]:
-        shortest, middle, longest = data["characters"]
-        lines.append(
-            f"A text has {shortest:,} to {longest:,} characters, half of them "
-            f"{middle:,} or fewer."
-        )
-    if record["options"]["group"]:
-        lines.append(
-            f"Rows with the same {record['options']['group']} are in the same part."
-        )
-    return lines
-
-
-def about_slices(record):
-    rows = [row for row in record["slices"] if row["p_corrected"] < 0.05]
-    if not rows:
-        return [
-            f"{len(record['slices'])} slices were compared. After the correction for "
-            "their number none differs from the rest."
-        ]
-    return [
-        f"{row['cut']} {row['name']}: {span(row['accuracy'], row['low'], row['high'])} "
-        f"of {row['n']:,} {unit(record)}, p {row['p_corrected']:.3f} after the "
-        "correction."
-        for row in rows
-    ]
-
-
-def about_confidence(record):
-    test = record["test"]
-    lines = [
-        f"The answers' confidence is off by {percent(test['ece after'])} on average "
-        f"(expected calibration error, after dividing by the temperature "
-        f"{test['temperature']:.2f}; before it {percent(test['ece'])}). A perfectly "
-        f"calibrated model would show up to {percent(test['ece by chance'])}."
-    ]
-    if test["ece after"] > test["ece by chance"]:
-        lines.append("So do not read its confidence as a probability.")
-    return lines
-
-
-def about_drift(record):
-    """What new rows are compared with, and what the test part showed."""
-    test, n = record["drift"]["test"], record["drift"]["reference"]
-    names = ", ".join(row[0] for row in test["rows"][:12])
-    more = len(test["rows"]) - 12
-    lines = [
-        f"`predict` compares new {unit(record)} with {n:,} validation {unit(record)} "
-        f"({names or 'nothing'}{f' and {more} more' if more > 0 else ''})."
-    ]
-    if not test["rows"]:
-        return [*lines, f"The test part has too few {unit(record)} to try that."]
-    moved = ", ".join(test["moved"])
-    words = f"these moved: {moved}" if moved else "nothing moved, as it should be"
-    return [*lines, f"On the {test['n']:,} test {unit(record)} {words}."]
-
-
-def about_readings(record):
-    """How often the test part has been looked at."""
-    n = record["readings"]
-    if n == 1:
-        return ["The test part was read once."]
-    return [
-        f"The test part was read with {n} different settings or files. The best of "
-        "several looks better than it is, so test on new rows before you rely on it."
-    ]
-
-
-NEVER = (
-    " Boosted trees are compared and not taken: their file would be a pickle, which "
-    "can run code. If they lead, fit them with scikit-learn where they are used."
-)
-LIMITS = (
-    "The interval is about others of the same kind. What comes from another time, "
-    "place or source may be answered worse: monitor it.",
-    "Differences between slices are differences of this model on this test, and no "
-    "cause.",
-    "Who gave the labels, and how often two people agree, is not in the file. No model "
-    "can be measured more exactly than its labels.",
-)
 
 
 # --- HTML
@@ -219,15 +83,39 @@ def paragraphs(lines):
 def candidates_table(record):
     choice, rows = record["choice"], []
     for name, score in sorted(choice["scores"].items(), key=lambda pair: -pair[1]):
-        facts = record["candidates"][name]
+        facts, lead = record["candidates"][name], choice["leads"].get(name)
+        against = f"{leads.shown(lead)}, {leads.points(lead)}" if lead else "baseline"
         texts = f"{facts['texts']:,}"
         mark = "taken" if name == choice["chosen"] else ""
-        rows.append((name, percent(score), texts, f"{facts['seconds']:.0f} s", mark))
+        rows.append(
+            (name, percent(score), against, texts, f"{facts['seconds']:.0f} s", mark)
+        )
+    against = f"against {choice['baseline']}"
     return table(
-        ("model", "validation accuracy", f"training {unit(record)}", "time", ""),
+        (
+            "model",
+            "validation accuracy",
+            against,
+            f"training {unit(record)}",
+            "time",
+            "",
+        ),
         rows,
-        (1, 2, 3),
+        (1, 3, 4),
     )
+
+
+def learning_table(record):
+    rows = [
+        (name, f"{n:,}", percent(score)) for name, n, score in record["learning"] or []
+    ]
+    header = ("model", f"training {unit(record)}", "validation accuracy")
+    return table(header, rows, (1, 2)) if rows else ""
+
+
+def columns_table(record):
+    rows = record["columns"]
+    return table(("column", "read as", ""), rows) if rows else ""
 
 
 def reliability(record):
@@ -286,10 +174,13 @@ def html_page(record, given=None) -> str:
         f'<p class="note">{escape(options["file"])}, from {escape(source(record))} to '
         f"{escape(options['label'])}, {escape(record['date'])}</p>",
         f'<div class="big">{paragraphs(verdict(record))}</div>',
+        warnings(record),
         "<h2>Data</h2>" + paragraphs(about_data(record)),
         table(("class", "train", "validation", "test"), parts, (1, 2, 3)),
+        paragraphs(about_columns(record)) + columns_table(record),
         words_table(record),
         "<h2>Models compared</h2>" + candidates_table(record),
+        paragraphs(about_learning(record)) + learning_table(record),
         f"<p>Another model than {escape(record['choice']['baseline'])} is taken if its "
         f"lead on the validation {unit(record)} is above one standard error."
         f"{escape(NEVER) if 'boosted trees' in record['candidates'] else ''}</p>",
@@ -322,6 +213,11 @@ def html_page(record, given=None) -> str:
     )
 
 
+def warnings(record):
+    lines = about_suspicions(record)
+    return f'<div class="warning">{paragraphs(lines)}</div>' if lines else ""
+
+
 def words_table(record):
     rows = [(name, ", ".join(w)) for name, w in record["words"].items()]
     if not any(words for _, words in rows):
@@ -349,19 +245,6 @@ def mistakes(record):
     )
 
 
-def use(record):
-    folder, text = record["options"]["out"], record["options"]["text"]
-    export = record["export"]
-    lines = [f"python -m ftlib predict {folder} new.csv"]
-    lines += [f"python -m ftlib serve {folder}"] if text else []
-    lines.append(
-        f"model/ has {export['megabytes']:.1f} MB. On {export['texts']} test "
-        f"{unit(record)} its log-probabilities differ by at most "
-        f"{export['parity']:.0e} from those of the model before it was written."
-    )
-    return lines
-
-
 # --- Markdown
 
 
@@ -385,7 +268,9 @@ def model_card(record, given=None) -> str:
         "## What for",
         listed(answers.lines_of(given or {}, answers.CARD)),
         "## What came out",
-        "\n".join([*verdict(record), *about_readings(record)]),
+        "\n".join(
+            [*verdict(record), *about_suspicions(record), *about_readings(record)]
+        ),
         f"Chosen among {compared} on the validation {unit(record)}.",
         markdown_table(("class", f"test {unit(record)}", "precision", "recall"), rows),
         "## Where it is wrong",
@@ -412,17 +297,22 @@ def data_sheet(record, given=None) -> str:
         f"# The data of {o['name']}",
         f"{o['file']}, SHA-256 {data['sha256']}..., from {source(record)} to "
         f"{o['label']}.",
-        "\n".join(about_data(record)),
+        "\n".join([*about_data(record), *about_columns(record)]),
+        columns_sheet(record),
         markdown_table(("class", "train", "validation", "test"), rows),
-        f"The parts are dealt by a hash of the {unit(record)[:-1]}: they stay the same "
-        "however the file is sorted.",
+        about_parts(record),
         "## What only people know",
         listed(answers.lines_of(given or {}, answers.DATA)),
     )
 
 
+def columns_sheet(record):
+    rows = record["columns"]
+    return markdown_table(("column", "read as", ""), rows) if rows else ""
+
+
 def joined(*paragraphs):
-    return "\n\n".join(paragraphs) + "\n"
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
 def listed(lines):

@@ -1,5 +1,5 @@
-"""A table of texts and labels from a file: what is wrong with it, and three parts that
-share no text and no group.
+"""A table of texts and labels: what is wrong with it, and three parts that share no
+text and no group.
 
     >>> rows = {"review": ["good film", "Good  film", "bad film", "so so"]}
     >>> rows["stars"] = ["5", "5", "1", "1"]
@@ -10,19 +10,19 @@ share no text and no group.
 Raises ValueError with one sentence for a file or a column that cannot be used.
 """
 
-import csv
 import hashlib
-import io
-import json
 import re
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
+from ftlib.course.project.table_file import fingerprint, read
 from ftlib.data import tables
 
 PARTS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 MOST_CLASSES, LEAST_ROWS = 50, 10  # classes in all; rows of each class
+# rows of a class in a part
+LEAST_OF_CLASS = {"train": 2, "validation": 1, "test": 1}
+SPLITS = 2000  # that are tried for every class to be in every part
 SHOWN = 40  # characters of a value in a message
 
 
@@ -35,86 +35,6 @@ class Data(NamedTuple):
     names: list[str]
     parts: dict[str, dict]
     facts: dict
-
-
-# --- the file
-
-
-def read(path) -> dict[str, list[str]]:
-    """{column: cells as text} of a .csv, .tsv or .jsonl file in UTF-8."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is no file; give the table's path")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 (byte {error.start}); save the table as "
-            '"CSV UTF-8", or convert it: iconv -f GBK -t UTF-8'
-        ) from error
-    rows = _json_rows if path.suffix in (".jsonl", ".json") else _table_rows
-    try:
-        columns = rows(path, content)
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}: {error}; double a quote inside of a text, or take it away"
-        ) from error
-    if not columns or not next(iter(columns.values())):
-        raise ValueError(
-            f"{path} has no row below its header; give a file with one row per text"
-        )
-    return columns
-
-
-def _table_rows(path, content):
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    csv.field_size_limit(10_000_000)
-    # strict: a quote that is never closed would swallow the rows behind it
-    lines = csv.reader(
-        io.StringIO(content, newline=""), delimiter=delimiter, strict=True
-    )
-    header = [name.strip() for name in next(lines, [])]
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice or not all(header):
-        what = f"two columns {twice[0]!r}" if twice else "a column without a name"
-        raise ValueError(f"{path} has {what}; give each column a name of its own")
-    columns = {name: [] for name in header}
-    for cells in lines:
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            raise ValueError(
-                f"{path}, line {lines.line_num}: {len(cells)} cells, the header has "
-                f"{len(header)}; put a text that holds {delimiter!r} between double "
-                "quotes"
-            )
-        for name, cell in zip(header, cells):
-            columns[name].append(cell)
-    return columns
-
-
-def _json_rows(path, content):
-    rows = []
-    # not splitlines: a text may hold other characters that end a line
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise ValueError(
-                f'{path}, line {number} is no object; write one {{"text": ...}} a line'
-            )
-        rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {n: ["" if r.get(n) is None else str(r[n]) for r in rows] for n in names}
-
-
-def fingerprint(path) -> str:
-    """The file's SHA-256, 16 digits of it."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 # --- what is in it
@@ -187,59 +107,76 @@ def language(texts) -> str:
 # --- the parts
 
 
-def _order(value, seed):
-    return hashlib.sha256(f"{seed} {value}".encode()).hexdigest()
+def position_of(value, seed=0, split=0) -> float:
+    """A number from 0 to 1 that depends on `value` alone, and on which split it is."""
+    first = f"{seed} {value}" if split == 0 else f"{seed}.{split} {value}"
+    return int(hashlib.sha256(first.encode()).hexdigest()[:12], 16) / 16**12
 
 
-def sides(texts, labels, groups=None, seed=0) -> list[str]:
-    """The part of each row: by a hash of its text within its class, or, with `groups`,
-    by a hash of its group, so that no person or product is on two sides.
+def sides(texts, labels, groups=None, seed=0, split=0) -> list[str]:
+    """The part of each row: by a hash of its text, or, with `groups`, of its group, so
+    that no person or product is on two sides. The limits are fixed, so that a row keeps
+    its part whatever other rows come or go.
 
     Raises ValueError where a class is missing from a part.
     """
-    if groups is not None:
-        ends, total = {}, 0.0
-        for name, fraction in PARTS.items():
-            total += fraction
-            ends[name] = total
-        side = {}
-        for group in set(groups):
-            position = int(_order(group, seed)[:8], 16) / 16**8
-            side[group] = next(
-                name for name, end in ends.items() if position < end + 1e-9
-            )
-        result = [side[group] for group in groups]
-    else:
-        result = [""] * len(texts)
-        for name in sorted(set(labels)):
-            rows = [row for row, own in enumerate(labels) if own == name]
-            rows.sort(key=lambda row: _order(tables.same(texts[row]), seed))
-            first = 0
-            for number, (part, fraction) in enumerate(PARTS.items(), 1):
-                last = (
-                    len(rows)
-                    if number == len(PARTS)
-                    else first + max(1, round(fraction * len(rows)))
-                )
-                for row in rows[first:last]:
-                    result[row] = part
-                first = last
-    _check_sides(result, labels)
+    keys = _keys(texts, labels) if groups is None else groups
+    ends, total = {}, 0.0
+    for name, fraction in PARTS.items():
+        total += fraction
+        ends[name] = total + 1e-9
+    side = {}
+    for key in set(keys):
+        position = position_of(key, seed, split)
+        side[key] = next(name for name, end in ends.items() if position < end)
+    result = [side[key] for key in keys]
+    _check_sides(result, labels, groups is not None)
     return result
 
 
-def _check_sides(result, labels):
-    for part in PARTS:
-        here = {label for side, label in zip(result, labels) if side == part}
-        missing = sorted(set(labels) - here)
-        rows = Counter(label for side, label in zip(result, labels) if side == "train")
-        missing += sorted(name for name in set(labels) if rows[name] < 2)
-        if missing:
-            raise ValueError(
-                f"too few rows of class {missing[0][:SHOWN]!r} came into the {part} "
-                "part; "
-                "its rows belong to too few groups, so find more or leave --group out"
-            )
+def _keys(texts, labels):
+    """What decides about each row: its text; of equal rows, which a table of numbers
+    may have, the second has another key than the first, and so on.
+    """
+    seen, keys = Counter(), []
+    for text, label in zip(texts, labels):
+        text = tables.same(text)
+        copy, seen[text, label] = seen[text, label], seen[text, label] + 1
+        keys.append(f"{text}\0{copy}" if copy else text)
+    return keys
+
+
+def _check_sides(result, labels, is_grouped):
+    for part, least in LEAST_OF_CLASS.items():
+        rows = Counter(own for side, own in zip(result, labels) if side == part)
+        for name, count in sorted(Counter(labels).items()):
+            if rows[name] < least:
+                remedy = (
+                    "its rows belong to too few groups, so find more or leave --group "
+                    "out"
+                    if is_grouped
+                    else "find more rows of it, or join it with another class"
+                )
+                raise ValueError(
+                    f"too few rows of class {name[:SHOWN]!r} came into the {part} part "
+                    f"({rows[name]} of {count}, at least {least}); {remedy}"
+                )
+
+
+def dealt(texts, labels, groups=None, seed=0, split=None) -> tuple[list[str], int]:
+    """(the part of each row, the number of the split). split: one to keep to, as rows
+    may have been added since it was made; without one the first with every class in
+    every part.
+    """
+    if split is not None:
+        return sides(texts, labels, groups, seed, split), split
+    first = None
+    for number in range(min(SPLITS, max(20, 2_000_000 // len(texts)))):
+        try:
+            return sides(texts, labels, groups, seed, number), number
+        except ValueError as error:
+            first = first or error
+    raise first
 
 
 def as_text(columns, names):
@@ -250,9 +187,9 @@ def as_text(columns, names):
     return [", ".join(f"{n} {c}" for n, c in zip(names, row)) for row in rows]
 
 
-def data_of(path, text, label, group=None, seed=0) -> Data:
-    """Read, check and deal the table of a file. text: the column of texts, or None for
-    a table of numbers and categories.
+def data_of(path, text, label, group=None, seed=0, split=None) -> Data:
+    """Read, check and split the table of a file. text: the column of texts, or None for
+    a table of numbers and categories. split: see `dealt`.
     """
     columns = read(path)
     is_text = text is not None
@@ -278,7 +215,8 @@ def data_of(path, text, label, group=None, seed=0) -> Data:
             f"there is no column {group!r} to group by; the file has "
             f"{', '.join(columns)}"
         )
-    result = sides(texts, labels, group and others[group], seed)
+    groups = group and others[group]
+    result, facts["split"] = dealt(texts, labels, groups, seed, split)
     names = sorted(set(labels), key=_as_number)
     parts = {}
     for part in PARTS:

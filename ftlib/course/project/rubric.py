@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ftlib.course.project import answers, page, served, watch
+from ftlib.course.project import answers, leads, page, served, watch
 from ftlib.deploy import versions
 from ftlib.evaluation import intervals, trust
 
@@ -107,7 +107,7 @@ def chosen(record, folder):
         lead = scores[best] - scores[base]
         if abs(lead - choice["lead"][0]) > 1e-6 or choice["error"] <= 0:
             return "the lead does not follow from the validation scores"
-        best = best if lead >= choice["error"] else base
+        best = best if leads.is_taken(lead, choice["error"]) else base
     if choice["chosen"] != best:
         return (
             f"{choice['chosen']} was taken, and one standard error on the validation "
@@ -131,7 +131,12 @@ def interval(record, folder):
     test = record["test"]
     hits = sum(row[i] for i, row in enumerate(test["confusion"]))
     n = sum(map(sum, test["confusion"]))
+    counts, by_group = test.get("groups"), record["options"]["group"] is not None
+    if by_group != bool(counts) or counts and sum(r for _, r in counts) != n:
+        return "with --group the interval is over groups, and their counts are missing"
     wanted = intervals.wilson_interval(hits, n)
+    if by_group:
+        wanted = leads.interval_of_counts(counts)
     if abs(test["accuracy"] - hits / n) > 1e-6 or n != test["n"]:
         return "the accuracy is not the one of the confusion table"
     if max(abs(a - b) for a, b in zip(wanted, test["interval"])) > 0.005:

@@ -3,7 +3,7 @@
     python -m ftlib project reviews.csv --text review --label stars
     python -m ftlib project --example breast-cancer
 
-1 read and check, 2 deal into three parts, 3 counted words, 4 frozen encoder, 5 the
+1 read and check, 2 split into three parts, 3 counted words, 4 frozen encoder, 5 the
 encoder fine-tuned, 6 choose on the validation part, 7 test once, 8 write the model,
 what new rows are compared with (watch.py), its card, a data sheet and report.html.
 Start it again after an interruption: it goes on behind the last step that was
@@ -15,105 +15,43 @@ import copy
 import datetime
 import hashlib
 import json
-import shlex
 import shutil
-import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from ftlib.course import reproducibility
 from ftlib.course.project import (
     answers,
     candidates,
     examples,
+    fitting,
     judging,
+    leakage,
     numbers,
     page,
     reading,
+    sentences,
     served,
     watch,
 )
+from ftlib.course.project.options import MEANING, command_of, options_of
+from ftlib.course.project.steps import Kept, report
 from ftlib.deploy import versions
-from ftlib.training import distributed, train
+from ftlib.training import distributed
 
-# what changes the result, and with it whether kept steps may be used
-MEANING = ("text", "label", "group", "minutes", "encoder", "seed")
-WORDS, LINE, TREES = served.WORDS, "logistic regression", "boosted trees"
-TIME = 0.75  # of the minutes that are left, what is planned
+WORDS, FROZEN, TUNED = fitting.WORDS, fitting.FROZEN, fitting.TUNED
+LINE, TREES = "logistic regression", "boosted trees"
+WATCHED = 1000  # rows of a part for the comparison with new ones
 LONGEST_SHOWN = 2000  # characters of a text in the record
 
 
-def options_of(parser):
-    parser.add_argument("file", nargs="?", help="a .csv, .tsv or .jsonl table in UTF-8")
-    parser.add_argument("--example", choices=examples.EXAMPLES, help="instead of one")
-    parser.add_argument("--rows", type=int, help="of an example, at most")
-    parser.add_argument(
-        "--text", help="the column of texts; without it every column is an input"
-    )
-    parser.add_argument("--label", default="label", help="the column of classes")
-    parser.add_argument(
-        "--group", help="a column: rows that share its value stay in one part"
-    )
-    parser.add_argument("--minutes", type=float, default=20, help="for all")
-    parser.add_argument("--encoder", help="a name or a folder; else by the language")
-    parser.add_argument("--name", help="the title; else the file's name")
-    parser.add_argument("--out", help="a folder; else projects/<name>")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--no-texts",
-        action="store_true",
-        help="show no text of yours in the report (a model of counted words still "
-        "holds their words)",
-    )
+class Project(fitting.Fitting):
+    """One run; `record` is what report.html shows.
 
-
-def report(step, text):
-    print(f"{step}/8  {text}", flush=True)
-
-
-class Kept:
-    """Results of finished steps: JSON files in `folder`, dropped if `meaning` is
-    another than the one they were made with.
+    `rows`: {part: the rows that are answered}; all, unless the time is too short.
     """
-
-    def __init__(self, folder, meaning):
-        self.folder = Path(folder)
-        told = self.folder / "meaning.json"
-        text = json.dumps(meaning, sort_keys=True)
-        if self.folder.exists() and not (
-            told.exists() and told.read_text(encoding="utf-8") == text
-        ):
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        told.write_text(text, encoding="utf-8")
-
-    def __call__(self, name, make):
-        path = self.folder / f"{name}.json"
-        if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
-        value = make()
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-        draft.replace(path)
-        return value
-
-
-def bar(total, unit):
-    """A progress bar over a range of first rows, or over steps."""
-    if total < 3:
-        return iter
-    quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
-    return lambda items: tqdm(
-        items, total=total, unit=unit, leave=False, mininterval=10 if quiet else 0.5
-    )
-
-
-class Project:
-    """One run; `record` is what report.html shows."""
 
     def __init__(self, options):
         self.started = time.time()
@@ -128,18 +66,41 @@ class Project:
                 f"{self.out} holds something else, which would be overwritten; give an "
                 "empty folder as --out"
             )
-        self.data = reading.data_of(
-            options.file, options.text, options.label, options.group, options.seed
-        )
+        self.data = self.read()
         meaning = {name: getattr(options, name) for name in MEANING}
         self.kept = Kept(
             self.out / "work", meaning | {"file": self.data.facts["sha256"]}
         )
+        self.keep_split()
         self.ctx = distributed.setup(options.seed)
         self.parts, self.names = self.data.parts, self.data.names
         self.labels = {p: torch.tensor(c["label"]) for p, c in self.parts.items()}
-        self.models, self.facts = {}, {}
+        self.rows = {p: list(range(len(z))) for p, z in self.labels.items()}
+        self.models, self.facts, self.pace = {}, {}, None
         self.baseline = LINE if options.text is None else WORDS
+
+    def read(self):
+        """The table in its parts."""
+        o = self.o
+        split = self.splits().get(self.split_key()) if o.split is None else o.split
+        data = reading.data_of(o.file, o.text, o.label, o.group, o.seed, split)
+        o.split = data.facts["split"]
+        return data
+
+    def splits(self):
+        path = self.out / "split.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def split_key(self):
+        return json.dumps([self.o.text, self.o.label, self.o.group, self.o.seed])
+
+    def keep_split(self):
+        """The folder remembers the split, so that a row keeps its part when others are
+        added.
+        """
+        splits = self.splits() | {self.split_key(): self.o.split}
+        text = json.dumps(splits, ensure_ascii=False, indent=1) + "\n"
+        (self.out / "split.json").write_text(text, encoding="utf-8")
 
     def run(self):
         facts = self.data.facts
@@ -148,41 +109,59 @@ class Project:
         )
         sizes = {part: len(c["label"]) for part, c in self.parts.items()}
         report(2, ", ".join(f"{part} {n:,}" for part, n in sizes.items()))
-        answers = self.compare()
-        choice = judging.choose(
-            answers["validation"], self.labels["validation"], self.baseline, [TREES]
-        )
+        choice = self.chosen(self.compare())
         report(6, f"taken: {choice['chosen']}")
-        record = self.judged(choice, answers)
+        record = self.judged(choice)
+        for line in sentences.comparisons(record):
+            print(f"     {line}")
         test = record["test"]
         report(7, f"test accuracy {page.span(test['accuracy'], *test['interval'])}")
         self.write(record)
+        for line in sentences.about_suspicions(record):
+            print(f"     {line}")
         report(8, f"{self.out / 'report.html'}")
         return record
 
     # --- candidates
 
     def compare(self):
-        """{"validation", "test"} -> {model: log-probabilities}. The test answers are
-        made here, and nobody looks at them before the choice.
+        """{model: log-probabilities of the validation rows}. No test row is answered
+        here.
         """
-        answers = {"validation": {}, "test": {}}
+        made = {}
         for step, (name, make) in enumerate(self.ways(), 3):
-            made = self.kept(name.replace(" ", "_"), lambda: self.answered(make))
-            if not made:
+            kept = self.kept(name.replace(" ", "_"), lambda: self.answered(make))
+            if not kept:
                 report(
                     step,
                     f"{name}: left out, --minutes {self.o.minutes:g} is too little",
                 )
                 continue
-            self.facts[name] = made["facts"]
-            for part in answers:
-                answers[part][name] = torch.tensor(made[part], dtype=torch.float64)
+            self.facts[name] = kept["facts"]
+            made[name] = torch.tensor(kept["validation"], dtype=torch.float64)
+            answered = kept["rows"]
+            if len(answered) < len(self.rows["validation"]):
+                self.rows["validation"] = answered
             score = judging.metrics.accuracy(
-                answers["validation"][name], self.labels["validation"]
+                made[name], self.labels["validation"][answered]
             )
             report(step, f"{name}: validation accuracy {page.percent(score)}")
-        return answers
+        return {name: self.on_rows(z) for name, z in made.items()}
+
+    def on_rows(self, z):
+        """Of a model's validation answers those about the rows that all have answered.
+        A model that was short of time has answered just these.
+        """
+        rows = self.rows["validation"]
+        return z if len(z) == len(rows) else z[rows]
+
+    def chosen(self, answers):
+        """judging.choose of the models' validation answers, which stay for `judged`."""
+        self.answers = answers
+        labels = self.labels["validation"][self.rows["validation"]]
+        return judging.choose(
+            answers, labels, self.baseline, [TREES], self.groups("validation")
+        )
 
     def ways(self):
         if self.o.text is None:
@@ -191,139 +170,139 @@ class Project:
             yield TREES, self.trees
             return
         yield WORDS, self.words
-        yield "frozen encoder", self.frozen
-        yield "fine-tuned encoder", self.tuned
+        yield FROZEN, self.frozen
+        yield TUNED, self.tuned
 
     def answered(self, make):
+        """A model is made and answers validation rows."""
         start = time.time()
         model, texts = make()
         if model is None:
             return None
-        made = {p: model.predict(self.inputs(p)) for p in ("validation", "test")}
+        rows = self.rows_for(model, "validation")
+        z = model.predict(self.inputs("validation", rows))
         facts = {"texts": texts, "seconds": time.time() - start}
+        if isinstance(model, candidates.Network):
+            facts["tokens"] = model.tokens
         self.models[make.__name__] = model
-        return {p: z.tolist() for p, z in made.items()} | {"facts": facts}
+        return {"validation": z.tolist(), "rows": rows, "facts": facts}
 
-    def inputs(self, part):
+    def rows_for(self, model, part):
+        """The rows of a part that there is time to answer."""
+        rows = list(range(len(self.labels[part])))
+        if not isinstance(model, candidates.Network):
+            return rows
+        n = getattr(self.plan(), part)
+        if n is None or n >= len(rows):
+            return rows
+        return sorted(fitting.in_hash_order(len(rows), self.o.seed)[:n])
+
+    def tested(self, choice):
+        """{model: log-probabilities of the test rows} of the chosen model and of the
+        baseline that it is compared with. Nobody else sees a test row.
+        """
+        names = list(dict.fromkeys([choice["chosen"], choice["baseline"]]))
+        self.rows["test"] = self.rows_for(self.model(names[0]), "test")
+
+        def made(name):
+            inputs = self.inputs("test", self.rows["test"])
+            return self.model(name).predict(inputs).tolist()
+
+        key = lambda name: f"test_{name}".replace(" ", "_")  # noqa: E731
+        kept = {name: self.kept(key(name), lambda n=name: made(n)) for name in names}
+        return {n: torch.tensor(z, dtype=torch.float64) for n, z in kept.items()}
+
+    def model(self, name):
+        """The fitted model; after an interruption it is fitted once more."""
+        make = dict(self.ways())[name]
+        if make.__name__ not in self.models:
+            self.models[make.__name__] = make()[0]
+        return self.models[make.__name__]
+
+    def inputs(self, part, rows=None):
         """What the models of this project read: texts, or columns."""
         columns = self.parts[part]
+        if rows is not None and len(rows) < len(columns["text"]):
+            columns = {k: [cells[i] for i in rows] for k, cells in columns.items()}
         if self.o.text is not None:
             return columns["text"]
         own = ("text", "label", self.o.group)
         return {name: cells for name, cells in columns.items() if name not in own}
 
-    def line(self):
-        return self.fitted(numbers.Line())
-
-    def small_network(self):
-        return self.fitted(numbers.Small(self.o.seed))
-
-    def trees(self):
-        return self.fitted(numbers.Trees(self.o.seed))
-
-    def fitted(self, model):
-        labels = self.parts["train"]["label"]
-        return model.fit(self.inputs("train"), labels), len(labels)
-
-    def words(self):
-        part = self.parts["train"]
-        model = candidates.Words(self.data.facts["language"])
-        return model.fit(part["text"], part["label"]), len(part["text"])
-
-    def encoder(self):
-        name = self.o.encoder or candidates.ENCODERS[self.data.facts["language"]]
-        return candidates.encoder_of(name)
-
-    def plan(self):
-        """What fits into the minutes that counting words has left."""
-        others = len(self.labels["validation"]) + len(self.labels["test"])
-
-        def measured():
-            left = TIME * (self.o.minutes - (time.time() - self.started) / 60)
-            encoder, texts = self.encoder(), self.parts["train"]["text"]
-            return candidates.plan(
-                *encoder, texts, others, max(0, left), self.ctx.dtype
-            )
-
-        return candidates.Plan(*self.kept("plan", measured))
-
-    def first(self, n):
-        """The first n training texts and labels, in an order by hash."""
-        part, seed = self.parts["train"], self.o.seed
-        order = sorted(
-            range(len(part["text"])),
-            key=lambda row: hashlib.sha256(f"{seed} {row}".encode()).digest(),
-        )
-        # two rows of each class in front: none may be missing
-        seen, later = Counter(), {}
-        for row in order:
-            seen[part["label"][row]] += 1
-            later[row] = seen[part["label"][row]] > 2
-        order = sorted(order, key=later.get)[:n]
-        return [[part[k][row] for row in order] for k in ("text", "label")]
-
-    def frozen(self):
-        plan = self.plan()
-        if not plan.frozen:
-            return None, 0
-        (encoder, tokenizer), (texts, labels) = self.encoder(), self.first(plan.frozen)
-        inside = candidates.vectors(
-            encoder, tokenizer, texts, plan.tokens, self.out / "work" / "vectors",
-            bar(-(-len(texts) // candidates.CHUNK), "k texts"), self.ctx.dtype,
-        )  # fmt: skip
-        net = candidates.head_on(encoder, inside, labels, len(self.names))
-        return self.network(net, tokenizer, plan), len(texts)
-
-    def tuned(self):
-        plan = self.plan()
-        if not plan.tuned:
-            return None, 0
-        (encoder, tokenizer), (texts, labels) = self.encoder(), self.first(plan.tuned)
-        net, steps, total = candidates.tuned(
-            encoder, tokenizer, texts, labels, len(self.names), plan.tokens,
-            self.o.seed, self.ctx.dtype,
-        )  # fmt: skip
-        for _ in train.progress(steps, total):
-            pass
-        return self.network(net, tokenizer, plan), len(texts)
-
-    def network(self, net, tokenizer, plan):
-        return candidates.Network(net, tokenizer, plan.tokens, self.ctx.dtype)
+    def groups(self, part, rows=None):
+        """The group of each row, None without --group."""
+        if self.o.group is None:
+            return None
+        cells = self.parts[part][self.o.group]
+        return [cells[i] for i in (self.rows[part] if rows is None else rows)]
 
     # --- what is said and written
 
-    def judged(self, choice, answers):
-        name, test = choice["chosen"], self.parts["test"]
-        logits, labels = answers["test"][name], self.labels["test"]
+    def judged(self, choice):
+        """The record: the chosen model answers the test part, and is judged."""
+        name, base = choice["chosen"], choice["baseline"]
+        learning = self.kept("learning", self.learning)
+        tested = self.tested(choice)
+        test = {
+            k: [v[i] for i in self.rows["test"]] for k, v in self.parts["test"].items()
+        }
+        logits, labels = tested[name], self.labels["test"][self.rows["test"]]
         usual = int(self.labels["train"].bincount().argmax())
         temperature = judging.temperature_of(
-            answers["validation"][name], self.labels["validation"]
+            self.answers[name], self.labels["validation"][self.rows["validation"]]
         )
-        rival = None if name == self.baseline else answers["test"][self.baseline]
         shown = judging.mistakes(logits / temperature, test, self.names)
         shown = [] if self.o.no_texts else shown
+        cuts = judging.slices_of(test, self.o.text is not None)
+        slices, too_small = judging.slice_table(judging.correct(logits, labels), cuts)
+        judgement = judging.judge(
+            logits, labels, self.names, usual, None if name == base else tested[base],
+            temperature, self.groups("test"),
+        )  # fmt: skip
         return {
             "options": vars(self.o),
             "names": self.names,
             "data": self.data.facts,
+            "columns": self.column_readings(),
+            "suspicious": self.suspicious(),
             "words": self.telling_words(),
             "candidates": self.facts,
+            "learning": learning,
             "choice": choice,
             "readings": self.note_reading(name),
-            "test": judging.judge(
-                logits, labels, self.names, usual, rival, temperature
-            ),
-            "slices": judging.slice_table(
-                judging.correct(logits, labels),
-                judging.slices_of(test, self.o.text is not None),
-            ),
+            "test": judgement | {"of": len(self.labels["test"])},
+            "slices": slices,
+            "slices left out": too_small,
+            "not cut": judging.not_cut(test, cuts),
             "mistakes": [m | {"text": m["text"][:LONGEST_SHOWN]} for m in shown],
             "date": datetime.date.today().isoformat(),
-            "command": "python -m ftlib project "
-            + " ".join(filter(None, _arguments(self.o))),
+            "command": command_of(self.o),
             "machine": reproducibility.machine(),
             "versions": reproducibility.versions(),
         }
+
+    def column_readings(self):
+        """How each column of a table was read."""
+        if self.o.text is not None:
+            return []
+        shape = numbers.Columns().fit(self.inputs("train"))
+        rows = shape.readings()
+        if self.o.group is not None:
+            rows.append([self.o.group, "left out", "--group"])
+        return rows
+
+    def suspicious(self):
+        """What alone gives the label away in the training part."""
+        part = self.parts["train"]
+        if self.o.text is None:
+            return leakage.of_columns(
+                self.inputs("train"), part["label"], self.groups("train")
+            )
+        rows = leakage.of_texts(
+            part["text"], part["label"], self.names, self.data.facts["language"]
+        )
+        hidden = "(not shown, --no-texts)"
+        return [[hidden, *row[1:]] if self.o.no_texts else row for row in rows]
 
     def note_reading(self, name):
         """How many settings and models have seen the test part, this one counted. The
@@ -358,9 +337,7 @@ class Project:
 
     def export(self, record):
         folder, chosen = self.out / "model", record["choice"]["chosen"]
-        make = dict(self.ways())[chosen]
-        # after an interruption the weights are not there: the step runs once more
-        model = self.models.get(make.__name__) or make()[0]
+        model = self.model(chosen)
         shutil.rmtree(folder, ignore_errors=True)  # the model of an earlier choice
         folder.mkdir(parents=True)
         temperature, facts = record["test"]["temperature"], {"kind": chosen}
@@ -381,24 +358,22 @@ class Project:
 
     def compared(self, folder, model, temperature, most=200):
         """The file against the model it was made from, on test rows."""
-        inputs = self.inputs("test")
-        inputs = (
-            {name: cells[:most] for name, cells in inputs.items()}
-            if isinstance(inputs, dict)
-            else inputs[:most]
-        )
+        inputs = self.inputs("test", self.rows["test"][:most])
         if isinstance(model, candidates.Network):
             # the file computes in float32, so that is what it is compared with
             model = candidates.Network(model.net.float(), model.tokenizer, model.tokens)
         parity = served.largest_difference(folder, model, inputs, temperature)
-        n = min(most, len(self.labels["test"]))
+        n = min(most, len(self.rows["test"]))
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         return {"parity": parity, "texts": n, "megabytes": size}
 
     def watched(self, folder, model):
         """drift.json from the validation part; the test part should be like it."""
         own = served.Served(folder)
-        inputs = {part: self.inputs(part) for part in ("validation", "test")}
+        rows = {part: self.rows[part] for part in ("validation", "test")}
+        if isinstance(model, candidates.Network):
+            rows = {part: own_rows[:WATCHED] for part, own_rows in rows.items()}
+        inputs = {part: self.inputs(part, rows[part]) for part in rows}
         answered = {part: own.predict(rows) for part, rows in inputs.items()}
         is_text = self.o.text is not None
         reference = watch.Reference.of(
@@ -408,7 +383,7 @@ class Project:
         )  # fmt: skip
         reference.save(folder)
         result = watch.as_facts(reference.compare(inputs["test"], answered["test"]))
-        return {"reference": len(self.labels["validation"]), "test": result}
+        return {"reference": len(rows["validation"]), "test": result}
 
 
 def export_network(model, folder, names, temperature):
@@ -421,23 +396,6 @@ def export_network(model, folder, names, temperature):
         net.head.bias /= temperature
     facts = export.export(net, model.tokenizer, folder, names, model.tokens)
     return {"opset": facts["opset"]}
-
-
-def _arguments(options):
-    """The command line that makes the same project."""
-    if options.example:
-        yield f"--example {options.example}"
-        yield f"--rows {options.rows}" if options.rows else ""
-    else:
-        yield shlex.quote(options.file)
-        yield f"--label {shlex.quote(options.label)}"
-    own = ("group",) if options.example else ("text", "group")
-    for name in (*own, "encoder", "name", "out"):
-        if getattr(options, name):
-            yield f"--{name} {shlex.quote(getattr(options, name))}"
-    yield f"--minutes {options.minutes:g} --seed {options.seed}"
-    if options.no_texts:
-        yield "--no-texts"
 
 
 def main(arguments=None):
