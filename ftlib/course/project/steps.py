@@ -43,7 +43,7 @@ class Kept:
 
 def bar(total, unit):
     """A progress bar over a range of first rows, or over steps."""
-    if total < 3:
+    if total < 10:
         return iter
     quiet = not (sys.stderr.isatty() or "ipykernel" in sys.modules)
     return lambda items: tqdm(
