@@ -15,6 +15,7 @@ from pathlib import Path
 from ftlib.course import plot
 from ftlib.course.project import answers, leads
 from ftlib.course.project.sentences import (
+    CUTS_SHOWN,
     LIMITS,
     NEVER,
     about_columns,
@@ -26,6 +27,7 @@ from ftlib.course.project.sentences import (
     about_readings,
     about_slices,
     about_suspicions,
+    p_value,
     percent,
     source,
     span,
@@ -166,8 +168,8 @@ def html_page(record, given=None) -> str:
     ]
     slices = [
         (r["cut"], r["name"], f"{r['n']:,}", span(r["accuracy"], r["low"], r["high"]),
-         f"{r['p_corrected']:.3f}")
-        for r in record["slices"][:12]
+         p_value(r["p_corrected"]))
+        for r in record["slices"][:CUTS_SHOWN]
     ]  # fmt: skip
     body = [
         f"<h1>{escape(options['name'])}</h1>",

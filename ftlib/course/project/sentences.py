@@ -15,6 +15,10 @@ def span(value, low, high):
     return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def p_value(p):
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def unit(record):
     return "texts" if record["options"]["text"] else "rows"
 
@@ -203,7 +207,7 @@ def about_slices(record):
     rows = [row for row in record["slices"] if row["p_corrected"] < 0.05]
     lines = [
         f"{row['cut']} {row['name']}: {span(row['accuracy'], row['low'], row['high'])} "
-        f"of {row['n']:,} {unit(record)}, p {row['p_corrected']:.3f} after the "
+        f"of {row['n']:,} {unit(record)}, p {p_value(row['p_corrected'])} after the "
         "correction."
         for row in rows
     ]
@@ -214,6 +218,8 @@ def about_slices(record):
         ]
     elif n > len(rows):
         lines.append(f"The correction counts all {n} slices that were compared.")
+    if n > CUTS_SHOWN:
+        lines.append(f"The table has the {CUTS_SHOWN} with the lowest accuracy of {n}.")
     if left_out:
         lines.append(
             f"Left out as too small, with fewer than 10 {unit(record)}: "
