@@ -54,6 +54,7 @@ objectives/
                    and attention maps
     preference     reward models, DPO, REINFORCE with a baseline, GRPO, the KL
                    divergence to a reference
+    speculative    a cheap draft writes, the model checks: the same text, fewer passes
     contrastive    InfoNCE in one direction or both, NT-Xent, negatives from all
                    processes with their gradients
 training/

@@ -193,8 +193,10 @@ def test_features_equal_those_of_transformers(n, mels):
     ours = audio.log_mel(samples.double(), 16_000, mels, seconds=30)
     assert short.shape == (mels, 3000) and short.dtype == torch.float32
     assert ours.std() > 0.1
-    # what is left is the rounding of float32, theirs and ours
-    torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=1e-5)
+    # what is left is the rounding of float32, mostly theirs, which depends on the
+    # processor: on one, 2 of 384,000 numbers were 1.2e-5 apart
+    apart = (ours - theirs).abs()
+    assert (apart <= 1e-5).double().mean() > 0.99999 and apart.max() < 2e-5
     torch.testing.assert_close(short, theirs, rtol=0, atol=1e-5 if mels == 80 else 2e-5)
     # their functions of the single steps compute in float64
     from transformers import audio_utils
