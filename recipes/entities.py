@@ -224,8 +224,8 @@ def finetune(
     net = tagging.TokenClassifier(encoder, len(CLASSES))
     rows, _, labels = encode(tokenizer, texts, spans)
     per_epoch = math.ceil(len(rows) / size)
-    usual = max(3 if len(rows) < 10_000 else 1, math.ceil(least / per_epoch))
-    epochs = epochs or usual
+    chosen = 3 if len(rows) < 10_000 else 1
+    epochs = epochs or max(chosen, math.ceil(least / per_epoch))
     lengths, total = [len(row) for row in rows], epochs * per_epoch
     order = [
         batch

@@ -193,10 +193,6 @@ def test_features_equal_those_of_transformers(n, mels):
     ours = audio.log_mel(samples.double(), 16_000, mels, seconds=30)
     assert short.shape == (mels, 3000) and short.dtype == torch.float32
     assert ours.std() > 0.1
-    # what is left is the rounding of float32, mostly theirs, which depends on the
-    # processor: on one, 2 of 384,000 numbers were 1.2e-5 apart
-    apart = (ours - theirs).abs()
-    assert (apart <= 1e-5).double().mean() > 0.99999 and apart.max() < 2e-5
     torch.testing.assert_close(short, theirs, rtol=0, atol=1e-5 if mels == 80 else 2e-5)
     # their functions of the single steps compute in float64
     from transformers import audio_utils
@@ -212,6 +208,11 @@ def test_features_equal_those_of_transformers(n, mels):
     )[:, :-1]
     long = torch.from_numpy((numpy.maximum(long, long.max() - 8.0) + 4.0) / 4.0)
     torch.testing.assert_close(ours, long.double(), rtol=0, atol=1e-6)
+    # their extractor computes in float32. On some processors that alone takes it more
+    # than 1e-5 away from their own float64, and ours can be no nearer to it
+    theirs_rounded = float((theirs - long).abs().max())
+    bound = max(1e-5, theirs_rounded + 1e-6)
+    torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=bound)
     # a batch is its rows, one louder than the other
     both = torch.stack([samples, samples * 0.01])
     rows = audio.log_mel(both, 16_000, mels)
