@@ -78,7 +78,8 @@ class TorchModel:
 
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
-        return classify.predict(self.model, classify.batches_of(rows)).numpy()
+        # in sorted pieces of 8, as export.py computes a batch
+        return classify.predict(self.model, classify.batches_of(rows, size=8)).numpy()
 
 
 def torch_model(folder):

@@ -11,8 +11,9 @@ import hashlib
 import time
 from collections import Counter
 
-from ftlib.course.project import candidates, judging, numbers, served
+from ftlib.course.project import candidates, numbers, served
 from ftlib.course.project.steps import bar
+from ftlib.evaluation import metrics
 from ftlib.training import train
 
 WORDS, FROZEN, TUNED = served.WORDS, "frozen encoder", "fine-tuned encoder"
@@ -158,7 +159,7 @@ class Fitting:
 
     def score(self, z):
         labels = self.labels["validation"][self.rows["validation"]]
-        return judging.metrics.accuracy(z, labels)
+        return metrics.accuracy(z, labels)
 
 
 def in_hash_order(n, seed):
