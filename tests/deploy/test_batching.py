@@ -88,25 +88,30 @@ def test_a_request_larger_than_a_batch_goes_alone():
     assert list(batcher.sizes) == [1, 9, 1] and [len(r) for r in rows] == [1, 9, 1]
 
 
+class Told(batching.Batcher):
+    """A batcher that notes when it gives a batch to the model, and answers out."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.steps = []
+
+    def _call(self, jobs):
+        self.steps.append("begin")
+        return super()._call(jobs)
+
+    async def _give_out(self, *arguments):
+        self.steps.append("give out")
+        await super()._give_out(*arguments)
+
+
 def test_the_next_batch_begins_before_the_answers_are_given_out():
-    begun = []
-
-    def note(texts):
-        begun.extend(texts)
-        return slowly(texts)
-
     async def scene():
-        batcher = batching.Batcher(note, batch_texts=1)
+        batcher = Told(slowly, batch_texts=1)
+        await asyncio.gather(*(batcher.submit([text]) for text in "abc"))
+        return batcher.steps
 
-        async def first():
-            await batcher.submit(["a"])
-            time.sleep(0.2)  # the loop is busy with this answer, the model is not
-            return list(begun)
-
-        seen, _ = await asyncio.gather(first(), batcher.submit(["b"]))
-        assert seen == ["a", "b"]
-
-    asyncio.run(scene())
+    begin, out = "begin", "give out"
+    assert asyncio.run(scene()) == [begin, begin, out, begin, out, out]
 
 
 def test_too_many_wait():
