@@ -109,6 +109,9 @@ class Project(fitting.Fitting):
         )
         sizes = {part: len(c["label"]) for part, c in self.parts.items()}
         report(2, ", ".join(f"{part} {n:,}" for part, n in sizes.items()))
+        # two threads beside another program can be four times slower than one
+        if self.o.text is not None and self.ctx.device.type == "cpu":
+            print(f"     {reproducibility.pick_threads()}", flush=True)
         choice = self.chosen(self.compare())
         report(6, f"taken: {choice['chosen']}")
         record = self.judged(choice)
