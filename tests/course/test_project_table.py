@@ -239,6 +239,50 @@ def test_fine_tuning_gets_what_is_left():
     assert fitting.Fitting.fits(own, plan) < 0
 
 
+def test_the_comparison_on_equal_texts_ends_in_time(tmp_path, monkeypatch):
+    """As many sizes as counting, by its own pace, has half of the rest of time for."""
+    texts, labels = sentences(400)
+    left, learned = [10.0], []
+
+    class Words:
+        def __init__(self, language):
+            pass
+
+        def fit(self, texts, *others):
+            learned.append(len(texts))
+            return self
+
+        def predict(self, rows):
+            return len(learned)
+
+    monkeypatch.setattr(fitting.candidates, "Words", Words)
+    monkeypatch.setattr(fitting.candidates, "vectors", lambda *all: torch.zeros(400, 2))
+    monkeypatch.setattr(fitting.candidates, "head_on", lambda *all: None)
+    monkeypatch.setattr(fitting.candidates, "Frozen", lambda *all: Words("en"))
+    facts = {fitting.WORDS: {"texts": 500, "seconds": 1000.0}}  # two seconds a text
+    own = SimpleNamespace(
+        facts=facts | {fitting.FROZEN: {"texts": 400, "tokens": 16}},
+        labels={"train": [0] * 500},
+        rows={"validation": []},
+        names=["bad", "good"],
+        data=SimpleNamespace(facts={"language": "en"}),
+        ctx=SimpleNamespace(dtype=None),
+        out=tmp_path,
+        minutes_left=lambda: left[0],
+        plan=lambda: candidates.Plan(16, 400, 0, 1.0),
+        first=lambda n: (texts[:n], labels[:n], list(range(n))),
+        encoder=lambda: (None, None),
+        inputs=lambda *all: [],
+        groups=lambda *all: None,
+        score=lambda answer: answer,
+    )
+    for left[0], sizes in ((10.0, []), (20.0, [100]), (27.0, [100, 200]), (60.0, 3)):
+        learned.clear()
+        found = fitting.Fitting.learning(own)
+        expected = [100, 200, 400] if sizes == 3 else sizes
+        assert learned == expected == [row[1] for row in found[::2]]
+
+
 def test_a_run_that_is_short_of_time_says_so(tmp_path, monkeypatch):
     """Frozen MiniLM on 100 of the training texts, 60 validation and 50 test texts."""
     monkeypatch.chdir(tmp_path)

@@ -133,6 +133,7 @@ class Fitting:
         is_short = facts and "tokens" in facts and facts["texts"] < total
         if not is_short or self.minutes_left() < 0.5:
             return []
+        counting = self.facts[WORDS]["seconds"] / self.facts[WORDS]["texts"]
         texts, labels, rows = self.first(facts["texts"])
         plan, folder = self.plan(), self.out / "work" / "vectors"
         encoder, tokenizer = self.encoder()
@@ -145,6 +146,9 @@ class Fitting:
             own, groups = labels[:n], self.groups("train", rows[:n])
             if n < candidates.LEAST or min(Counter(own).values()) < 2:
                 continue
+            # two models, and half of what is left belongs to the steps behind this one
+            if 2 * n * counting > 60 * self.minutes_left() / 2:
+                break
             net = candidates.head_on(encoder, inside[:n], own, len(self.names), groups)
             words = candidates.Words(self.data.facts["language"])
             made = {
