@@ -5,15 +5,15 @@ by side with services that answer one request at a time.
     python recipes/serve_load.py --seconds 1 --clients 8 --out runs/try.json
 
 Closed loop: each client sends its next request when it has the answer to the last one.
-The services are processes of their own on loopback, with one thread for the model; the
-clients share one process. Every service answers the same sentences with the same
-network (reviews-bert-mini, 4 layers, width 256; its head is random, which takes the
-same time).
+The services are processes of their own on loopback; the clients share one process. In
+ours a batch has one thread, in that of the articles PyTorch takes what it wants. Every
+service answers the same sentences with the same network (reviews-bert-mini, 4 layers,
+width 256; its head is random, which takes the same time).
 
 - one at a time, torch: the service of the articles, an endpoint that calls the model
 - one at a time, onnxruntime: ours, with batches of one request
-- batched, onnxruntime: ours
-- batched, onnxruntime int8: ours, with the weights in 8 bits (chapter 23)
+- batched, onnxruntime: ours, two batches at a time, a thread each
+- batched, onnxruntime int8: the same with the weights in 8 bits (chapter 23)
 - torch, our server: PyTorch in ours, so that file and server can be told apart
 
 --memory sends 50,000 requests to the batched one and notes its memory. --kills 10 ends
@@ -113,6 +113,7 @@ def start(service, folder, port, supervised=False):
     """The service's process, ready to answer."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     if service == "one at a time, torch":
+        del environment["OMP_NUM_THREADS"]  # articles leave that to PyTorch
         environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
         command = ["uvicorn", "--factory", "serve_load:article_app", "--no-access-log"]
         command += ["--log-level", "error", "--port", str(port)]
@@ -120,7 +121,8 @@ def start(service, folder, port, supervised=False):
         size = "1" if service.startswith("one") else "32"
         shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
         command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
-        command += ["--batch-texts", size]
+        # batches are computed two at a time, a core each
+        command += ["--batch-texts", size, "--workers", "1" if size == "1" else "2"]
         if service.endswith("our server"):
             environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
             command += ["--load", "serve_load:torch_model"]

@@ -46,21 +46,36 @@ class Refused(Exception):
 class Batcher:
     """First come, first served; each request gets the rows of its own texts.
 
-    predict(texts) -> (B, C) runs in one thread beside the event loop. batch_texts: how
+    predict(texts) -> (B, C) runs in threads beside the event loop. batch_texts: how
     many texts it gets at once. queue_texts: how many may wait. seconds: the deadline.
+    workers: how many batches are computed at a time, a thread each, where predict
+    allows it (onnxruntime and PyTorch do).
     """
 
     def __init__(
-        self, predict, batch_texts=32, queue_texts=256, seconds=5.0, executor=None
+        self,
+        predict,
+        batch_texts=32,
+        queue_texts=256,
+        seconds=5.0,
+        executor=None,
+        workers=1,
     ):
+        if min(batch_texts, queue_texts, workers) < 1:
+            raise ValueError(
+                f"batch_texts is {batch_texts}, queue_texts {queue_texts}, workers "
+                f"{workers}; each must be 1 or more"
+            )
         self.predict, self.batch_texts = predict, batch_texts
         self.queue_texts, self.seconds = queue_texts, seconds
-        self.executor = executor or concurrent.futures.ThreadPoolExecutor(1)
+        self.workers = workers
+        self.executor = executor or concurrent.futures.ThreadPoolExecutor(workers)
         self.owns_executor = executor is None
         self.waiting, self.queued = collections.deque(), 0  # (texts, future)
         self.sizes = collections.deque(maxlen=1000)  # of the last batches
         self.seconds_a_text = 0.01  # a running mean, for Retry-After
         self.task, self.closing = None, False
+        self.arrived = asyncio.Event()  # something new waits
 
     async def submit(self, texts):
         """(len(texts), C). Raises Refused: 429 where too many wait, 504 after the
@@ -75,12 +90,13 @@ class Batcher:
                 429,
                 f"{self.queued} texts wait, the limit is {self.queue_texts}; try again "
                 "after the seconds in Retry-After",
-                max(1, math.ceil(self.queued * self.seconds_a_text)),
+                max(1, math.ceil(self.queued * self.seconds_a_text / self.workers)),
             )
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self.waiting.append((texts, future))
         self.queued += len(texts)
+        self.arrived.set()
         if self.task is None or self.task.done():
             self.task = loop.create_task(self._run())
         try:
@@ -93,24 +109,31 @@ class Batcher:
         """Until nobody waits. A batch begins before the answers of the last one are
         given out, so that the model does not wait while they are written.
         """
-        running = None
+        running = {}  # its future -> (jobs, when)
         while running or self.waiting:
-            if running is None:
-                # requests that arrive in the same moment go together
-                await asyncio.sleep(0)
-                running = self._begin()
+            # requests that arrive in the same moment go together
+            await asyncio.sleep(0)
+            self._begin(running)
+            if not running:
                 continue
-            jobs, work, started = running
-            await asyncio.wait([work])
-            running = self._begin()
-            await self._give_out(jobs, work, time.perf_counter() - started)
+            first = [*running]
+            if len(running) < self.workers:  # then one more need not wait
+                first.append(asyncio.ensure_future(self.arrived.wait()))
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if first[-1] not in running:
+                first[-1].cancel()
+            done = {work: running.pop(work) for work in [*running] if work.done()}
+            if done:
+                self._begin(running)
+            for work, (jobs, started) in done.items():
+                await self._give_out(jobs, work, time.perf_counter() - started)
 
-    def _begin(self):
-        """The next batch, given to the model: (jobs, its future, when); or None."""
-        jobs = []
-        while self.waiting and not jobs:
-            jobs = self._take()
-        return (jobs, self._call(jobs), time.perf_counter()) if jobs else None
+    def _begin(self, running):
+        """Give the model its next batches, as many as there are workers free."""
+        self.arrived.clear()
+        while self.waiting and len(running) < self.workers:
+            if jobs := self._take():
+                running[self._call(jobs)] = jobs, time.perf_counter()
 
     def _call(self, jobs):
         texts = [text for own, _ in jobs for text in own]

@@ -406,9 +406,6 @@ def named(name):
     return getattr(importlib.import_module(module), thing)
 
 
-SAME = ("labels", "max_tokens")  # of all versions of one service
-
-
 def _config(folder):
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
@@ -420,6 +417,7 @@ def main(arguments=None):
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--drain", type=float, default=0)
     parser.add_argument("--batch-texts", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=2)  # batches at a time
     # files that are used alone name what they work with here
     parser.add_argument("--load", default="ftlib.deploy.export:load")
     parser.add_argument("--count", default="ftlib.deploy.export:token_counter")
@@ -430,12 +428,14 @@ def main(arguments=None):
     load, batcher = named(args.load), named(args.batcher)
 
     def start(name):
-        if any(_config(args.folder / name)[k] != config[k] for k in SAME):
+        own = _config(args.folder / name)
+        if any(own[key] != config[key] for key in ("labels", "max_tokens")):
             raise ValueError(
-                f"version {name} has other {' or '.join(SAME)} than this service; "
+                f"version {name} has other labels or max_tokens than this service; "
                 "start a service of its own for it"
             )
-        return batcher(load(args.folder / name).predict, args.batch_texts)
+        predict = load(args.folder / name).predict
+        return batcher(predict, args.batch_texts, workers=args.workers)
 
     service = named(args.rollout)(start, args.folder)
     folder = args.folder / service.pointed()

@@ -1,7 +1,9 @@
 """The batcher: order, limits, deadlines, clients that go away, texts that break it."""
 
 import asyncio
+import concurrent.futures
 import random
+import threading
 import time
 
 import numpy
@@ -39,7 +41,7 @@ def requests_of(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_each_request_gets_its_own_rows(seed):
     requests, rng = requests_of(seed), random.Random(seed)
-    batcher = batching.Batcher(slowly, batch_texts=8)
+    batcher = batching.Batcher(slowly, batch_texts=8, workers=1 + seed)
     rows = asyncio.run(asked(batcher, requests, [rng.random() / 10 for _ in requests]))
     for own, texts in zip(rows, requests):
         assert (own == lengths(texts)).all()
@@ -112,6 +114,46 @@ def test_the_next_batch_begins_before_the_answers_are_given_out():
 
     begin, out = "begin", "give out"
     assert asyncio.run(scene()) == [begin, begin, out, begin, out, out]
+
+
+def test_a_second_batch_is_computed_beside_the_first():
+    both = threading.Barrier(2, timeout=10)  # each waits for the other
+
+    def meet(texts):
+        both.wait()
+        return lengths(texts)
+
+    batcher = batching.Batcher(meet, workers=2)
+    # the second comes when the first has been with the model for a while
+    rows = asyncio.run(asked(batcher, [["a"], ["bb"]], [0, 0.05]))
+    assert [r[0, 0] for r in rows] == [1, 2] and list(batcher.sizes) == [1, 1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_batches_at_a_time_than_workers(workers):
+    inside, most, lock = 0, [], threading.Lock()
+
+    def note(texts):
+        nonlocal inside
+        with lock:
+            inside += 1
+            most.append(inside)
+        rows = slowly(texts)
+        with lock:
+            inside -= 1
+        return rows
+
+    # threads for more, so that it is the batcher that holds back
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        batcher = batching.Batcher(note, 2, workers=workers, executor=threads)
+        asyncio.run(asked(batcher, [["a"]] * 20, [i / 500 for i in range(20)]))
+    assert max(most) == workers
+
+
+@pytest.mark.parametrize("name", ["batch_texts", "queue_texts", "workers"])
+def test_nothing_of_nothing(name):
+    with pytest.raises(ValueError, match=f"{name} (is )?0"):
+        batching.Batcher(slowly, **{name: 0})
 
 
 def test_too_many_wait():

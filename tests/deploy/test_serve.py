@@ -409,6 +409,7 @@ def test_admin_with_a_name_that_is_none(service, version):
 def test_metrics_and_logs_hold_no_texts(service):
     secret = "my name is Ada Lovelace"
     service.predict(secret)
+    service.predict("poison")
     service.ask("GET", "/nowhere/" + "x" * 50)
     metrics = service.ask("GET", "/metrics")[2].decode()
     assert 'requests_total{method="POST",route="/predict",status="200"' in metrics
