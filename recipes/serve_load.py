@@ -12,6 +12,7 @@ width 256; its head is random, which takes the same time).
 
 - one at a time, torch: the service of the articles, an endpoint that calls the model
 - one at a time, onnxruntime: ours, with batches of one request
+- batched, onnxruntime, one worker: ours, one batch after the other
 - batched, onnxruntime: ours, two batches at a time, a thread each
 - batched, onnxruntime int8: the same with the weights in 8 bits (chapter 23)
 - torch, our server: PyTorch in ours, so that file and server can be told apart
@@ -47,6 +48,7 @@ CLIENTS = (1, 8, 64)
 SERVICES = (
     "one at a time, torch",
     "one at a time, onnxruntime",
+    "batched, onnxruntime, one worker",
     "batched, onnxruntime",
     "batched, onnxruntime int8",
     "one at a time, torch, our server",
@@ -78,8 +80,9 @@ class TorchModel:
 
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
-        # in sorted pieces of 8, as export.py computes a batch
-        return classify.predict(self.model, classify.batches_of(rows, size=8)).numpy()
+        order = export.pieces([len(row) for row in rows])  # as the file computes them
+        batches = classify.batches_of(rows, order=order)
+        return classify.predict(self.model, batches).numpy()
 
 
 def torch_model(folder):
@@ -121,8 +124,8 @@ def start(service, folder, port, supervised=False):
         size = "1" if service.startswith("one") else "32"
         shelf = Path(folder, "int8" if service.endswith("int8") else "float32")
         command = ["ftlib.deploy.serve", str(shelf), "--port", str(port)]
-        # batches are computed two at a time, a core each
-        command += ["--batch-texts", size, "--workers", "1" if size == "1" else "2"]
+        workers = "1" if size == "1" or "one worker" in service else "2"
+        command += ["--batch-texts", size, "--workers", workers]
         if service.endswith("our server"):
             environment["PYTHONPATH"] += os.pathsep + str(ROOT / "recipes")
             command += ["--load", "serve_load:torch_model"]

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -392,8 +393,7 @@ def predictor(net, tokenizer):
 
     @torch.inference_mode()
     def predict(texts):
-        # texts of like length in pieces, as export.py computes a batch: padding costs
-        # as much as tokens
+        # texts of like length in pieces: padding costs as much as tokens
         found = torch.empty(len(texts), 2)
         for batch in classify.batches_of(rows_of(tokenizer, texts, TOKENS), size=PIECE):
             index = batch.pop("index")
@@ -438,7 +438,9 @@ def predictors(task, folder, at, compiled=True):
         "student, onnxruntime fp32": "student",
         "student, onnxruntime int8": "student 8",
     }.items():
-        found[name] = export.load(f"{at}/{file}", threads=1).predict
+        service = export.load(f"{at}/{file}", threads=1)
+        # the pieces of `predictor`
+        found[name] = partial(service.predict, size=PIECE, padding=None)
     published = Published()
     found["published int8, frozen"] = lambda texts: published.vectors(
         rows_of(tokenizer, texts, TOKENS), PIECE

@@ -46,6 +46,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import shutil
 import warnings
 from importlib.metadata import version
@@ -284,12 +285,9 @@ class Service:
             0
         ]
 
-    def predict(self, texts, size=8):
-        """Logits (N, C) of the texts, in their order; texts of like length share a
-        batch of `size`. Raises ValueError for a text without any token.
-
-        Few, because padding is computed like tokens: 32 film sentences in one batch
-        took 1.7 times as long as in four sorted ones, and 8 keep a core busy.
+    def predict(self, texts, size=8, padding=0.2):
+        """Logits (N, C) of the texts, in their order, computed in the pieces that
+        `pieces` makes of them. Raises ValueError for a text without any token.
         """
         rows = self.rows(texts)
         for n, row in enumerate(rows):
@@ -297,16 +295,42 @@ class Service:
                 raise ValueError(
                     f"text {n} is {texts[n]!r} and has no token; leave it out"
                 )
-        return self.predict_rows(rows, size)
+        return self.predict_rows(rows, size, padding)
 
-    def predict_rows(self, rows, size=8):
+    def predict_rows(self, rows, size=8, padding=0.2):
         """The same for lists of token ids, which may be cut in another way."""
         result = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
-        by_length = sorted(range(len(rows)), key=lambda n: len(rows[n]))
-        for start in range(0, len(rows), size):
-            batch = by_length[start : start + size]
-            result[batch] = self.logits([rows[n] for n in batch])
+        for piece in pieces([len(row) for row in rows], size, padding):
+            result[piece] = self.logits([rows[n] for n in piece])
         return result
+
+
+def pieces(lengths, size=8, padding=0.2):
+    """Which rows share a batch, from the shortest to the longest: lists of row numbers.
+    A piece has at most `size` rows, and none of them is more than `padding` longer than
+    its shortest; None sets no such limit.
+
+    Padding is computed like tokens. On a processor core eight film sentences in one
+    batch took 1.4 times as long as one by one, and in pieces as long.
+
+    >>> pieces([5, 20, 6, 21, 5])
+    [[0, 4, 2], [1, 3]]
+    """
+    if size < 1 or (padding is not None and padding < 0):
+        raise ValueError(
+            f"size is {size} and padding {padding}; take 1 or more, and 0 or more"
+        )
+    result = []
+    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        last = result[-1] if result else []
+        most = (
+            math.inf if padding is None else (1 + padding) * lengths[(last or [n])[0]]
+        )
+        if last and len(last) < size and lengths[n] <= most:
+            last.append(n)
+        else:
+            result.append([n])
+    return result
 
 
 def token_counter(folder):
