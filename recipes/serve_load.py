@@ -283,7 +283,7 @@ def summary(times, statuses, took):
 def memory_cell(folder, texts, n=50_000, every=10_000):
     """Resident megabytes of the service's process after so many requests."""
     port = free_port()
-    process, seen = start(SERVICES[2], folder, port), {}
+    process, seen = start(SERVICES[3], folder, port), {}
     resident = psutil.Process(process.pid)
     try:
         for so_far in range(0, n + 1, every):
@@ -303,7 +303,7 @@ def kill_cell(folder, texts, supervised):
     the same.
     """
     port, killed, cpu = free_port(), [], []
-    processes = [start(SERVICES[2], folder, port, supervised)]
+    processes = [start(SERVICES[3], folder, port, supervised)]
 
     def restart():
         if supervised:
@@ -316,7 +316,7 @@ def kill_cell(folder, texts, supervised):
             processes[-1].kill()
             processes[-1].wait()
             killed.append(time.perf_counter())
-            processes.append(start(SERVICES[2], folder, port))
+            processes.append(start(SERVICES[3], folder, port))
             child = psutil.Process(processes[-1].pid)
         spent = child.cpu_times()
         cpu.append(spent.user + spent.system)
@@ -370,7 +370,7 @@ def main():
             for service in SERVICES
         ]
         if settings.memory:
-            plan.append(("memory", SERVICES[2], 32, 0))
+            plan.append(("memory", SERVICES[3], 32, 0))
         for name in KILLED:
             plan += [("kill", name, 4, seed) for seed in range(settings.kills)]
         for key in plan:
