@@ -281,9 +281,9 @@ def bits(correct):
     return "".join(f"{int(text[i : i + 4], 2):x}" for i in range(0, len(text), 4))
 
 
-def wanted(methods, sizes, draws, most):
+def wanted(methods, sizes, draws, most, first=0):
     """(method, n, seed) of each cell: all sizes of one draw, then the next draw."""
-    for seed in range(2 * draws):
+    for seed in range(first, 2 * draws):
         for method in methods:
             for n in [n for n in ONLY.get(method, sizes) if n in (0, *sizes)]:
                 # without labels nothing is drawn
@@ -301,6 +301,7 @@ def main():
     a.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     for name, value in dict(draws=5, threads=1, tokens=256, tests=0).items():
         a.add_argument(f"--{name}", type=int, default=value)
+    a.add_argument("--first", type=int, default=0, help="the first draw's seed")
     a.add_argument("--out", type=Path)
     a = a.parse_args()
     name = "label_efficiency" + ("" if a.data == "imdb" else "_sentences")
@@ -318,7 +319,8 @@ def main():
         "zero_shot": SENTENCES,
     }
     same_settings(out, facts, ["data", "tokens", "tests"])
-    for method, n, seed in wanted(a.methods, a.sizes, a.draws, len(grid.train["text"])):
+    most = len(grid.train["text"])
+    for method, n, seed in wanted(a.methods, a.sizes, a.draws, most, a.first):
         if (method, n, seed) not in done(out, "method", "n", "seed"):
             cell = one_cell(grid, method, n, seed)
             add(out, cell, facts, order=["seed", "n", "method"])
