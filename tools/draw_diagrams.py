@@ -1415,7 +1415,7 @@ def draw_25_project() -> Diagram:
 
 def draw_25_tomorrow() -> Diagram:
     d = Diagram(
-        "Tomorrow: new rows are answered and compared with those of the test day.",
+        "Tomorrow: new rows are answered and compared with the validation part.",
         "New rows, N of them, go to the model, which gives log-probabilities, N "
         "by C. Four numbers of each row, its characters, unknown words, confidence and "
         "chances, are compared with the stored reference of the validation part. A "
