@@ -80,7 +80,7 @@ class TorchModel:
 
     def predict(self, texts):
         rows = [code.ids for code in self.tokenizer.encode_batch(texts)]
-        order = export.pieces([len(row) for row in rows])  # as the file computes them
+        order = export.buckets([len(row) for row in rows])  # as the file computes them
         batches = classify.batches_of(rows, order=order)
         return classify.predict(self.model, batches).numpy()
 

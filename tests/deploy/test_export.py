@@ -112,26 +112,26 @@ def test_little_of_what_is_computed_is_padding(written, monkeypatch):
 
 
 @pytest.mark.parametrize("size, padding", [(1, 0.2), (8, 0.2), (8, 0.0), (5, None)])
-def test_pieces_hold_every_row_once_and_little_padding(size, padding):
+def test_buckets_hold_every_row_once_and_little_padding(size, padding):
     draw = random.Random(size)
     lengths = [draw.randrange(1, 120) for _ in range(200)]
-    pieces = export.pieces(lengths, size, padding)
-    assert sorted(sum(pieces, [])) == list(range(200))
-    shortest = [lengths[piece[0]] for piece in pieces]
-    for piece, least in zip(pieces, shortest):
+    found = export.buckets(lengths, size, padding)
+    assert sorted(sum(found, [])) == list(range(200))
+    shortest = [lengths[piece[0]] for piece in found]
+    for piece, least in zip(found, shortest):
         assert len(piece) <= size
         assert padding is None or lengths[piece[-1]] <= (1 + padding) * least
     # none is smaller than it must be
-    for piece, least, after in zip(pieces, shortest, shortest[1:]):
+    for piece, least, after in zip(found, shortest, shortest[1:]):
         is_longer = padding is not None and after > (1 + padding) * least
         assert len(piece) == size or is_longer
-    assert export.pieces([], size, padding) == []
+    assert export.buckets([], size, padding) == []
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"padding": -0.1}])
-def test_pieces_of_nothing(wrong):
+def test_buckets_of_nothing(wrong):
     with pytest.raises(ValueError, match="take 1 or more"):
-        export.pieces([3, 4], **wrong)
+        export.buckets([3, 4], **wrong)
 
 
 def test_long_texts_are_cut_and_none_is_one_batch_of_nothing(written):
