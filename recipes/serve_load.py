@@ -45,11 +45,12 @@ from ftlib.objectives import classify
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path("data/results/service.json")
 CLIENTS = (1, 8, 64)
+BATCHED = "batched, onnxruntime"
 SERVICES = (
     "one at a time, torch",
     "one at a time, onnxruntime",
     "batched, onnxruntime, one worker",
-    "batched, onnxruntime",
+    BATCHED,
     "batched, onnxruntime int8",
     "one at a time, torch, our server",
     "batched, torch, our server",
@@ -283,7 +284,7 @@ def summary(times, statuses, took):
 def memory_cell(folder, texts, n=50_000, every=10_000):
     """Resident megabytes of the service's process after so many requests."""
     port = free_port()
-    process, seen = start(SERVICES[3], folder, port), {}
+    process, seen = start(BATCHED, folder, port), {}
     resident = psutil.Process(process.pid)
     try:
         for so_far in range(0, n + 1, every):
@@ -303,7 +304,7 @@ def kill_cell(folder, texts, supervised):
     the same.
     """
     port, killed, cpu = free_port(), [], []
-    processes = [start(SERVICES[3], folder, port, supervised)]
+    processes = [start(BATCHED, folder, port, supervised)]
 
     def restart():
         if supervised:
@@ -316,7 +317,7 @@ def kill_cell(folder, texts, supervised):
             processes[-1].kill()
             processes[-1].wait()
             killed.append(time.perf_counter())
-            processes.append(start(SERVICES[3], folder, port))
+            processes.append(start(BATCHED, folder, port))
             child = psutil.Process(processes[-1].pid)
         spent = child.cpu_times()
         cpu.append(spent.user + spent.system)
@@ -370,7 +371,7 @@ def main():
             for service in SERVICES
         ]
         if settings.memory:
-            plan.append(("memory", SERVICES[3], 32, 0))
+            plan.append(("memory", BATCHED, 32, 0))
         for name in KILLED:
             plan += [("kill", name, 4, seed) for seed in range(settings.kills)]
         for key in plan:

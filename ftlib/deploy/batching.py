@@ -49,7 +49,7 @@ class Batcher:
     predict(texts) -> (B, C) runs in threads beside the event loop. batch_texts: how
     many texts it gets at once. queue_texts: how many may wait. seconds: the deadline.
     workers: how many batches are computed at a time, a thread each, where predict
-    allows it (onnxruntime and PyTorch do).
+    allows it (onnxruntime does, and a PyTorch model in eval mode).
     """
 
     def __init__(
@@ -110,18 +110,19 @@ class Batcher:
         given out, so that the model does not wait while they are written.
         """
         running = {}  # its future -> (jobs, when)
+        self.arrived = asyncio.Event()  # an event belongs to one loop, this may be new
         while running or self.waiting:
             # requests that arrive in the same moment go together
             await asyncio.sleep(0)
             self._begin(running)
             if not running:
                 continue
-            first = [*running]
-            if len(running) < self.workers:  # then one more need not wait
-                first.append(asyncio.ensure_future(self.arrived.wait()))
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if first[-1] not in running:
-                first[-1].cancel()
+            # with a worker free, whatever arrives need not wait for a batch to end
+            is_free = len(running) < self.workers
+            new = [asyncio.ensure_future(self.arrived.wait())] if is_free else []
+            await asyncio.wait([*running, *new], return_when=asyncio.FIRST_COMPLETED)
+            for task in new:
+                task.cancel()
             done = {work: running.pop(work) for work in [*running] if work.done()}
             if done:
                 self._begin(running)

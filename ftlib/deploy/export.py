@@ -320,16 +320,13 @@ def buckets(lengths, size=8, padding=0.2):
         raise ValueError(
             f"size is {size} and padding {padding}; take 1 or more, and 0 or more"
         )
-    result = []
+    result, most = [], 0
     for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        last = result[-1] if result else []
-        most = (
-            math.inf if padding is None else (1 + padding) * lengths[(last or [n])[0]]
-        )
-        if last and len(last) < size and lengths[n] <= most:
-            last.append(n)
+        if result and len(result[-1]) < size and lengths[n] <= most:
+            result[-1].append(n)
         else:
             result.append([n])
+            most = math.inf if padding is None else (1 + padding) * lengths[n]
     return result
 
 

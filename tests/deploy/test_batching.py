@@ -129,6 +129,21 @@ def test_a_second_batch_is_computed_beside_the_first():
     assert [r[0, 0] for r in rows] == [1, 2] and list(batcher.sizes) == [1, 1]
 
 
+def test_one_batcher_in_two_event_loops(monkeypatch):
+    batcher, looked = batching.Batcher(slowly, workers=2), []
+    begin = batcher._begin
+    monkeypatch.setattr(batcher, "_begin", lambda r: looked.append(1) or begin(r))
+
+    async def scene():
+        return await asyncio.gather(*(batcher.submit([text]) for text in "ab"))
+
+    for _ in range(2):
+        assert [rows.shape for rows in asyncio.run(scene())] == [(1, 2)] * 2
+    # an event of the other loop would be looked at again and again, at full speed
+    assert len(looked) < 20
+    batcher.executor.shutdown()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_more_batches_at_a_time_than_workers(workers):
     inside, most, lock = 0, [], threading.Lock()
@@ -170,12 +185,13 @@ def test_too_many_wait():
     asyncio.run(scene())
 
 
-def test_retry_after_grows_with_the_queue():
-    batcher = batching.Batcher(slowly, queue_texts=100)
+@pytest.mark.parametrize("workers, seconds", [(1, 10), (2, 5)])
+def test_retry_after_grows_with_the_queue(workers, seconds):
+    batcher = batching.Batcher(slowly, queue_texts=100, workers=workers)
     batcher.queued, batcher.seconds_a_text = 100, 0.1
     with pytest.raises(batching.Refused) as refused:
         asyncio.run(batcher.submit(["a"]))
-    assert refused.value.retry_after == 10
+    assert refused.value.retry_after == seconds
 
 
 def test_deadline():

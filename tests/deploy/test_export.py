@@ -117,14 +117,14 @@ def test_buckets_hold_every_row_once_and_little_padding(size, padding):
     lengths = [draw.randrange(1, 120) for _ in range(200)]
     found = export.buckets(lengths, size, padding)
     assert sorted(sum(found, [])) == list(range(200))
-    shortest = [lengths[piece[0]] for piece in found]
-    for piece, least in zip(found, shortest):
-        assert len(piece) <= size
-        assert padding is None or lengths[piece[-1]] <= (1 + padding) * least
+    shortest = [lengths[bucket[0]] for bucket in found]
+    for bucket, least in zip(found, shortest):
+        assert len(bucket) <= size
+        assert padding is None or lengths[bucket[-1]] <= (1 + padding) * least
     # none is smaller than it must be
-    for piece, least, after in zip(found, shortest, shortest[1:]):
+    for bucket, least, after in zip(found, shortest, shortest[1:]):
         is_longer = padding is not None and after > (1 + padding) * least
-        assert len(piece) == size or is_longer
+        assert len(bucket) == size or is_longer
     assert export.buckets([], size, padding) == []
 
 

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import psutil
 import pytest
 import tiny_model
 
-from ftlib.deploy import versions
+from ftlib.deploy import serve, versions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOKEN = "correct horse"
@@ -573,3 +574,25 @@ def whole_memory_run(n=50_000):
 
 if __name__ == "__main__":
     print(whole_memory_run())
+
+
+@pytest.mark.parametrize("words, workers", [([], 2), (["--workers", "3"], 3)])
+def test_the_command_says_how_many_batches_at_a_time(
+    tmp_path, monkeypatch, words, workers
+):
+    made, parts = [], types.ModuleType("parts_of_a_service")
+    parts.load = lambda folder: types.SimpleNamespace(predict=folder.name)
+    parts.batcher = lambda predict, size, workers: made.append((predict, size, workers))
+    parts.rollout = lambda start, folder: types.SimpleNamespace(
+        pointed=lambda: "v1", begin=lambda: start("v1")
+    )
+    parts.count = lambda folder: len
+    parts.serve = lambda app, service, *others, **settings: service.begin()
+    monkeypatch.setitem(sys.modules, parts.__name__, parts)
+    (tmp_path / "v1").mkdir()
+    config = {"labels": ["bad", "good"], "max_tokens": 8}
+    (tmp_path / "v1" / "config.json").write_text(json.dumps(config), "utf-8")
+    for name in ("load", "batcher", "rollout", "count", "serve"):
+        words = [*words, f"--{name}", f"{parts.__name__}:{name}"]
+    serve.main([str(tmp_path), *words])
+    assert made == [("v1", 32, workers)]

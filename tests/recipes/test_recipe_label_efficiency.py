@@ -141,3 +141,9 @@ def test_stored_words_can_be_counted_again(stored):
         c for c in stored["cells"] if c["method"] == recipe.WORDS and c["seed"] == 1
     ]
     assert cell["accuracy"] == round(model.score(test["text"], test["label"]), 4)
+
+
+def test_the_first_draw_may_be_a_later_one():
+    both = [("m", 10, 8), ("m", 10, 9)]
+    assert list(recipe.wanted(["m"], [10], 5, 100, first=8)) == both
+    assert list(recipe.wanted(["m"], [10], 5, 100))[-2:] == both
