@@ -242,6 +242,36 @@ The largest memory of a process that reads plain text, all of Python and torch i
 """
 
 
+def stream_size(record):
+    rows = [
+        [
+            f"process {rank}",
+            f"{row['peak'] / 1e6:,.0f} MB",
+            f"{row['after_imports'] / 1e6:,.0f} MB",
+            f"{row['tokens']:,}",
+            f"{row['tokens'] / row['seconds']:,.0f}",
+        ]
+        for rank, row in enumerate(record["rows"])
+    ]
+    lanes, equal = record["lanes"], record["equal_lanes"]
+    back = ", ".join(f"{what}: {count} of {lanes}" for what, count in equal.items())
+    low, high = min(record["ratios"]), max(record["ratios"])
+    return f"""## A stream at size
+
+{record["bytes"] / 1e9:.1f} GB of text, read once by two processes of one thread each.
+
+{table(["what", "peak", "of it after the imports", "tokens read", "tokens/s"], rows)}
+
+New processes started from the position in the middle and took {record["compared_rows"]:,} rows. Lanes whose rows were the
+ones that the first two processes had got there, by SHA-256 ({back}). The last is the control: one row further on, no lane may be equal.
+
+In turns with texts in memory, encoded and packed at once, the stream gives {record["ratio"]:.2f} of their tokens a second
+({low:.2f} to {high:.2f} in {len(record["ratios"])} rounds of a process).
+
+{where(record)}
+"""
+
+
 def time_until(curve, score):
     """Seconds until a curve of (seconds, score) has come down to `score`, between its
     points along a straight line; None if it never does.
@@ -369,6 +399,7 @@ JSON files in `results/`, which hold each round, the machine and the versions.
         pipeline,
         processes,
         stream_memory,
+        stream_size,
     ):
         records = [
             read(path.stem)

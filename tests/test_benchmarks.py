@@ -124,6 +124,7 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
         ("pipeline", "mask"),
         ("changes", "everywhere"),
         ("time_to_loss", "with Muon"),
+        ("stream_size", '"one process, one row further": 0'),
     ],
 )
 def test_a_benchmark_runs(name, words):
