@@ -272,6 +272,89 @@ In turns with texts in memory, encoded and packed at once, the stream gives {rec
 """
 
 
+def process_memory(record):
+    rows, alone, off = [], [], []
+    for row in record["rows"]:
+        ratio = row["formula"] / row["measured"]
+        width, layers, vocab, texts, length = row["sizes"]
+        if row["gives_back"]:
+            off.append(abs(ratio - 1))
+        else:
+            alone.append(f"{row['way']} {row['measured'] / 1e6:,.0f} MB")
+            continue
+        rows.append(
+            [
+                f"{row['model']} ({layers} x {width}, {vocab:,})",
+                f"{texts} x {length}",
+                row["way"],
+                f"{row['measured'] / 1e6:,.0f} MB",
+                f"{row['formula'] / 1e6:,.0f} MB",
+                f"{ratio:.2f}",
+            ]
+        )
+    head = ["mostly (layers x width, vocabulary)", "rows x tokens", "way"]
+    head += ["measured", "formula", "formula / measured"]
+    return f"""## The memory of a training process
+
+The largest resident memory of process 0 over three steps in float32 with AdamW, less that of Python and its libraries, against
+`cost.process_bytes`. It is at most {100 * max(off):.0f} % off.
+
+{table(head, rows)}
+
+These processes ran with `MALLOC_MMAP_THRESHOLD_=65536`, so that glibc gives freed tensors back. As it comes, the first
+model took: {", ".join(alone)}. There sharding saves nothing on a processor, whatever the formula says.
+
+{where(record)}
+"""
+
+
+def cost_model(record):
+    parts = []
+    for kind in record["kinds"]:
+        precision = "float32" if kind["precision"] == "None" else "bfloat16"
+        speed, traffic, overhead = kind["numbers"]["three numbers"]
+        rows, worst = [], {}
+        for row in kind["rows"]:
+            name, vocab, width, layers, texts, length = row["spec"]
+            measured = statistics.median(row["seconds"])
+            for model, ratio in row["ratios"].items():
+                if not row["fitted"]:
+                    worst[model] = max(worst.get(model, 0), abs(ratio - 1))
+            rows.append(
+                [
+                    f"{name}, {layers} x {width}, {vocab:,}",
+                    f"{texts} x {length}",
+                    "fitted" if row["fitted"] else "predicted",
+                    f"{1000 * measured:,.0f}",
+                    f"{1000 * min(row['seconds']):,.0f} to {1000 * max(row['seconds']):,.0f}",
+                    f"{row['ratios']['three numbers']:.2f}",
+                    f"{row['ratios']['one number']:.2f}",
+                ]
+            )
+        head = ["run (layers x width, vocabulary)", "rows x tokens", "", "ms a step"]
+        head += [
+            "lowest to highest",
+            "three numbers / measured",
+            "one number / measured",
+        ]
+        parts.append(
+            f"""In {precision}: {1 / speed:,.0f} thousand million operations a second, {1 / traffic / 1000:,.2f} GB of kept numbers a second,
+{1000 * overhead:.1f} ms a block. Of the runs that were predicted, these three numbers are at most {100 * worst["three numbers"]:.0f} % off, one share of the peak
+{100 * worst["one number"]:.0f} %.
+
+{table(head, rows)}
+"""
+        )
+    return f"""## What a run will take
+
+Seconds of a step = operations / speed + bytes kept for the backward pass / traffic + blocks x overhead: three numbers of
+a machine, fitted on seven short runs before six others of other sizes and kinds began. Medians of {record["rounds"]} rounds.
+
+{chr(10).join(parts)}
+{where(record)}
+"""
+
+
 def time_until(curve, score):
     """Seconds until a curve of (seconds, score) has come down to `score`, between its
     points along a straight line; None if it never does.
@@ -400,6 +483,8 @@ JSON files in `results/`, which hold each round, the machine and the versions.
         processes,
         stream_memory,
         stream_size,
+        process_memory,
+        cost_model,
     ):
         records = [
             read(path.stem)

@@ -5,6 +5,7 @@ tables is the one its records give.
 import importlib.util
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -125,6 +126,7 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
         ("changes", "everywhere"),
         ("time_to_loss", "with Muon"),
         ("stream_size", '"one process, one row further": 0'),
+        ("cost_model", "three numbers"),
     ],
 )
 def test_a_benchmark_runs(name, words):
@@ -141,3 +143,20 @@ def test_a_benchmark_runs(name, words):
         },
     )
     assert ended.returncode == 0 and words in ended.stdout, ended.stderr[-2000:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_memory_of_a_process_is_what_the_formula_says():
+    root = str(FOLDER.parent)
+    ended = subprocess.run(
+        [sys.executable, FOLDER / "process_memory.py", "--quick"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    ratios = re.findall(r"quick, (.+?):.* formula / measured ([\d.]+)", ended.stdout)
+    assert [way for way, _ in ratios] == ["one process", "DDP", "FSDP2"]
+    assert all(0.9 <= float(ratio) <= 1.1 for _, ratio in ratios), ratios

@@ -18,6 +18,18 @@ Use it:
     >>> # GB: weights, gradients and Adam's two means
     >>> training_bytes(124_000_000) / 1e9
     1.984
+    >>> small = dict(vocab_size=8000, width=512, layers=8, ffn_dim=2048)
+    >>> for devices, sharded in ((1, False), (2, False), (2, True)):
+    ...     peak = process_bytes(
+    ...         **small, tokens=2048, targets=300, devices=devices, sharded=sharded
+    ...     )
+    ...     print(devices, sharded, f"{peak / 1e6:.0f} MB")
+    1 False 885 MB
+    2 False 1003 MB
+    2 True 749 MB
+    >>> # 70 billion weights of two bytes, eight GPUs in one box
+    >>> f"{exchange_seconds(140e9, devices=8, bandwidth=450e9):.2f} s to add gradients"
+    '0.54 s to add gradients'
     >>> machine = Machine("one rented GPU", peak=1e15, memory_gb=80, price=2.5)
     >>> plan = run_cost(weights=1e9, tokens=2e10, machine=machine, mfu=0.4)
     >>> f"{plan.hours:.0f} hours, {plan.memory_gb:.0f} GB, {plan.money:.0f} of money"
@@ -29,7 +41,8 @@ and its kin differ (chapter 07, exercise 1). A multiplication and an addition ar
 operations. Counted are matrix products, as torch.utils.flop_counter does: norms,
 softmaxes and GELUs are left out, a few operations for each number where a product does
 thousands. What it is not: a prediction of seconds (small products do not fill a
-processor); `run_cost` knows no failures, no waiting and no memory for activations.
+processor; `benchmarks/cost_model.py` fits that); `run_cost` knows no failures, no
+waiting and no memory for activations. `process_bytes` counts these, in float32.
 Needs: the standard library; torch for `matmul_speed` alone.
 Letters: V vocabulary, D width, L layers, T tokens.
 """
@@ -126,6 +139,81 @@ def training_bytes(weights, weight_bytes=4, optimizer_bytes=8):
     for each weight); activations not.
     """
     return weights * (2 * weight_bytes + optimizer_bytes)
+
+
+def activation_bytes(width, layers, ffn_dim, tokens, targets=None):
+    """What pre-norm blocks keep in float32 for their backward pass.
+
+    Of each token a block keeps what its two norms read and give, queries, keys and
+    values, what attention gives, and the feed-forward part's two wide layers; a fused
+    attention keeps no map. targets: the tokens that the last block is read at, all by
+    default; of the others it keeps the part up to attention.
+    """
+    front, back = 6 * width, 2 * width + 2 * ffn_dim
+    last = tokens * front + (tokens if targets is None else targets) * back
+    return 4 * ((layers - 1) * tokens * (front + back) + last)
+
+
+def process_bytes(
+    vocab_size,
+    width,
+    layers,
+    ffn_dim,
+    tokens,
+    targets=None,
+    positions=0,
+    head="masked",
+    devices=1,
+    sharded=False,
+):
+    """The most memory that training in float32 with Adam takes in one process, beside
+    Python and its libraries, for a pre-norm language model with a tied output matrix.
+
+    tokens, targets: of the micro-batch of this process. devices: processes that train
+        together, by DDP, or by FSDP2 if sharded (distributed.wrap).
+
+    It is the larger of two moments. The backward pass begins: everything that the
+    forward pass kept is there, and logits three times (themselves, their logarithms,
+    their gradient), but no gradients of weights, save in DDP's buckets. It ends: all
+    gradients are there, that of the tied table three times (from the output matrix,
+    from the embedding, their sum), in DDP's buckets once more. An FSDP2 process holds a
+    share of all that, the whole table, and two whole blocks (one computes, the next one
+    is on its way).
+
+    Measured within 10 % by benchmarks/process_memory.py, where the allocator gives
+    freed memory back (MALLOC_MMAP_THRESHOLD_=65536 for glibc; without it, FSDP2 saved
+    nothing on a processor).
+    """
+    sizes = dict(vocab_size=vocab_size, width=width, layers=layers, ffn_dim=ffn_dim)
+    parts = parameters(**sizes, positions=positions, norm_out=True, head=head)
+    weights, table = sum(parts.values()), 4 * vocab_size * width
+    block = 4 * (parts["attention"] + parts["feed-forward"]) / layers
+    kept = activation_bytes(width, layers, ffn_dim, tokens, targets)
+    kept += 3 * 4 * vocab_size * (tokens if targets is None else targets)
+    if sharded:
+        shard = weights / devices
+        begins = 12 * shard + kept + table + 2 * block
+        return max(begins, 16 * shard + (4 - 1 / devices) * table + 2 * block)
+    buckets = devices > 1  # gradients that stay
+    begins = (16 if buckets else 12) * weights + kept
+    return max(begins, 16 * weights + (3 if buckets else 2) * table)
+
+
+def exchange_seconds(size, devices, bandwidth, latency=0.0, parts=2):
+    """Seconds in which `devices` add `size` bytes of each by a ring (Patarasuk and Yuan
+    2009), on paper.
+
+    bandwidth: bytes a second that a device sends while it receives; latency: seconds of
+        one message. parts: 2 for the all-reduce of DDP; 3 for FSDP2, which gathers the
+        weights before each of two passes and scatters the sums of the gradients.
+    """
+    if devices < 1 or bandwidth <= 0:
+        raise ValueError(
+            f"devices is {devices} and bandwidth {bandwidth:g}; give 1 or more devices "
+            "and bytes a second above 0"
+        )
+    steps = devices - 1
+    return parts * (steps / devices * size / bandwidth + steps * latency)
 
 
 class Machine(NamedTuple):

@@ -243,3 +243,57 @@ def test_speed_of_a_product_counts_two_operations_for_each_of_size_cubed(monkeyp
     ticks = iter([0.0, 3.0, 10.0, 12.0])  # two tries, of 3 and of 2 seconds
     monkeypatch.setattr(cost.time, "perf_counter", lambda: next(ticks))
     assert cost.matmul_speed(size=10, tries=2) == 2 * 10**3 / 2
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_kept_bytes_are_what_autograd_keeps(asked):
+    """Storages that the graph holds and that are no weights, by saved_tensors_hooks."""
+    V, D, L, ffn_dim = 50, 64, 5, 192
+    config = transformer.Config(V, D, L, 4, ffn_dim, max_tokens=32)
+    net, ids = transformer.Transformer(config), torch.randint(5, V, (8, 32))
+    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    target_mask = torch.arange(32).expand(8, 32) % 4 == 0 if asked else None
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage  # alive, so that no address comes twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        net(ids, target_mask=target_mask)
+    found = sum(s.nbytes() for at, s in kept.items() if at not in weights)
+    formula = cost.activation_bytes(D, L, ffn_dim, 256, 64 if asked else None)
+    # what is left out: embeddings, the first and the last norm, and single columns
+    assert 0.95 < formula / found < 1
+
+
+def test_the_memory_of_a_process_by_hand():
+    sizes = dict(vocab_size=100, width=8, layers=2, ffn_dim=32, positions=10)
+    parts = cost.parameters(**sizes, norm_out=True, head="masked")
+    weights, table = sum(parts.values()), 4 * 100 * 8
+    few = dict(**sizes, tokens=1, targets=1)
+    assert cost.process_bytes(**few) == 16 * weights + 2 * table
+    assert cost.process_bytes(**few, devices=2) == 16 * weights + 3 * table
+    block = 4 * (parts["attention"] + parts["feed-forward"]) / 2
+    for n in (2, 4):
+        sharded = cost.process_bytes(**few, devices=n, sharded=True)
+        assert sharded == 16 * weights / n + (4 - 1 / n) * table + 2 * block
+    # many tokens: the moment when the backward pass begins
+    many = dict(**sizes, tokens=1000, targets=150)
+    kept = cost.activation_bytes(8, 2, 32, 1000, 150) + 3 * 4 * 100 * 150
+    assert cost.process_bytes(**many) == 12 * weights + kept
+    assert cost.process_bytes(**many, devices=2) == 16 * weights + kept
+
+
+def test_the_seconds_of_an_exchange(counted):
+    """Two devices send half of the bytes twice; many send nearly all of them twice."""
+    assert cost.exchange_seconds(8e9, 1, 1e9) == 0
+    assert cost.exchange_seconds(8e9, 2, 1e9) == 8
+    assert cost.exchange_seconds(8e9, 1000, 1e9) == pytest.approx(16, rel=2e-3)
+    assert cost.exchange_seconds(8e9, 2, 1e9, parts=3) == 12
+    assert cost.exchange_seconds(0, 9, 1e9, latency=1e-3) == pytest.approx(0.016)
+    for wrong in ({"devices": 0, "bandwidth": 1}, {"devices": 2, "bandwidth": 0}):
+        with pytest.raises(ValueError, match="devices is .* bandwidth"):
+            cost.exchange_seconds(1.0, **wrong)
+    counted("fault")
