@@ -2,6 +2,8 @@
 core, on two cores, and on two processes.
 
     python benchmarks/processes.py            writes benchmarks/results/processes.json
+    python benchmarks/processes.py --rows 32  the step of recipes/pretrain_mlm.py;
+                                              writes processes_32.json
     python benchmarks/processes.py --quick    one short round; writes nothing
     python benchmarks/render.py               makes the table
 
@@ -28,7 +30,6 @@ from ftlib.objectives import mlm
 from ftlib.training import distributed, optim, train
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROWS = 16
 TOKENS = 128
 VOCAB = 8000
 WARM = 2
@@ -39,7 +40,7 @@ CONTENDERS = {
 }
 
 
-def child(steps, precision):
+def child(steps, precision, rows):
     """Train; process 0 prints the tokens per second of the whole group, and the mean
     loss, as JSON.
     """
@@ -50,7 +51,7 @@ def child(steps, precision):
     )
     generator, batches = torch.Generator().manual_seed(0), []
     for i in range(steps + WARM):
-        ids = torch.randint(5, VOCAB, (ROWS, TOKENS), generator=generator)
+        ids = torch.randint(5, VOCAB, (rows, TOKENS), generator=generator)
         ids, labels = mlm.mask_tokens(
             ids,
             VOCAB,
@@ -58,7 +59,7 @@ def child(steps, precision):
             range(5),
             seed=0,
             epoch=0,
-            index=torch.arange(ROWS) + i * ROWS,
+            index=torch.arange(rows) + i * rows,
         )
         batches.append(
             {
@@ -81,7 +82,7 @@ def child(steps, precision):
         ctx,
         json.dumps(
             {
-                "rate": ROWS * TOKENS / statistics.median(seconds),
+                "rate": rows * TOKENS / statistics.median(seconds),
                 "loss": statistics.mean(losses),
             }
         ),
@@ -89,7 +90,7 @@ def child(steps, precision):
     distributed.cleanup()
 
 
-def start(processes, threads, steps, precision):
+def start(processes, threads, steps, precision, rows):
     """Run one contender -> what its process 0 printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -108,6 +109,7 @@ def start(processes, threads, steps, precision):
         "--child",
         f"--steps={steps}",
         f"--precisions={precision}",
+        f"--rows={rows}",
     ]
     root = str(HERE.parent)
     variables = {
@@ -130,6 +132,7 @@ def main():
     a.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--steps", type=int, default=12)
+    a.add_argument("--rows", type=int, default=16)
     a.add_argument(
         "--precisions",
         nargs="+",
@@ -139,17 +142,18 @@ def main():
     )
     a = a.parse_args()
     if a.child:
-        return child(a.steps, a.precisions[0])
+        return child(a.steps, a.precisions[0], a.rows)
     rates = {(name, kind): [] for kind in a.precisions for name in CONTENDERS}
     for _ in range(1 if a.quick else a.rounds):
         for (name, kind), values in rates.items():
-            answer = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind)
+            answer = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind, a.rows)
             values.append(round(answer["rate"], 1))
             print(
                 f"{name:32} {kind:9} {values[-1]:8,.0f} tokens/s  loss "
                 f"{answer['loss']:.3f}",
                 flush=True,
             )
+    more, end = (f" --rows {a.rows}", f"_{a.rows}") if a.rows != 16 else ("", "")
     if not a.quick:
         rows = [
             {"contender": name, "precision": kind, "tokens_per_second": values}
@@ -157,13 +161,15 @@ def main():
         ]
         record = {
             "what": "two processes against one",
-            "command": "python benchmarks/processes.py",
+            "command": f"python benchmarks/processes.py{more}",
+            "commit": reproducibility.commit(__file__),
+            "step_rows": a.rows,
             "machine": reproducibility.machine(),
             "versions": reproducibility.versions(),
             "threads": "1 to 2",
             "rows": rows,
         }
-        (HERE / "results" / "processes.json").write_text(
+        (HERE / "results" / f"processes{end}.json").write_text(
             json.dumps(record, indent=1) + "\n", encoding="utf-8"
         )
 

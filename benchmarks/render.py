@@ -194,22 +194,30 @@ def processes(record):
     rates = {
         (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
     }
-    alone = next(iter(rates))[0]
+    alone, threads, _ = dict.fromkeys(name for name, _ in rates)
+
+    def against(values, name, kind):
+        ratios = (a / b for a, b in zip(values, rates[name, kind]))
+        return f"{statistics.median(ratios):.2f}"
+
     rows = [
         [
             name,
             kind,
             f"{statistics.median(values):,.0f}",
             f"{min(values):,.0f} to {max(values):,.0f}",
-            f"{statistics.median(a / b for a, b in zip(values, rates[alone, kind])):.2f}",
+            against(values, alone, kind),
+            against(values, threads, kind),
         ]
         for (name, kind), values in rates.items()
     ]
+    head = ["what", "precision", "tokens/s", "lowest to highest"]
+    head += ["against one thread", "against two threads"]
     return f"""## Two processes against one
 
-The same step of 16 rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step.
+The same step of {record.get("step_rows", 16)} rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step.
 
-{table(["what", "precision", "tokens/s", "lowest to highest", "against one thread"], rows)}
+{table(head, rows)}
 
 {where(record)}
 """
