@@ -261,7 +261,6 @@ def stream_size(record):
             f"{row['peak'] / 1e6:,.0f} MB",
             f"{row['after_imports'] / 1e6:,.0f} MB",
             f"{row['tokens']:,}",
-            f"{row['tokens'] / row['seconds']:,.0f}",
         ]
         for rank, row in enumerate(record["rows"])
     ]
@@ -272,7 +271,7 @@ def stream_size(record):
 
 {record["bytes"] / 1e9:.1f} GB of text, read once by two processes of one thread each.
 
-{table(["what", "peak", "of it after the imports", "tokens read", "tokens/s"], rows)}
+{table(["what", "peak", "of it after the imports", "tokens read"], rows)}
 
 New processes started from the position in the middle and took {record["compared_rows"]:,} rows. Lanes whose rows were the
 ones that the first two processes had got there, by SHA-256 ({back}). The last is the control: one row further on, no lane may be equal.
