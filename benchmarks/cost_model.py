@@ -1,19 +1,20 @@
 """How long will a run take? Three numbers of a machine, fitted on seven short runs,
-predict six others of other sizes and kinds.
+predict six others of other sizes.
 
     python benchmarks/cost_model.py            writes benchmarks/results/
                                                cost_model.json; 8 minutes
     python benchmarks/cost_model.py --quick    tiny models; writes nothing
     python benchmarks/render.py                makes the tables
 
-    seconds of a step = operations / speed + bytes / traffic + blocks x overhead
+    seconds of a step = operations / speed + numbers / traffic + (layers + 1) x overhead
 
-Operations are three times those of the forward pass (cost.flops); bytes are what the
-forward pass keeps (cost.activation_bytes, and the logits): every pass writes and reads
-numbers in proportion to them; blocks count the calls that start however small the
-product is. The three are fitted by least squares of relative errors, none below 0. The
-rival is one number, the share of the peak (MFU). Both are fitted before the six runs
-begin.
+Operations are three times those of the forward pass (cost.flops); numbers are what the
+forward pass keeps (cost.activation_bytes over 4, and the logits): every pass writes and
+reads in proportion to them; the overhead is that of calls, which start however small
+the product is. The three are fitted by least squares of relative errors, none below 0.
+The rival is one number, the share of the peak (MFU). Both are fitted before the six
+runs begin. Left out are the optimizer's own traffic and, in bfloat16 on a processor,
+the attention maps that are kept.
 
 A run is the masked model, the causal model or the classifier of ftlib, one thread,
 AdamW; of its --steps the median counts, and of the rounds the median again.

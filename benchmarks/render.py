@@ -5,6 +5,8 @@ it is typed by hand.
 """
 
 import json
+import math
+import operator
 import pathlib
 import statistics
 
@@ -22,6 +24,11 @@ def where(record):
         f"`{record['command']}`{commit} on {record['machine']}; threads: "
         f"{record['threads']}; {record['versions']}."
     )
+
+
+def at_most(part):
+    """A bound in percent, rounded up."""
+    return f"{math.ceil(100 * part)} %"
 
 
 def table(head, rows):
@@ -219,7 +226,8 @@ def processes(record):
     head += ["against one thread", "against two threads"]
     return f"""## Two processes against one
 
-The same step of {record.get("step_rows", 16)} rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step.
+The same step of {record.get("step_rows", 16)} rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step. Ratios
+are medians of the rounds' ratios.
 
 {table(head, rows)}
 
@@ -248,7 +256,7 @@ def stream_memory(record):
 
 The largest memory of a process that reads plain text, all of Python and torch in it, against the length of the text.
 
-{table(["what", "text", "peak", "of it after the imports", "tokens read"], rows)}
+{table(["what", "text", "peak", "before any text", "tokens read"], rows)}
 
 {where(record)}
 """
@@ -271,13 +279,13 @@ def stream_size(record):
 
 {record["bytes"] / 1e9:.1f} GB of text, read once by two processes of one thread each.
 
-{table(["what", "peak", "of it after the imports", "tokens read"], rows)}
+{table(["what", "peak", "before any text", "tokens read"], rows)}
 
 New processes started from the position in the middle and took {record["compared_rows"]:,} rows. Lanes whose rows were the
 ones that the first two processes had got there, by SHA-256 ({back}). The last is the control: one row further on, no lane may be equal.
 
-In turns with texts in memory, encoded and packed at once, the stream gives {record["ratio"]:.2f} of their tokens a second
-({low:.2f} to {high:.2f} in {len(record["ratios"])} rounds of a process).
+In turns with as much text in memory, encoded and packed anew, the stream gives {record["ratio"]:.2f} times its tokens a second
+({low:.2f} to {high:.2f}; {len(record["race"][0]["stream"])} rounds, {len(record["race"])} processes).
 
 {where(record)}
 """
@@ -310,7 +318,7 @@ def process_memory(record):
     return f"""## The memory of a training process
 
 The largest resident memory of process 0 over three steps in float32 with AdamW, less that of Python and its libraries, against
-`cost.process_bytes`. It is at most {100 * max(off):.0f} % off.
+`cost.process_bytes`. It is at most {at_most(max(off))} off.
 
 {table(head, rows)}
 
@@ -326,11 +334,17 @@ def cost_model(record):
     for kind in record["kinds"]:
         precision = "float32" if kind["precision"] == "None" else "bfloat16"
         speed, traffic, overhead = kind["numbers"]["three numbers"]
+        three = kind["numbers"]["three numbers"]
         rows, worst = [], {}
         for row in kind["rows"]:
             name, vocab, width, layers, texts, length = row["spec"]
             measured = statistics.median(row["seconds"])
-            for model, ratio in row["ratios"].items():
+            # not the stored ones, which are rounded
+            ratios = {
+                model: sum(map(operator.mul, numbers, row["terms"])) / measured
+                for model, numbers in kind["numbers"].items()
+            }
+            for model, ratio in ratios.items():
                 if not row["fitted"]:
                     worst[model] = max(worst.get(model, 0), abs(ratio - 1))
             rows.append(
@@ -340,11 +354,10 @@ def cost_model(record):
                     "fitted" if row["fitted"] else "predicted",
                     f"{1000 * measured:,.0f}",
                     f"{1000 * min(row['seconds']):,.0f} to {1000 * max(row['seconds']):,.0f}",
-                    f"{row['ratios']['three numbers']:.2f}",
-                    f"{row['ratios']['one number']:.2f}",
+                    f"{ratios['three numbers']:.2f}",
+                    f"{ratios['one number']:.2f}",
                 ]
             )
-        three = kind["numbers"]["three numbers"]
         # the step of `mlm_step`
         step = next(r for r in kind["rows"] if r["spec"][2:] == [256, 4, 16, 128])
         each = [number * term for number, term in zip(three, step["terms"])]
@@ -356,9 +369,9 @@ def cost_model(record):
             "one number / measured",
         ]
         parts.append(
-            f"""In {precision}: {1 / speed:,.0f} thousand million operations a second, {1 / traffic / 1000:,.2f} GB of kept numbers a second,
-{1000 * overhead:.1f} ms a block. Of the runs that were predicted, these three numbers are at most {100 * worst["three numbers"]:.0f} % off, one share of the peak
-{100 * worst["one number"]:.0f} %. Of the step of 4 layers, width 256 and 16 rows of 128 tokens, {of_step[0]} is products, {of_step[1]} numbers written and
+            f"""In {precision}: {1 / speed:,.0f} thousand million operations a second, {1 / traffic / 4000:,.2f} thousand million kept numbers a second,
+{1000 * overhead:.1f} ms a block. Of the runs that were predicted, these three numbers are at most {at_most(worst["three numbers"])} off, one share of the peak
+{at_most(worst["one number"])}. In the fit, of the step of 4 layers, width 256 and 16 rows of 128 tokens, {of_step[0]} is products, {of_step[1]} numbers written and
 read, {of_step[2]} the starting of calls.
 
 {table(head, rows)}
@@ -366,8 +379,8 @@ read, {of_step[2]} the starting of calls.
         )
     return f"""## What a run will take
 
-Seconds of a step = operations / speed + bytes kept for the backward pass / traffic + blocks x overhead: three numbers of
-a machine, fitted on seven short runs before six others of other sizes and kinds began. Medians of {record["rounds"]} rounds.
+Seconds of a step = operations / speed + numbers kept for the backward pass / traffic + (layers + 1) x overhead: three numbers
+of a machine, fitted on seven short runs before six others of other sizes began. Medians of {record["rounds"]} rounds.
 
 {chr(10).join(parts)}
 {where(record)}

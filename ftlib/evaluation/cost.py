@@ -176,9 +176,9 @@ def process_bytes(
     forward pass kept is there, and logits three times (themselves, their logarithms,
     their gradient), but no gradients of weights, save in DDP's buckets. It ends: all
     gradients are there, that of the tied table three times (from the output matrix,
-    from the embedding, their sum), in DDP's buckets once more. An FSDP2 process holds a
-    share of all that, the whole table, and two whole blocks (one computes, the next one
-    is on its way).
+    from the embedding, their sum), in DDP's buckets once more. An FSDP2 process holds
+    its shard of the state, and whole what its forward pass kept, the table and in the
+    end its three gradients, and two blocks (one computes, the next one is on its way).
 
     Measured within 10 % by benchmarks/process_memory.py, where the allocator gives
     freed memory back (MALLOC_MMAP_THRESHOLD_=65536 for glibc; without it, two processes
