@@ -22,6 +22,7 @@ AdamW; of its --steps the median counts, and of the rounds the median again.
 
 import argparse
 import json
+import operator
 import pathlib
 import statistics
 import time
@@ -108,10 +109,10 @@ def seconds_of(spec, dtype, steps):
     return statistics.median(times[2:]), terms(*spec, targets)
 
 
-def fitted(found, columns):
-    """The numbers with which the columns of the terms give the seconds."""
+def fitted(found, count):
+    """The numbers with which the first `count` of the terms give the seconds."""
     seconds = np.array([s for s, _ in found])
-    X = np.array([t for _, t in found])[:, columns] / seconds[:, None]
+    X = np.array([t for _, t in found])[:, :count] / seconds[:, None]
     return nnls(X, np.ones(len(found)))[0].tolist()
 
 
@@ -125,33 +126,35 @@ def measured(specs, dtype, steps, rounds):
     }
 
 
-def predicted(numbers, columns, row):
-    return sum(number * row[column] for number, column in zip(numbers, columns))
+def predicted(numbers, row):
+    """Seconds of a step; one number stands for the operations alone."""
+    return sum(map(operator.mul, numbers, row))
 
 
 def compared(dtype, fit_on, then, steps, rounds):
     """Fit, then run the others -> the rows of one precision."""
     first = measured(fit_on, dtype, steps, rounds)
     medians = [(statistics.median(s), t) for s, t in first.values()]
-    models = {"three numbers": [0, 1, 2], "one number": [0]}
-    numbers = {name: fitted(medians, columns) for name, columns in models.items()}
+    counts = {"three numbers": 3, "one number": 1}
+    numbers = {name: fitted(medians, count) for name, count in counts.items()}
     rows = []
     for spec, (seconds, row) in {
         **first,
         **measured(then, dtype, steps, rounds),
     }.items():
-        answers = {m: predicted(numbers[m], models[m], row) for m in models}
-        ratios = {m: answers[m] / statistics.median(seconds) for m in models}
         rows.append(
             {
                 "spec": spec,
                 "fitted": spec in first,
                 "seconds": [round(s, 5) for s in seconds],
                 "terms": [round(t, 3) for t in row],
-                "ratios": {m: round(ratio, 3) for m, ratio in ratios.items()},
             }
         )
-        print(dtype, rows[-1], flush=True)
+        ratios = {
+            m: predicted(n, row) / statistics.median(seconds)
+            for m, n in numbers.items()
+        }
+        print(dtype, rows[-1], ratios, flush=True)
     return {"precision": str(dtype), "numbers": numbers, "rows": rows}
 
 

@@ -17,14 +17,11 @@ back. The rows "as it comes" are without that.
 import argparse
 import gc
 import json
-import os
 import pathlib
-import socket
-import subprocess
-import sys
 
 import torch
-from stream_memory import peak  # beside this file
+from processes import launch  # beside this file
+from stream_memory import peak
 
 from ftlib.course import reproducibility
 from ftlib.evaluation import cost
@@ -88,24 +85,10 @@ def child(sharded, *sizes):
 
 def start(processes, sharded, sizes, gives_back=True):
     """Run the processes -> what process 0 printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
-    launcher += ["--master_addr=127.0.0.1", f"--master_port={port}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), __file__]
-    command += ["--child", *map(str, (int(sharded), *sizes))]
-    variables = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(HERE.parent),
-        **({"MALLOC_MMAP_THRESHOLD_": "65536"} if gives_back else {}),
-    }
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True)
-    if ended.returncode:
-        raise SystemExit(ended.stderr[-3000:])
-    return json.loads(ended.stdout.strip().splitlines()[-1])
+    setting = {"MALLOC_MMAP_THRESHOLD_": "65536"} if gives_back else {}
+    words = ["--child", int(sharded), *sizes]
+    printed = launch(__file__, words, processes, **setting)
+    return json.loads(printed.strip().splitlines()[-1])
 
 
 def main():

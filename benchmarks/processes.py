@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
@@ -90,38 +89,31 @@ def child(steps, precision, rows):
     distributed.cleanup()
 
 
-def start(processes, threads, steps, precision, rows):
-    """Run one contender -> what its process 0 printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = [
-        "-m",
-        "torch.distributed.run",
-        f"--nproc_per_node={processes}",
-        "--master_addr=127.0.0.1",
-        f"--master_port={port}",
-    ]
-    command = [
-        sys.executable,
-        *(launcher if processes > 1 else []),
-        __file__,
-        "--child",
-        f"--steps={steps}",
-        f"--precisions={precision}",
-        f"--rows={rows}",
-    ]
-    root = str(HERE.parent)
-    variables = {
+def launch(program, words, processes, threads=1, **variables):
+    """Run a program of this folder in so many processes -> what they printed."""
+    launcher = ["-m", "torch.distributed.run", "--standalone"]
+    launcher += [f"--nproc_per_node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else []), program]
+    settings = {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
         "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": root,
+        "PYTHONPATH": str(HERE.parent),
+        **variables,
     }
     ended = subprocess.run(
-        command, env=variables, capture_output=True, text=True, check=True
+        [*command, *map(str, words)], env=settings, capture_output=True, text=True
     )
-    return json.loads(ended.stdout.strip().splitlines()[-1])
+    if ended.returncode:
+        raise SystemExit(ended.stderr[-3000:])
+    return ended.stdout
+
+
+def start(processes, threads, steps, precision, rows):
+    """Run one contender -> what its process 0 printed."""
+    words = ["--child", f"--steps={steps}", f"--precisions={precision}"]
+    printed = launch(__file__, [*words, f"--rows={rows}"], processes, threads)
+    return json.loads(printed.strip().splitlines()[-1])
 
 
 def main():

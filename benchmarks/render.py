@@ -339,7 +339,6 @@ def cost_model(record):
         for row in kind["rows"]:
             name, vocab, width, layers, texts, length = row["spec"]
             measured = statistics.median(row["seconds"])
-            # not the stored ones, which are rounded
             ratios = {
                 model: sum(map(operator.mul, numbers, row["terms"])) / measured
                 for model, numbers in kind["numbers"].items()

@@ -19,17 +19,14 @@ The text is film reviews, repeated and numbered, a document a line.
 import argparse
 import hashlib
 import json
-import os
 import pathlib
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 import torch
-from stream_memory import peak, write  # beside this file
+from processes import launch  # beside this file
+from stream_memory import peak, write
 
 from ftlib.course import reproducibility
 from ftlib.data import streaming, tokenization
@@ -130,40 +127,19 @@ def race(folder, ctx, megabytes, rounds):
 
 
 def start(processes, kind, folder, *more):
-    """Run processes that know each other -> what each printed, in order."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, __file__, "--child", kind, str(folder), *map(str, more)]
-    running = [
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "WORLD_SIZE": str(processes),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "GLOO_SOCKET_IFNAME": "lo",
-                "OMP_NUM_THREADS": "1",
-                "RAYON_NUM_THREADS": "1",  # the tokenizer's own threads
-                "PYTHONPATH": str(HERE.parent),
-            },
-        )
-        for rank in range(processes)
-    ]
-    printed = [process.communicate()[0] for process in running]
-    if any(process.returncode for process in running):
-        raise SystemExit(f"a process of {kind!r} ended with an error")
-    return [json.loads(text.splitlines()[-1]) for text in printed]
+    """Run processes that know each other -> what each found, in order."""
+    words = ["--child", kind, folder, *more]
+    # RAYON: the tokenizer's own threads
+    launch(__file__, words, processes, RAYON_NUM_THREADS="1")
+    files = [folder / f"{kind}-{rank}.json" for rank in range(processes)]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 def child(kind, folder, *more):
-    ctx = distributed.setup(device="cpu")
+    ctx, folder = distributed.setup(device="cpu"), pathlib.Path(folder)
     call = {"read": read_all, "again": again, "race": race}[kind]
-    print(json.dumps(call(pathlib.Path(folder), ctx, *map(int, more))))
+    found = json.dumps(call(folder, ctx, *map(int, more)))
+    (folder / f"{kind}-{ctx.rank}.json").write_text(found, encoding="utf-8")
     distributed.cleanup()
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 
 import pytest
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -125,7 +127,11 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
         ("pipeline", "mask"),
         ("changes", "everywhere"),
         ("time_to_loss", "with Muon"),
-        ("stream_size", '"one process, one row further": 0'),
+        (
+            "stream_size",
+            '"two processes": 8,\n  "one process": 8,\n  '
+            '"one process, one row further": 0',
+        ),
         ("cost_model", "three numbers"),
     ],
 )
@@ -143,6 +149,22 @@ def test_a_benchmark_runs(name, words):
         },
     )
     assert ended.returncode == 0 and words in ended.stdout, ended.stderr[-2000:]
+
+
+@pytest.mark.parametrize("kind", ["mlm", "clm", "classify"])
+def test_the_operations_of_the_cost_model_are_those_of_its_runs(monkeypatch, kind):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import cost_model
+
+    spec = (kind, 300, 48, 3, 4, 16)
+    net, loss, batch, targets = cost_model.made(*spec)
+    # the counter does not know the fused kernel of processors
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        loss(net, batch)
+    operations = 1e9 * cost_model.terms(*spec, targets)[0] / 3
+    # the classifier's own head is left out: 2 x width x 2 operations a row
+    head = 4 * 2 * 48 * 2 if kind == "classify" else 0
+    assert counter.get_total_flops() == pytest.approx(operations + head)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

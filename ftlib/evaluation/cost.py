@@ -141,6 +141,12 @@ def training_bytes(weights, weight_bytes=4, optimizer_bytes=8):
     return weights * (2 * weight_bytes + optimizer_bytes)
 
 
+def check_devices(devices):
+    """Raise ValueError for fewer than one."""
+    if devices < 1:
+        raise ValueError(f"devices is {devices}, a run needs at least 1")
+
+
 def activation_bytes(width, layers, ffn_dim, tokens, targets=None):
     """What pre-norm blocks keep in float32 for their backward pass.
 
@@ -184,6 +190,7 @@ def process_bytes(
     freed memory back (MALLOC_MMAP_THRESHOLD_=65536 for glibc; without it, two processes
     with FSDP2 took as much on a processor as with DDP).
     """
+    check_devices(devices)
     sizes = dict(vocab_size=vocab_size, width=width, layers=layers, ffn_dim=ffn_dim)
     parts = parameters(**sizes, positions=positions, norm_out=True, head=head)
     weights, table = sum(parts.values()), 4 * vocab_size * width
@@ -207,11 +214,9 @@ def exchange_seconds(size, devices, bandwidth, latency=0.0, parts=2):
         one message. parts: 2 for the all-reduce of DDP; 3 for FSDP2, which gathers the
         weights before each of two passes and scatters the sums of the gradients.
     """
-    if devices < 1 or bandwidth <= 0:
-        raise ValueError(
-            f"devices is {devices} and bandwidth {bandwidth:g}; give 1 or more devices "
-            "and bytes a second above 0"
-        )
+    check_devices(devices)
+    if bandwidth <= 0:
+        raise ValueError(f"bandwidth is {bandwidth:g}; give bytes a second, above 0")
     steps = devices - 1
     return parts * (steps / devices * size / bandwidth + steps * latency)
 
@@ -261,8 +266,7 @@ def run_cost(
             f"mfu is {mfu}, a part of the peak lies between 0 and 1; "
             "measure one on a short run"
         )
-    if devices < 1:
-        raise ValueError(f"devices is {devices}, a run needs at least 1")
+    check_devices(devices)
     flops = (6 * weights if flops_per_token is None else flops_per_token) * tokens
     hours = flops / (machine.peak * mfu * devices) / 3600
     memory = weights * bytes_per_weight / 1e9 / (devices if sharded else 1)

@@ -572,10 +572,6 @@ def whole_memory_run(n=50_000):
     return seen
 
 
-if __name__ == "__main__":
-    print(whole_memory_run())
-
-
 @pytest.mark.parametrize("words, workers", [([], 2), (["--workers", "3"], 3)])
 def test_the_command_says_how_many_batches_at_a_time(
     tmp_path, monkeypatch, words, workers
@@ -596,3 +592,7 @@ def test_the_command_says_how_many_batches_at_a_time(
         words = [*words, f"--{name}", f"{parts.__name__}:{name}"]
     serve.main([str(tmp_path), *words])
     assert made == [("v1", 32, workers)]
+
+
+if __name__ == "__main__":
+    print(whole_memory_run())

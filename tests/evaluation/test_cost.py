@@ -293,7 +293,10 @@ def test_the_seconds_of_an_exchange(counted):
     assert cost.exchange_seconds(8e9, 1000, 1e9) == pytest.approx(16, rel=2e-3)
     assert cost.exchange_seconds(8e9, 2, 1e9, parts=3) == 12
     assert cost.exchange_seconds(0, 9, 1e9, latency=1e-3) == pytest.approx(0.016)
-    for wrong in ({"devices": 0, "bandwidth": 1}, {"devices": 2, "bandwidth": 0}):
-        with pytest.raises(ValueError, match="devices is .* bandwidth"):
-            cost.exchange_seconds(1.0, **wrong)
+    with pytest.raises(ValueError, match="devices is 0, a run needs at least 1"):
+        cost.exchange_seconds(1.0, 0, 1.0)
+    with pytest.raises(ValueError, match="bandwidth is 0; give bytes a second"):
+        cost.exchange_seconds(1.0, 2, 0)
+    with pytest.raises(ValueError, match="devices is 0, a run needs at least 1"):
+        cost.process_bytes(100, 8, 2, 32, tokens=1, devices=0)
     counted("fault")
