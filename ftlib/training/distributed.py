@@ -19,6 +19,7 @@ WORLD_SIZE and LOCAL_RANK (torch.distributed's env:// convention).
 What it is not: a launcher. Needs: torch only.
 """
 
+import ctypes
 import functools
 import os
 import sys
@@ -28,6 +29,9 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+
+# mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD (-1: never), M_ARENA_MAX
+HEAP_OPTIONS = ((-4, 0), (-1, -1), (-8, 1))
 
 
 class DistributedContext(NamedTuple):
@@ -98,6 +102,30 @@ def _bf16_gain(size=512, tries=5):
     return best[0] / best[1]
 
 
+@functools.cache  # once a process is enough
+def reuse_freed_memory():
+    """Make the C library keep the memory of freed tensors for the next ones -> whether
+    it does.
+
+    glibc gives each tensor of more than 32 MB back to Linux at once, and the next one
+    is zeroed again page by page, with a page fault for each: a third of a training step
+    on two threads, and three quarters of the cross-entropy of 4,096 tokens. In return
+    a process stays as large as it has ever been, and its threads share one heap.
+
+    Where the environment has a MALLOC_ variable or GLIBC_TUNABLES, these decide and
+    nothing is changed; the same without glibc (macOS, Windows, Alpine).
+    """
+    chosen = [n for n in os.environ if n.startswith("MALLOC_") or n == "GLIBC_TUNABLES"]
+    if chosen or sys.platform != "linux":
+        return False
+    try:
+        set_option = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    # one heap, because the backward pass runs in a thread, which would have its own
+    return all([set_option(option, value) for option, value in HEAP_OPTIONS])
+
+
 def setup(seed=None, device=None, bf16=None):
     """Read RANK, WORLD_SIZE and LOCAL_RANK, join the other processes, choose the
     device; returns a DistributedContext.
@@ -122,6 +150,8 @@ def setup(seed=None, device=None, bf16=None):
     )
     if device.type == "cuda":  # else every process keeps some memory of GPU 0
         torch.cuda.set_device(device)
+    if device.type == "cpu":
+        reuse_freed_memory()
     if world_size > 1 and not dist.is_initialized():
         # imported later, its default arguments would keep the group alive
         from torch.distributed.nn import functional  # noqa: F401
