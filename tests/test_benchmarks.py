@@ -133,6 +133,7 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
             '"one process, one row further": 0',
         ),
         ("cost_model", "three numbers"),
+        ("freed_memory", "quick 1 kept"),
     ],
 )
 def test_a_benchmark_runs(name, words):
