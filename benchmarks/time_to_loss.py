@@ -2,6 +2,7 @@
 Trainer has at the end of its time, each with the model and recipe of its own.
 
     python benchmarks/time_to_loss.py --minutes 30 --seeds 0 1 2
+    python benchmarks/time_to_loss.py --minutes 30 --seeds 3 --add    one more seed
     python benchmarks/time_to_loss.py --task clm --minutes 30
     python benchmarks/time_to_loss.py --task classify --minutes 3
     python benchmarks/time_to_loss.py --ideas --minutes 6 --seeds 0
@@ -20,6 +21,8 @@ with what run_mlm.py, run_clm.py and run_glue.py do: rows of 128 tokens, 15 % ma
 dropout 0.1 in new models, texts padded to 128. Its learning rate is the best of --rates
 after runs that together take as long as one run.
 
+--add: keep the seeds of the record that is there, and the rate that was tuned for it;
+refused where sizes, time, precision or threads are others.
 --ideas: the recipe for mlm with one of its ideas taken away, or one added, at a time.
 Writes benchmarks/results/time_to_loss_TASK.json (--ideas: time_to_loss_ideas.json).
 """
@@ -461,8 +464,32 @@ def tuned(task, rates, budget, seconds):
     return found
 
 
-def measure(name, sizes, data, *, budget, seeds, seconds, rates, ideas=False):
-    """What the record holds: the tuned rates, and a row for each contender and seed."""
+SAME = ("task", "budget", "sizes", "precision", "threads")
+
+
+def joined(before, after):
+    """One record of two with different seeds. Raises SystemExit where they were not
+    made alike.
+    """
+    for name in SAME:
+        if before[name] != after[name]:
+            raise SystemExit(
+                f"{name} is {after[name]}, in the record {before[name]}; make them "
+                "equal, or leave --add out and begin a new record"
+            )
+    seeds = {row["seed"] for row in after["rows"]}
+    if both := seeds & {row["seed"] for row in before["rows"]}:
+        raise SystemExit(f"the record has seed {min(both)} already; choose others")
+    told = {}
+    for name in ("command", "machine", "versions"):
+        told[name] = "; ".join(dict.fromkeys([before[name], after[name]]))
+    return {**before, **told, "rows": before["rows"] + after["rows"]}
+
+
+def measure(name, sizes, data, *, budget, seeds, seconds, rates, ideas=False, found=()):
+    """What the record holds: the tuned rates, and a row for each contender and seed.
+    found: rates that were tuned before, {rate: score}.
+    """
     task = TASKS[name](sizes, data)
     if ideas:
         contenders = {
@@ -471,7 +498,7 @@ def measure(name, sizes, data, *, budget, seeds, seconds, rates, ideas=False):
         }
         found = {}
     else:
-        found = tuned(task, rates, budget, seconds)
+        found = found or tuned(task, rates, budget, seconds)
         best = float(min(found, key=found.get))
         contenders = {
             "ftlib": task.ours,
@@ -493,6 +520,7 @@ def main():
     a.add_argument("--data", nargs="+", default=["imdb", "rotten_tomatoes"])
     a.add_argument("--ideas", action="store_true")
     a.add_argument("--quick", action="store_true")
+    a.add_argument("--add", action="store_true", help="seeds to the record")
     a.add_argument("--out", type=pathlib.Path, help="in place of results/...json")
     a = a.parse_args()
     from transformers.utils import logging
@@ -517,9 +545,18 @@ def main():
     }
     how = dict(budget=60 * a.minutes, seeds=a.seeds, seconds=a.slice, ideas=a.ideas)
     how["rates"] = a.rates or RATES[a.task]
+    out = a.out or HERE / "results" / (
+        f"time_to_loss_{'ideas' if a.ideas else a.task}.json"
+    )
+    # read before anything is computed: a wrong name should not cost an hour
+    kept = json.loads(out.read_text(encoding="utf-8")) if a.add else None
+    if kept:
+        task = "mlm" if a.ideas else a.task
+        nothing = {"task": task, "budget": how["budget"], "rows": [], "rates": {}}
+        joined(kept, before | nothing)
+        how["found"] = kept["rates"]
     record = before | measure("mlm" if a.ideas else a.task, SIZES, a.data, **how)
-    name = f"time_to_loss_{'ideas' if a.ideas else a.task}.json"
-    out = a.out or HERE / "results" / name
+    record = joined(kept, record) if kept else record
     out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -104,6 +104,24 @@ def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
     assert order[0] == "b"  # the next seed begins with the other
 
 
+def test_a_seed_is_added_to_what_was_made_alike(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    line = [[60, 3.0]]
+    before = race_record(ftlib=[line, line], Trainer=[line, line]) | {"sizes": {}}
+    after = {**before, "machine": "another", "rates": {"1": 2.0}}
+    after["rows"] = [{**row, "seed": row["seed"] + 2} for row in before["rows"]]
+    made = time_to_loss.joined(before, after)
+    assert sorted({row["seed"] for row in made["rows"]}) == [0, 1, 2, 3]
+    assert made["machine"] == "a machine; another" and made["rates"] == before["rates"]
+    with pytest.raises(SystemExit, match="seed 0 already"):
+        time_to_loss.joined(before, before)
+    for name in time_to_loss.SAME:
+        with pytest.raises(SystemExit, match=f"^{name} is another, in the record"):
+            time_to_loss.joined(before, {**after, name: "another"})
+
+
 def test_an_error_of_one_contender_ends_the_race(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import time_to_loss
