@@ -1,5 +1,5 @@
 """MiniLM reads film reviews: masked-LM training of a LoRA adapter beside its frozen
-weights. A checkpoint of a few megabytes that chapters 14 and 17 can start from.
+weights. Two megabytes, for recipes/imdb_push.py and chapter 14.
 
     python recipes/adapt_minilm.py
     python recipes/adapt_minilm.py --steps 4 --head_steps 2 --warmup 1 --batch 2 \\
@@ -43,7 +43,7 @@ def parse():
     pretraining.options(a, **sizes, tests=512, seed=0, mask_prob=0.2, lr=1e-3)
     pretraining.options(a, warmup=100, minutes_between_saves=5.0, threads=1)
     a.add_argument("--work", type=Path, default=Path("runs/adapt_minilm"))
-    a.add_argument("--out", type=Path, default=Path("data/checkpoints/minilm-reviews"))
+    a.add_argument("--out", type=Path, default=Path("data/results/reviews_adapter"))
     a = a.parse_args()
     if not 0 <= a.head_steps < a.steps:
         raise SystemExit(

@@ -4,7 +4,7 @@ labels, on every test review. Chapter 14's section on unlabelled text.
     python recipes/imdb_push.py
     python recipes/imdb_push.py --labels 40 --tokens 32 --pool 60 --tests 40 \\
         --draws 1 --out runs/try.json                      # a small trial
-    python recipes/imdb_push.py --adapter data/checkpoints/minilm-reviews \\
+    python recipes/imdb_push.py --adapter data/results/reviews_adapter \\
         --out data/results/imdb_1000_adapted.json          # after adapt_minilm.py
 
 The steps, each with the one before it:
@@ -45,7 +45,7 @@ from ftlib.models import lora
 from ftlib.objectives import classify
 from ftlib.training import distributed
 
-STRENGTHS, RATES = (1, 3, 10, 30, 100), (1e-4, 2e-4, 4e-4)
+STRENGTHS, RATES = (1, 3, 10, 30, 100), (5e-5, 1e-4, 2e-4)
 STEPS = (
     "words",
     "MiniLM",
