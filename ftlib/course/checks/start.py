@@ -101,7 +101,7 @@ def check_share_right(answer):
     )
 
 
-# accuracies on eight subsets, some easy and some hard
+# accuracies on eight runs, some easy and some hard
 EASY = [0.60, 0.66, 0.71, 0.75, 0.80, 0.69, 0.63, 0.77]
 # a small advantage on every one of them
 STEADY = [0.02, 0.025, 0.015, 0.02, 0.03, 0.02, 0.01, 0.02]
@@ -120,7 +120,7 @@ def _differences(n, mean, errors, seed):
     return [mean + factor * value for value in spread]
 
 
-# the advantage of the better method on each subset, whether it is beyond noise, hint
+# the advantage of the better method on each run, whether it is beyond noise, hint
 SUBSETS = [
     (
         [0.0] * 6,
@@ -131,40 +131,40 @@ SUBSETS = [
     (
         [0.003, 0.004, 0.002, 0.003, 0.0035, 0.0025, 0.003, 0.004, 0.002, 0.003],
         True,
-        "an advantage of 0.003 on every one of 10 subsets is small, and still beyond "
+        "an advantage of 0.003 on every one of 10 runs is small, and still beyond "
         "noise; compare it with its own spread, not with a fixed limit, and do not "
         "round",
     ),
     (
         _differences(10, 0.05, 0.5, seed=1),
         False,
-        "a mean difference of 0.05 is large, but here the subsets spread so much "
+        "a mean difference of 0.05 is large, but here the runs spread so much "
         "that it is noise; compare it with its own spread, not with a fixed limit",
     ),
     (
         [0.01] * 9 + [-0.03] * 3,
         False,
-        "the method that wins on 9 of 12 subsets loses as much on the other 3; the "
+        "the method that wins on 9 of 12 runs loses as much on the other 3; the "
         "number of wins says nothing of their size",
     ),
     (
         _differences(40, 0.03, 13.2, seed=2),
         True,
-        "one method is far better on 39 of 40 subsets and a little worse on one, and "
+        "one method is far better on 39 of 40 runs and a little worse on one, and "
         "you leave it undecided; it need not win on each",
     ),
     (
-        # the same accuracies, each 0.02 higher, on other subsets
+        # the same accuracies, each 0.02 higher, on other runs
         [a + 0.02 - b for a, b in zip(EASY[3:] + EASY[:3], EASY)],
         False,
-        "on these 8 subsets one method is up to 0.17 better and up to 0.10 worse; a "
-        "difference is between the two accuracies of one subset, so do not sort the "
+        "on these 8 runs one method is up to 0.17 better and up to 0.10 worse; a "
+        "difference is between the two accuracies of one run, so do not sort the "
         "lists or pair them anew",
     ),
     (
         _differences(100, 0.02, 6, seed=3),
         True,
-        "on 100 subsets the mean difference is 6 of its standard errors from 0; the "
+        "on 100 runs the mean difference is 6 of its standard errors from 0; the "
         "standard error of a mean is the spread divided by the root of N",
     ),
     (
@@ -183,7 +183,7 @@ SUBSETS = [
     (
         _differences(30, 0.02, 2.95, seed=6),
         True,
-        "a mean difference of 2.95 of its standard errors on 30 subsets is beyond "
+        "a mean difference of 2.95 of its standard errors on 30 runs is beyond "
         "noise; your interval is too wide, take 95 %",
     ),
 ]
@@ -191,7 +191,7 @@ SUBSETS = [
 
 @exercise
 def check_decide(answer):
-    """`decide(first, second)`: accuracies of two methods on N subsets -> "first",
+    """`decide(first, second)`: accuracies of two methods on N runs -> "first",
     "second" or "undecided". Any interval or test of the differences between 90 and
     99 % is taken.
     """
@@ -217,14 +217,14 @@ def check_decide(answer):
     chosen = decided(better, EASY)
     expect(
         chosen != "second",
-        "the first method is better on each of these subsets and you return "
+        "the first method is better on each of these runs and you return "
         "'second'; subtract the second from the first",
     )
     expect(
         chosen == "first",
-        "the first method is better by 0.01 to 0.03 on every subset, and you leave it "
-        "undecided; an interval of each list alone is wide because the subsets differ "
-        "in difficulty, so take the difference on each subset first and then one "
+        "the first method is better by 0.01 to 0.03 on every run, and you leave it "
+        "undecided; an interval of each list alone is wide because the runs differ "
+        "in difficulty, so take the difference on each run first and then one "
         "interval of these differences",
     )
     expect(
@@ -243,7 +243,7 @@ def check_decide(answer):
             message,
         )
     return correct(
-        "you take differences on the same subsets, and trust them when their "
+        "you take differences on the same runs, and trust them when their "
         "interval does not contain 0"
     )
 
