@@ -4,6 +4,8 @@ transformers' Trainer, equal weights and batches.
     python benchmarks/mlm_step.py            writes benchmarks/results/mlm_step.json
     python benchmarks/mlm_step.py --precisions float32    where bfloat16 is emulated
                                              and would take an hour
+    python benchmarks/mlm_step.py --rows 32  the step of recipes/pretrain_mlm.py;
+                                             writes mlm_step_32.json
     python benchmarks/mlm_step.py --quick    tiny, to see that it runs; writes nothing
     python benchmarks/render.py              makes the table
 
@@ -300,10 +302,10 @@ def main():
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--steps", type=int, default=12)
     a.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
-    a.add_argument("--out", default="mlm_step", help="name of the file in results/")
+    a.add_argument("--rows", type=int, default=16)
     a = a.parse_args()
     logging.set_verbosity_error(), logging.disable_progress_bar()
-    sizes = dict(layers=4, width=256, heads=4, vocab=8000, tokens=128, batch=16)
+    sizes = dict(layers=4, width=256, heads=4, vocab=8000, tokens=128, batch=a.rows)
     if a.quick:
         print(
             measure(
@@ -325,7 +327,8 @@ def main():
         "threads": torch.get_num_threads(),
         "rows": rows,
     }
-    (HERE / "results" / f"{a.out}.json").write_text(
+    out = "mlm_step" if a.rows == 16 else f"mlm_step_{a.rows}"
+    (HERE / "results" / f"{out}.json").write_text(
         json.dumps(record, indent=1) + "\n", encoding="utf-8"
     )
 

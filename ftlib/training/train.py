@@ -288,11 +288,14 @@ def steps(
         *counted, tokens = _total([*counted, tokens], device)
         counts = dict(zip(columns, counted))
         sums = _gradients(model, group, counts, loss_fn, dtype, world_size)
-        # an infinite limit clips nothing and still returns the norm
-        norm = torch.nn.utils.clip_grad_norm_(params, clip or float("inf"))
+        gradients = [p.grad for p in params if p.grad is not None]
+        total = torch.nn.utils.get_total_norm(gradients)
         # of sharded weights it is a DTensor: each process knows the norm of its share
         # until they are put together
-        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        norm = float(total.full_tensor() if hasattr(total, "full_tensor") else total)
+        # torch's clip_grad_norm_ multiplies all gradients by 1 where none is too large
+        if clip and norm > clip:
+            torch.nn.utils.clip_grads_with_norm_(params, clip, total)
         loss = sum(
             s / max(c, 1)
             for s, c in zip(_total([sums[k] for k in columns], device), counted)

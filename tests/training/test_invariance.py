@@ -110,16 +110,15 @@ def run(place, accumulate, dtype, shard=False):
     }
 
 
-def clip_by_share(params, limit):
-    """The planted fault: every process clips its share of the gradients by the norm of
-    that share.
+def local(tensors):
+    return [t.to_local() if hasattr(t, "to_local") else t for t in tensors]
+
+
+def clip_by_share(params, limit, norm):
+    """With the norm of a share the planted fault: every process clips its share of the
+    gradients by the norm of that share.
     """
-    shares = [
-        p.grad.to_local() if hasattr(p.grad, "to_local") else p.grad for p in params
-    ]
-    norm = torch.nn.utils.get_total_norm(shares)
-    torch._foreach_mul_(shares, min(1.0, limit / float(norm)))
-    return norm
+    torch._foreach_mul_(local(p.grad for p in params), min(1.0, limit / float(norm)))
 
 
 def everything(place):
@@ -135,13 +134,15 @@ def everything(place):
         f"sharded {kind} {k}": run(place, k, getattr(torch, kind), shard=True)
         for kind, k in (("float32", 1), ("float64", 2))
     }
-    total, clip = train._total, torch.nn.utils.clip_grad_norm_
+    total, utils = train._total, torch.nn.utils
+    norm, clip = utils.get_total_norm, utils.clip_grads_with_norm_
     train._total = lambda values, device: [v * place.world_size for v in values]
     found["local mean"] = run(place, 1, torch.float64)
     train._total = total
-    torch.nn.utils.clip_grad_norm_ = clip_by_share
+    utils.get_total_norm = lambda gradients: norm(local(gradients))
+    utils.clip_grads_with_norm_ = clip_by_share
     found["local norm"] = run(place, 1, torch.float64, shard=True)
-    torch.nn.utils.clip_grad_norm_ = clip
+    utils.get_total_norm, utils.clip_grads_with_norm_ = norm, clip
     return found
 
 

@@ -451,10 +451,9 @@ def test_training_stops_after_a_few_in_a_row():
 
 def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
     asked, clipped = [], []
-    clip = torch.nn.utils.clip_grad_norm_
-    monkeypatch.setattr(
-        torch.nn.utils, "clip_grad_norm_", lambda *a: clipped.append(1) or clip(*a)
-    )
+    clip = torch.nn.utils.clip_grads_with_norm_
+    watch = lambda *a: clipped.append(1) or clip(*a)  # noqa: E731
+    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", watch)
     net = tiny()
     optimizer = Recording(net.parameters(), lr=0.5)
     run = train.steps(
@@ -475,6 +474,13 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
         assert step.grad_norm > 0.1  # the norm before clipping
         assert abs(torch.cat([g.flatten() for g in seen]).norm().item() - 0.1) < 1e-4
     assert optimizer.param_groups[0]["initial_lr"] == 0.5
+    # below the limit nobody multiplies them by 1
+    clipped.clear()
+    net = tiny()
+    free = Recording(net.parameters(), lr=0.5)
+    list(train.steps(net, [rows_of(4)] * 2, mlm.mlm_loss, free, clip=1e6))
+    assert len(free.seen) == 2
+    assert not clipped
     # control: gradients that are not zeroed grow from step to step
     net = tiny()
     stale = Recording(net.parameters(), lr=0.0)
@@ -493,8 +499,8 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
         ("schedule(number)", "schedule(number * accumulate)", "rates"),
         (
             "sums[k] += value.detach().double()",
-            "sums[k] += value.detach().double(); "
-            "torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)",
+            "sums[k] += value.detach().double(); norm = torch.tensor(1.0); "
+            "torch.nn.utils.clip_grads_with_norm_(model.parameters(), 0.01, norm)",
             "clips",
         ),
         (
@@ -509,10 +515,9 @@ def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
 def test_per_micro_batch_instead_of_per_update_is_noticed(
     old, new, what, monkeypatch, counted
 ):
-    clipped, clip = [], torch.nn.utils.clip_grad_norm_
-    monkeypatch.setattr(
-        torch.nn.utils, "clip_grad_norm_", lambda *a: clipped.append(1) or clip(*a)
-    )
+    clipped, clip = [], torch.nn.utils.clip_grads_with_norm_
+    watch = lambda *a: clipped.append(1) or clip(*a)  # noqa: E731
+    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", watch)
 
     def run(steps):
         clipped.clear()
