@@ -172,7 +172,7 @@ def draw_00_trainings() -> Diagram:
         "One expensive training, and the many cheap uses of its weights.",
         "Pretraining reads a lot of text that nobody has labelled for your task: "
         "pairs of texts for MiniLM, hidden words for BERT, next words for GPT. "
-        "It takes days on many machines, once. What it leaves is a file of weights. "
+        "It takes an hour to months, once. What it leaves is a file of weights. "
         "Three ways lead on. Frozen: the weights stay, their vectors are searched or "
         "feed a small classifier, in seconds. Fine-tuning: the weights go on learning "
         "from your labelled examples, in minutes. Continual learning: one task after "
@@ -181,7 +181,7 @@ def draw_00_trainings() -> Diagram:
     )
     data = d.box(20, 40, 190, 76, "a lot of text:\npairs, hidden words,\nnext words",
                  "orange")  # fmt: skip
-    train = d.box(256, 40, 190, 76, "Pretraining\nonce, days on\nmany machines",
+    train = d.box(256, 40, 190, 76, "Pretraining\nonce, an hour\nto months",
                   "orange", tint=0.16)  # fmt: skip
     file = d.box(500, 40, 200, 76, "a file of weights:\n22.6 million numbers,\n90 MB",
                  "blue", tint=0.16)  # fmt: skip
@@ -343,8 +343,8 @@ def draw_09_mlm() -> Diagram:
         d.text(x + 8, 400, "cross-entropy", 12, anchor="start")
     d.text(360, 500, "-100: ignored, no loss there. The loss is the mean of the "
            "three cross-entropies.", 13)  # fmt: skip
-    d.text(360, 522, "The model is not told which tokens were drawn: "
-           "so it has to be ready for each of them.", 13)  # fmt: skip
+    d.text(360, 522, "Which visible tokens were drawn is not told: "
+           "so BERT has to be ready for each.", 13)  # fmt: skip
     return d
 
 
