@@ -288,8 +288,10 @@ def steps(
         *counted, tokens = _total([*counted, tokens], device)
         counts = dict(zip(columns, counted))
         sums = _gradients(model, group, counts, loss_fn, dtype, world_size)
-        gradients = [p.grad for p in params if p.grad is not None]
-        total = torch.nn.utils.get_total_norm(gradients)
+        # no name for the list: it would keep the gradients through the next backward
+        total = torch.nn.utils.get_total_norm(
+            [p.grad for p in params if p.grad is not None]
+        )
         # of sharded weights it is a DTensor: each process knows the norm of its share
         # until they are put together
         norm = float(total.full_tensor() if hasattr(total, "full_tensor") else total)
