@@ -148,47 +148,6 @@ change back would cost. In float32 the fused kernel is what the model uses.
 """
 
 
-def freed_memory(record):
-    found = {(r["run"], r["threads"], r["way"]): r for r in record["rows"]}
-    what = {
-        "vocabulary of MiniLM": "masked LM, {2} x {1}, vocabulary {0:,}, {4} rows of {6} tokens",
-        "recipe": "masked LM, {2} x {1}, vocabulary {0:,}, {4} rows of {6} tokens",
-        "many shapes": "{2} x {1}, vocabulary {0:,}, {4} rows of {5} to {6} tokens",
-    }
-    rows = []
-    for (run, threads, way), row in found.items():
-        if way != "kept":
-            continue
-        back = found[run, threads, "given back"]
-        ratios = [a / b for a, b in zip(back["seconds"], row["seconds"])]
-        faults, sizes = (
-            [f"{statistics.median(r[name]) / unit:,.0f}" for r in (back, row)]
-            for name, unit in (("faults", 1), ("peak", 1e6))
-        )
-        rows.append(
-            [
-                what[run].format(*record["runs"][run]),
-                str(threads),
-                f"{statistics.median(ratios):.2f}",
-                f"{min(ratios):.2f} to {max(ratios):.2f}",
-                " and ".join(faults),
-                " and ".join(sizes),
-            ]
-        )
-    head = ["run (layers x width)", "threads", "times as fast", "lowest to highest"]
-    head += ["page faults a step", "peak, MB"]
-    return f"""## Freed memory, given back or kept
-
-A training step in {record["precision"].removeprefix("torch.")} with the C library as it comes, which gives the memory of large tensors back at once, and after
-`distributed.reuse_freed_memory()`; {len(record["rows"][0]["seconds"])} rounds, each run a process of its own. The last two columns give both, as it comes first.
-With rows of one length it costs little; with rows of many lengths the process grows.
-
-{table(head, rows)}
-
-{where(record)}
-"""
-
-
 def loop(record):
     rows = [
         [
@@ -550,7 +509,6 @@ JSON files in `results/`, which hold each round, the machine and the versions.
         time_to_loss,
         mlm_step,
         changes,
-        freed_memory,
         loop,
         pipeline,
         processes,

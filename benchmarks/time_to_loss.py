@@ -481,7 +481,7 @@ def joined(before, after):
     if both := seeds & {row["seed"] for row in before["rows"]}:
         raise SystemExit(f"the record has seed {min(both)} already; choose others")
     told = {}
-    for name in ("command", "machine", "versions"):
+    for name in ("command", "commit", "machine", "versions"):
         told[name] = "; ".join(dict.fromkeys([before[name], after[name]]))
     return {**before, **told, "rows": before["rows"] + after["rows"]}
 

@@ -48,6 +48,7 @@ def race_record(**curves):
         "rates": {"0.001": 3.0},
         "rows": rows,
         "command": "python benchmarks/time_to_loss.py",
+        "commit": "0123456789",
         "machine": "a machine",
         "threads": 2,
         "versions": "torch",
@@ -151,7 +152,6 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
             '"one process, one row further": 0',
         ),
         ("cost_model", "three numbers"),
-        ("freed_memory", "quick 1 kept"),
     ],
 )
 def test_a_benchmark_runs(name, words):

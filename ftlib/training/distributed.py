@@ -19,7 +19,6 @@ WORLD_SIZE and LOCAL_RANK (torch.distributed's env:// convention).
 What it is not: a launcher. Needs: torch only.
 """
 
-import ctypes
 import functools
 import os
 import sys
@@ -29,9 +28,6 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-
-# mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD (-1: never), M_ARENA_MAX
-HEAP_OPTIONS = ((-4, 0), (-1, -1), (-8, 1))
 
 
 class DistributedContext(NamedTuple):
@@ -100,29 +96,6 @@ def _bf16_gain(size=512, tries=5):
             seconds.append(time.perf_counter() - start)
         best.append(min(seconds))
     return best[0] / best[1]
-
-
-def reuse_freed_memory():
-    """Make the C library keep the memory of freed tensors for the next ones -> whether
-    it does. Call it before the first step, where all batches have one shape.
-
-    glibc gives each tensor of more than 32 MB back to Linux at once, which zeroes the
-    pages of the next one, a page fault for each: about a third of a step with a
-    vocabulary of 30,000 on two threads. In return a process never gets smaller, and
-    with batches of many shapes it grows to twice its size: the pieces do not fit.
-
-    Where the environment has a MALLOC_ variable or GLIBC_TUNABLES, these decide and
-    nothing is changed; nothing without glibc either (macOS, Windows, Alpine).
-    """
-    chosen = [n for n in os.environ if n.startswith("MALLOC_") or n == "GLIBC_TUNABLES"]
-    if chosen or sys.platform != "linux":
-        return False
-    try:
-        set_option = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    # one heap, because the backward pass runs in a thread, which would have its own
-    return all([set_option(option, value) for option, value in HEAP_OPTIONS])
 
 
 def setup(seed=None, device=None, bf16=None):

@@ -11,7 +11,7 @@ import torch
 from finetune import encoder_of
 
 from ftlib.models import lora
-from ftlib.training import distributed, train
+from ftlib.training import train
 
 TOY = "--steps 6 --head_steps 3 --warmup 1 --batch 2 --length 16 --tests 4 --rank 4"
 
@@ -45,8 +45,6 @@ def folder(tmp_path_factory):
     made, threads = tmp_path_factory.mktemp("adapt"), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTLIB_BF16", "0")
-        # it could not be undone for the tests behind this one
-        patch.setattr(distributed, "reuse_freed_memory", lambda: None)
         few = [f"a film with {word} in it is a film" for word in "abcdefghij"] * 20
         patch.setattr(recipe, "texts", lambda split: few)
         settings(made / "whole", patch)

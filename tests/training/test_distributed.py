@@ -3,11 +3,7 @@ precision.
 """
 
 import contextlib
-import os
-import platform
-import subprocess
 import sys
-import types
 
 import pytest
 import torch
@@ -341,54 +337,3 @@ def test_no_thread_of_gloo_outlives_the_model(way, left, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.split() == ["2", str(left)]
-
-
-FAULTS = """
-import resource, sys, torch
-from ftlib.training import distributed
-kept = sys.argv[1] == "ask" and distributed.reuse_freed_memory()
-for _ in range(10):
-    torch.ones(2**24)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(40):
-    torch.ones(2**24)  # 64 MB, freed at once
-print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
-def test_freed_memory_is_used_again(counted):
-    def run(word, **more):
-        setting = {k: v for k, v in os.environ.items() if not chooses(k)}
-        setting |= {"PYTHONPATH": str(ROOT), **more}
-        command = [sys.executable, "-c", FAULTS, word]
-        ended = subprocess.run(command, env=setting, capture_output=True, text=True)
-        return tuple(map(int, ended.stdout.split())) or ended.stderr
-
-    # 40 tensors of 16,384 pages of 4 kB, or of 32 pages of 2 MB
-    kept, faults = run("ask")
-    assert kept == 1 and faults < 100
-    # the controls: as it comes, and where the environment has decided already
-    for kept, faults in (run("leave"), run("ask", MALLOC_ARENA_MAX="4")):
-        assert kept == 0 and faults > 1000
-    counted("fault")
-
-
-def chooses(name):
-    return name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"
-
-
-@pytest.mark.parametrize("missing", ["platform", "library", "name"])
-def test_without_glibc_freed_memory_stays_as_it_is(missing, monkeypatch):
-    for name in filter(chooses, list(os.environ)):
-        monkeypatch.delenv(name)
-    if missing == "platform":
-        monkeypatch.setattr(sys, "platform", "darwin")
-
-    def library(_):
-        if missing == "library":
-            raise OSError("no such file")
-        return types.SimpleNamespace()
-
-    monkeypatch.setattr(distributed.ctypes, "CDLL", library)
-    assert distributed.reuse_freed_memory() is False
