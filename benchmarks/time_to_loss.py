@@ -482,7 +482,9 @@ def joined(before, after):
         raise SystemExit(f"the record has seed {min(both)} already; choose others")
     told = {}
     for name in ("command", "commit", "machine", "versions"):
-        told[name] = "; ".join(dict.fromkeys([before[name], after[name]]))
+        # outside a repository there is no commit
+        known = filter(None, (before[name], after[name]))
+        told[name] = "; ".join(dict.fromkeys(known)) or None
     return {**before, **told, "rows": before["rows"] + after["rows"]}
 
 
@@ -548,14 +550,13 @@ def main():
     out = a.out or HERE / "results" / (
         f"time_to_loss_{'ideas' if a.ideas else a.task}.json"
     )
-    # read before anything is computed: a wrong name should not cost an hour
+    task = "mlm" if a.ideas else a.task
     kept = json.loads(out.read_text(encoding="utf-8")) if a.add else None
-    if kept:
-        task = "mlm" if a.ideas else a.task
-        nothing = {"task": task, "budget": how["budget"], "rows": [], "rates": {}}
-        joined(kept, before | nothing)
+    if kept:  # what does not fit is refused before an hour is spent on it
+        asked = [{"seed": seed} for seed in a.seeds]
+        joined(kept, before | {"task": task, "budget": how["budget"], "rows": asked})
         how["found"] = kept["rates"]
-    record = before | measure("mlm" if a.ideas else a.task, SIZES, a.data, **how)
+    record = before | measure(task, SIZES, a.data, **how)
     record = joined(kept, record) if kept else record
     out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

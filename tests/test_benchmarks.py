@@ -116,6 +116,9 @@ def test_a_seed_is_added_to_what_was_made_alike(monkeypatch):
     made = time_to_loss.joined(before, after)
     assert sorted({row["seed"] for row in made["rows"]}) == [0, 1, 2, 3]
     assert made["machine"] == "a machine; another" and made["rates"] == before["rates"]
+    assert made["commit"] == before["commit"]
+    nowhere = {**after, "commit": None}
+    assert time_to_loss.joined(before | {"commit": None}, nowhere)["commit"] is None
     with pytest.raises(SystemExit, match="seed 0 already"):
         time_to_loss.joined(before, before)
     for name in time_to_loss.SAME:

@@ -452,8 +452,11 @@ def test_training_stops_after_a_few_in_a_row():
 def test_clipping_schedule_and_zeroing_once_per_update(monkeypatch, counted):
     asked, clipped = [], []
     clip = torch.nn.utils.clip_grads_with_norm_
-    watch = lambda *a: clipped.append(1) or clip(*a)  # noqa: E731
-    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", watch)
+    monkeypatch.setattr(
+        torch.nn.utils,
+        "clip_grads_with_norm_",
+        lambda *a: clipped.append(1) or clip(*a),
+    )
     net = tiny()
     optimizer = Recording(net.parameters(), lr=0.5)
     run = train.steps(
@@ -516,8 +519,11 @@ def test_per_micro_batch_instead_of_per_update_is_noticed(
     old, new, what, monkeypatch, counted
 ):
     clipped, clip = [], torch.nn.utils.clip_grads_with_norm_
-    watch = lambda *a: clipped.append(1) or clip(*a)  # noqa: E731
-    monkeypatch.setattr(torch.nn.utils, "clip_grads_with_norm_", watch)
+    monkeypatch.setattr(
+        torch.nn.utils,
+        "clip_grads_with_norm_",
+        lambda *a: clipped.append(1) or clip(*a),
+    )
 
     def run(steps):
         clipped.clear()
