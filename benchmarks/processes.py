@@ -1,15 +1,17 @@
 """Two processes against one: the same optimizer step, 16 rows of 128 tokens, on one
-core, on two cores, and on two processes.
+core, on two cores, and on two processes that hold the whole model each (DDP) or share
+it out (FSDP2).
 
     python benchmarks/processes.py            writes benchmarks/results/processes.json
     python benchmarks/processes.py --rows 32  the step of recipes/pretrain_mlm.py;
                                               writes processes_32.json
-    python benchmarks/processes.py --quick    one short round; writes nothing
+    python benchmarks/processes.py --quick    one short round of the first precision;
+                                              writes nothing
     python benchmarks/render.py               makes the table
 
 Each contender is a program of its own (torchrun needs that), and they take turns. The
-gradients of the two processes are averaged by gloo over loopback, once a step. The
-losses must be equal: it is the same training.
+gradients of the two processes are averaged by gloo over loopback, once a step; with
+FSDP2 the weights travel too. The losses must be equal: it is the same training.
 """
 
 import argparse
@@ -32,14 +34,19 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOKENS = 128
 VOCAB = 8000
 WARM = 2
+# nats. Over 12 steps of bfloat16 the contenders were 0.000005 apart; twice the learning
+# rate makes 0.0005, two processes that exchange nothing 0.0015
+MOST_APART = 1e-4
+# name: (processes, threads of each, FSDP2)
 CONTENDERS = {
-    "one process, one thread": (1, 1),
-    "one process, two threads": (1, 2),
-    "two processes, one thread each": (2, 1),
+    "one process, one thread": (1, 1, False),
+    "one process, two threads": (1, 2, False),
+    "two processes, DDP": (2, 1, False),
+    "two processes, FSDP2": (2, 1, True),
 }
 
 
-def child(steps, precision, rows):
+def child(steps, precision, rows, shard):
     """Train; process 0 prints the tokens per second of the whole group, and the mean
     loss, as JSON.
     """
@@ -47,6 +54,7 @@ def child(steps, precision, rows):
     net = distributed.wrap(
         transformer.LanguageModel(transformer.Config(VOCAB, 256, 4, 4, 1024, TOKENS)),
         ctx,
+        shard=shard,
     )
     generator, batches = torch.Generator().manual_seed(0), []
     for i in range(steps + WARM):
@@ -109,10 +117,11 @@ def launch(program, words, processes, threads=1, **variables):
     return ended.stdout
 
 
-def start(processes, threads, steps, precision, rows):
+def start(processes, threads, shard, steps, precision, rows):
     """Run one contender -> what its process 0 printed."""
     words = ["--child", f"--steps={steps}", f"--precisions={precision}"]
-    printed = launch(__file__, [*words, f"--rows={rows}"], processes, threads)
+    words += [f"--rows={rows}", *["--shard"] * shard]
+    printed = launch(__file__, words, processes, threads)
     return json.loads(printed.strip().splitlines()[-1])
 
 
@@ -121,7 +130,8 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     a.add_argument("--quick", action="store_true")
-    a.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    for hidden in ("--child", "--shard"):
+        a.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--steps", type=int, default=12)
     a.add_argument("--rows", type=int, default=16)
@@ -134,8 +144,10 @@ def main():
     )
     a = a.parse_args()
     if a.child:
-        return child(a.steps, a.precisions[0], a.rows)
-    rates = {(name, kind): [] for kind in a.precisions for name in CONTENDERS}
+        return child(a.steps, a.precisions[0], a.rows, a.shard)
+    kinds = a.precisions[:1] if a.quick else a.precisions
+    rates = {(name, kind): [] for kind in kinds for name in CONTENDERS}
+    losses = {kind: [] for kind in kinds}
     for _ in range(1 if a.quick else a.rounds):
         for (name, kind), values in rates.items():
             answer = start(*CONTENDERS[name], 3 if a.quick else a.steps, kind, a.rows)
@@ -145,6 +157,13 @@ def main():
                 f"{answer['loss']:.3f}",
                 flush=True,
             )
+            losses[kind].append(answer["loss"])
+            if max(losses[kind]) - min(losses[kind]) > MOST_APART:
+                raise SystemExit(
+                    f"{name} has a loss of {answer['loss']:.5f} with {kind}, others "
+                    f"{losses[kind][0]:.5f}: that is another training; no file is "
+                    "written"
+                )
     more, end = (f" --rows {a.rows}", f"_{a.rows}") if a.rows != 16 else ("", "")
     if not a.quick:
         rows = [

@@ -205,7 +205,7 @@ def processes(record):
     rates = {
         (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
     }
-    alone, threads, _ = dict.fromkeys(name for name, _ in rates)
+    alone, threads, *_ = dict.fromkeys(name for name, _ in rates)
 
     def against(values, name, kind):
         ratios = (a / b for a, b in zip(values, rates[name, kind]))

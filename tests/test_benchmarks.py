@@ -155,6 +155,7 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
             '"one process, one row further": 0',
         ),
         ("cost_model", "three numbers"),
+        ("processes", "two processes, FSDP2"),
     ],
 )
 def test_a_benchmark_runs(name, words):
