@@ -127,9 +127,10 @@ class Draw:
             encoder.requires_grad_(True)
         return encoder, tokenizer
 
-    def tuned(self, texts, labels, lr, tokens):
+    def tuned(self, texts, labels, lr, tokens, epochs=3):
         encoder, tokenizer = self.base()
         how = dict(lr=lr, layer_decay=0.8, tokens=tokens, head=tokens // 2)
+        how["epochs"] = epochs
         net, _ = finetune(
             encoder, tokenizer, texts, labels, seed=self.seed, ctx=self.ctx, **how
         )
@@ -177,7 +178,9 @@ class Draw:
         (texts, labels), rows = self.labelled.values(), confident(teacher, self.a.sure)
         more = [self.pool["text"][row] for row in rows]
         labels = [*labels, *teacher[rows].argmax(-1).tolist()]
-        net, tokenizer = self.tuned([*texts, *more], labels, self.lr, self.a.tokens)
+        # four times as many texts: two epochs are already three times as many steps
+        how = dict(lr=self.lr, tokens=self.a.tokens, epochs=2)
+        net, tokenizer = self.tuned([*texts, *more], labels, **how)
         return {"windows": self.windows(net, tokenizer, self.test["text"])}
 
     def steps(self):
