@@ -9,6 +9,7 @@ of the `datasets` library that does not fit there.
 A batch is a dict of tensors (B, T) with `input_ids`, `labels` and `index`.
 """
 
+import functools
 import itertools
 import zlib
 from pathlib import Path
@@ -21,6 +22,9 @@ from ftlib.data import streaming, tokenization
 from ftlib.evaluation import metrics
 from ftlib.objectives import mlm
 from ftlib.training import distributed, train
+
+# tokens of a vocabulary; the counts of its pairs take 4 bytes each, 0.6 GB
+MOST_COUNTED = 12_000
 
 
 def corpus(names, vocab, longest, length):
@@ -186,25 +190,51 @@ def loss_apart(net, tests, rows, tokenizer, ctx):
     """Held-out loss where [MASK] is shown and at the visible targets, and for each the
     best guess without context (the unigram of `rows`; a copy of the shown token). Every
     process calls it, because the losses are added up over all.
+
+    Of the hidden targets also `neighbours`, a guess from the counts of `rows`: it sees
+    the true tokens on both sides, which the model may find covered. So `beside` has the
+    targets between two shown ones alone, where both know their neighbours, and
+    `beside_neighbours` the counts there; `beside_share` says how many these are. A
+    vocabulary of more than MOST_COUNTED has no such table.
     """
     special = [tokenizer.token_to_id(name) for name in tokenization.SPECIAL]
     vocab, mask_id = tokenizer.get_vocab_size(), special[-1]
     together = {k: torch.cat([b[k] for b in tests]) for k in ("input_ids", "labels")}
-    hidden, _ = mlm.split_targets(together, mask_id)
-    answers = hidden["labels"][hidden["labels"] != -100]
+    asked = together["labels"] != -100
+    truth = torch.where(asked, together["labels"], together["input_ids"])
+    hidden = asked & (together["input_ids"] == mask_id)
+    beside = hidden & _between(~asked)
 
-    def loss(which):
-        parts = [mlm.split_targets(batch, mask_id)[which] for batch in tests]
+    def loss(mask):
+        parts = [
+            {**batch, "labels": batch["labels"].masked_fill(~part, -100)}
+            for batch, part in zip(tests, mask.split([len(b["labels"]) for b in tests]))
+        ]
         mine = dealt(parts, ctx)
         return metrics.mean_loss(distributed.unwrap(net), mine, mlm.mlm_loss)
 
     found = {
-        "hidden": loss(0),
-        "unigram": metrics.unigram_loss(rows, answers, vocab),
-        "visible": loss(1),
+        "hidden": loss(hidden),
+        "unigram": metrics.unigram_loss(rows, truth[hidden], vocab),
+        "visible": loss(asked & ~hidden),
         "copy": mlm.copy_loss(rows, together, vocab, mask_id, special),
     }
+    if vocab <= MOST_COUNTED and beside.any():
+        counts = functools.partial(metrics.neighbours_loss, rows, truth, vocab)
+        found |= {
+            "neighbours": counts(target_mask=hidden),
+            "beside": loss(beside),
+            "beside_neighbours": counts(target_mask=beside),
+            "beside_share": int(beside.sum()) / int(hidden.sum()),
+        }
     return {name: round(nats, 4) for name, nats in found.items()}
+
+
+def _between(shown):
+    """Where the tokens on both sides are shown; bool (N, T) -> bool (N, T)."""
+    between = torch.zeros_like(shown)
+    between[:, 1:-1] = shown[:, :-2] & shown[:, 2:]
+    return between
 
 
 def loss_by_quarter(net, held_out, tokenizer, a, ctx):

@@ -136,7 +136,13 @@ MASKED = dict(
     "The two kinds of targets apart: **{loss_apart[hidden]:.2f}** nats where [MASK] is "
     "shown (unigram {loss_apart[unigram]:.2f}), and\n{loss_apart[visible]:.2f} where a "
     "token is shown, kept or drawn at random (the best guess from that token alone: "
-    "{loss_apart[copy]:.2f}).",
+    "{loss_apart[copy]:.2f}).\n\n"
+    "A count of pairs of tokens that guesses from both neighbours has "
+    "{loss_apart[neighbours]:.2f} where [MASK] is shown, but it sees the true\n"
+    "neighbours, which the model may find covered. Between two shown tokens "
+    "({loss_apart[beside_share]:.0%} of the gaps) the model has "
+    "**{loss_apart[beside]:.2f}**\nand the count "
+    "{loss_apart[beside_neighbours]:.2f}.",
 )
 KINDS = {
     "reviews-bert-mini": MASKED

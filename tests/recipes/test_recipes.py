@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
+import tokenizers
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -152,7 +154,9 @@ def test_two_processes_train_the_same_model(pretrained, tmp_path):
     )
     # measured by both processes together; once one of them did so alone, and waited
     apart = [run["loss_apart"] for run in (ours, theirs)]
-    assert apart[0].keys() == {"hidden", "unigram", "visible", "copy"}
+    keys = "hidden unigram visible copy neighbours beside beside_neighbours"
+    assert apart[0].keys() == {*keys.split(), "beside_share"}
+    assert apart[0]["beside_share"] == apart[1]["beside_share"] > 0.5
     assert all(abs(apart[0][name] - apart[1][name]) < 5e-3 for name in apart[0])
     # float32 sums in another order, through 24 steps of AdamW
     assert distance(tmp_path, pretrained) < 5e-3
@@ -284,6 +288,46 @@ def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
     assert len(rest) == 48 - 2 * first and all(
         torch.equal(x["labels"], y["labels"]) for x, y in zip(whole[2 * first :], rest)
     )
+
+
+class LeftReader(torch.nn.Module):
+    """Knows that the tokens 5 to 24 follow each other in a ring, and reads the left
+    neighbour alone: sure where that is shown, undecided where it is not.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids, mask=None, segments=None, target_mask=None):
+        logits = torch.zeros(*input_ids.shape, 25)
+        left = input_ids[:, :-1]
+        follows = (left - 4) % 20 + 5
+        logits[:, 1:].scatter_(2, follows[..., None], 30.0 * (left > 4)[..., None])
+        return types.SimpleNamespace(logits=logits[target_mask])
+
+
+def test_gaps_between_shown_tokens_are_measured_apart(monkeypatch):
+    monkeypatch.syspath_prepend(str(PRETRAIN.parent))
+    import mlm_rows
+
+    rows = (torch.arange(40)[:, None] + torch.arange(64)) % 20 + 5
+    names = [*tokenization.SPECIAL, *"abcdefghijklmnopqrst"]
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({name: i for i, name in enumerate(names)})
+    )
+    tests = mlm_rows.test_batches(rows, tokenizer)
+    ctx = distributed.DistributedContext(torch.device("cpu"), 0, 1, None)
+    measure = (LeftReader(), tests, rows, tokenizer, ctx)
+    apart = mlm_rows.loss_apart(*measure)
+    # between two shown tokens nothing is covered, for the reader and the counts
+    assert apart["beside"] < 0.01 < 0.3 < apart["hidden"]
+    assert max(apart["neighbours"], apart["beside_neighbours"]) < 0.9 * apart["unigram"]
+    # both neighbours of a gap are no targets: 0.85 of 0.85, less at a row's two ends
+    assert abs(apart["beside_share"] - 0.7) < 0.05
+    monkeypatch.setattr(mlm_rows, "MOST_COUNTED", 24)
+    few = {name: apart[name] for name in ("hidden", "unigram", "visible", "copy")}
+    assert mlm_rows.loss_apart(*measure) == few
 
 
 @pytest.mark.parametrize("recipe", [PRETRAIN, PRETRAIN.with_name("pretrain_clm.py")])
