@@ -12,17 +12,19 @@ The steps, each with the one before it:
     words           counted words and pairs of words, logistic regression
     MiniLM          fine-tuned on both ends of each review
     two windows     the same network reads the first and the last tokens, averaged
-    both            MiniLM's and the words' log-probabilities, averaged: the teacher
+    both            MiniLM's and the words' log-probabilities, averaged; the teacher is
+                    the same with one window
     words, student  words again, taught by the teacher's probabilities for a pool of
-                    other training reviews, whose labels nobody looks at
+                    other training reviews
+    words of words  the control: the same, but the words alone are the teacher
     MiniLM, student MiniLM again, with the most confident of these beside the labels
     all             the mean of both students and of MiniLM
 
 Everything is chosen inside the labels of a draw: the words' C by cross-validation,
 MiniLM's learning rate on a fifth of them (with half the tokens, for time). The labels
-of the pool are read once, to report how many of the teacher's are correct; nothing
-depends on them. Of a finished step the log-probabilities are kept in --work, so a run
-may be interrupted.
+of the pool are read for two things: it has as many reviews of each class, as the whole
+set has, and the result says how many of the teacher's are correct. Of a finished step
+the log-probabilities are kept in --work, so a run may be interrupted.
 """
 
 import argparse
@@ -52,6 +54,7 @@ STEPS = (
     "two windows",
     "both",
     "words, student",
+    "words of words",
     "MiniLM, student",
     "all",
 )
@@ -193,10 +196,14 @@ class Draw:
         own = self.kept("minilm", self.minilm)
         out["MiniLM"], out["two windows"] = own["cut"], own["windows"]
         out["both"] = (out["words"] + own["windows"]) / 2
-        pool = (log_probs(model, self.pool["text"]) + own["pool"]) / 2
-        teacher = F.softmax(pool, -1)
-        learned = taught(texts, labels, self.pool["text"], teacher)
-        out["words, student"] = learned(self.test["text"])
+        pool = log_probs(model, self.pool["text"])
+        teacher = F.softmax((pool + own["pool"]) / 2, -1)
+        for step, marks in {
+            "words, student": teacher,
+            "words of words": F.softmax(pool, -1),
+        }.items():
+            learned = taught(texts, labels, self.pool["text"], marks)
+            out[step] = learned(self.test["text"])
         student = self.kept("student", lambda: self.student(teacher))
         out["MiniLM, student"] = student["windows"]
         last = [out["words, student"], out["MiniLM, student"], own["windows"]]
