@@ -6,6 +6,8 @@ labels, on every test review. Chapter 14's section on unlabelled text.
         --draws 1 --out runs/try.json                      # a small trial
     python recipes/imdb_push.py --adapter data/results/reviews_adapter \\
         --out data/results/imdb_1000_adapted.json          # after adapt_minilm.py
+    python recipes/imdb_push.py --exam validation --first 10 --draws 12 \\
+        --out runs/develop.json         # to change a step: the test stays unread
 
 The steps, each with the one before it:
 
@@ -106,9 +108,10 @@ class Draw:
         # the rows after the labelled ones, in the same order
         rows = tables.subset(splits["train"], a.labels + a.pool, seed)
         self.pool = {name: column[a.labels :] for name, column in rows.items()}
-        self.test = splits["test"]
+        self.test = splits[a.exam]
         reads = a.adapter.name if a.adapter else "MiniLM"
-        self.folder = a.work / f"{reads}-{a.labels}-{a.tokens}-{a.pool}-{seed}"
+        sizes = f"{a.labels}-{a.tokens}-{a.pool}-{seed}"
+        self.folder = a.work / f"{reads}-{sizes}-{a.exam}"
 
     def kept(self, name, make):
         """make()'s tensors by name, from the folder if an earlier start has made
@@ -228,6 +231,7 @@ def parse():
     ).items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--adapter", type=Path, help="a folder of adapt_minilm.py")
+    a.add_argument("--exam", choices=["test", "validation"], default="test")
     a.add_argument("--first", type=int, default=0, help="the first draw's seed")
     a.add_argument("--work", type=Path, default=Path("runs/imdb_push"))
     a.add_argument("--out", type=Path, default=Path("data/results/imdb_1000.json"))
@@ -239,18 +243,18 @@ def main():
     torch.set_num_threads(a.threads)
     splits, ctx = sources.load("imdb"), distributed.setup()
     if a.tests:
-        splits["test"] = tables.subset(splits["test"], a.tests)
+        splits[a.exam] = tables.subset(splits[a.exam], a.tests)
     options = ["labels", "tokens", "pool", "sure", "tests", "adapter"]
     facts = {
         **about(ctx),
-        "data": "imdb",
+        "data": "imdb" if a.exam == "test" else f"imdb, {a.exam}",
         "model": MINILM,
         **{name: getattr(a, name) for name in options[:-2]},
         "adapter": a.adapter and a.adapter.name,
-        "tests": len(splits["test"]["text"]),
+        "tests": len(splits[a.exam]["text"]),
     }
     same_settings(a.out, facts, options)
-    truth = torch.tensor(splits["test"]["label"])
+    truth = torch.tensor(splits[a.exam]["label"])
     for seed in range(a.first, a.draws):
         if ("all", seed) in done(a.out, "step", "seed"):
             continue

@@ -60,6 +60,7 @@ def test_confident_rows_are_the_surest_and_balanced():
 def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("push")
     words = [*TOY, "--work", str(folder / "work"), "--out", str(folder / "toy.json")]
+    more = ["--exam", "validation", "--out", str(folder / "develop.json")]
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTLIB_BF16", "0")
@@ -67,14 +68,25 @@ def stored(tmp_path_factory):
         recipe.main()
         first = (folder / "toy.json").read_text(encoding="utf-8")
         recipe.main()  # nothing is left to do
+        sys.argv = ["recipes/imdb_push.py", *words, *more[:2]]
+        with pytest.raises(SystemExit, match="imdb, validation; give another --out"):
+            recipe.main()
+        sys.argv += more[2:]
+        recipe.main()
     torch.set_num_threads(threads)
     assert (folder / "toy.json").read_text(encoding="utf-8") == first
-    kept = {path.stem: load_file(path) for path in folder.glob("work/*/*.safetensors")}
-    return json.loads(first), kept
+    kept = {
+        exam: {
+            p.stem: load_file(p) for p in folder.glob(f"work/*-{exam}/*.safetensors")
+        }
+        for exam in ("test", "validation")
+    }
+    develop = json.loads((folder / "develop.json").read_text(encoding="utf-8"))
+    return json.loads(first), kept["test"], develop, kept["validation"]
 
 
 def test_every_step_is_stored_and_agrees_with_its_answers(stored):
-    result, _ = stored
+    result = stored[0]
     assert [cell["step"] for cell in result["cells"]] == list(recipe.STEPS)
     for cell in result["cells"]:
         answers = "".join(f"{int(digit, 16):04b}" for digit in cell["correct"])[:20]
@@ -83,7 +95,7 @@ def test_every_step_is_stored_and_agrees_with_its_answers(stored):
 
 
 def test_the_rate_is_the_one_with_the_lowest_loss(stored):
-    result, kept = stored
+    result, kept = stored[:2]
     losses = kept["rate"]["losses"].tolist()
     assert len(losses) == len(recipe.RATES)
     last = result["cells"][-1]
@@ -92,7 +104,7 @@ def test_the_rate_is_the_one_with_the_lowest_loss(stored):
 
 
 def test_the_kept_steps_are_the_stored_ones(stored):
-    result, kept = stored
+    result, kept = stored[:2]
     truth = torch.tensor(tables.subset(sources.load("imdb")["test"], 20)["label"])
     for step, predicted in (
         ("MiniLM", kept["minilm"]["cut"]),
@@ -103,6 +115,16 @@ def test_the_kept_steps_are_the_stored_ones(stored):
         accuracy = (predicted.argmax(-1) == truth).double().mean()
         assert cell["accuracy"] == round(float(accuracy), 4)
     assert kept["minilm"]["pool"].shape == (30, 2)
+
+
+def test_development_is_judged_by_the_validation_reviews(stored):
+    _, _, result, kept = stored
+    truth = torch.tensor(tables.subset(sources.load("imdb")["validation"], 20)["label"])
+    (cell,) = [c for c in result["cells"] if c["step"] == "MiniLM"]
+    accuracy = (kept["minilm"]["cut"].argmax(-1) == truth).double().mean()
+    assert cell["accuracy"] == round(float(accuracy), 4)
+    assert (kept["minilm"]["cut"] - stored[1]["minilm"]["cut"]).abs().max() > 0.001
+    torch.testing.assert_close(kept["minilm"]["pool"], stored[1]["minilm"]["pool"])
 
 
 def test_the_pool_holds_no_labelled_and_no_test_review():
