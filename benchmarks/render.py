@@ -226,7 +226,7 @@ def processes(record):
     head += ["against one thread", "against two threads"]
     return f"""## Two processes against one
 
-The same step of {record.get("step_rows", 16)} rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step. Ratios
+The same step of {record.get("step_rows", 16)} rows of 128 tokens, with equal losses; two processes exchange their gradients by gloo once a step (FSDP2 the weights too). Ratios
 are medians of the rounds' ratios.
 
 {table(head, rows)}
