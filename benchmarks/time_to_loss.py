@@ -44,6 +44,7 @@ sys.path.insert(0, str(HERE.parent / "recipes"))
 import finetune  # noqa: E402
 import mlm_rows  # noqa: E402
 import pretrain_clm  # noqa: E402
+import pretraining  # noqa: E402
 
 from ftlib.course import hub, reproducibility, sources  # noqa: E402
 from ftlib.data import tables, tokenization  # noqa: E402
@@ -329,7 +330,8 @@ class Causal:
         self.sizes = sizes
         made = pretrain_clm.corpus(data, sizes["vocab"], 128)
         self.tokenizer, self.rows, documents, _ = made
-        held_out = tokenization.pack(documents, 128)[: sizes["held_out"]]
+        held_out = tokenization.pack(documents, 128)
+        held_out = held_out[pretraining.everywhere(held_out, sizes["held_out"])]
         self.tests = [clm.causal_batch(ids) for ids in held_out.split(32)]
 
     def ours(self, seed, clock):

@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 import torch
-from pretraining import dealt  # beside this file
+from pretraining import dealt, everywhere  # beside this file
 
 from ftlib.course import sources
 from ftlib.data import streaming, tokenization
@@ -179,10 +179,10 @@ def batches_from_stream(stream, stages, step, tokenizer, a, ctx):
 
 
 def test_batches(rows, tokenizer, count=512):
-    """Masked batches of 32 rows for measuring: always the same masks."""
+    """Masked batches of 32 rows for measuring: always the same rows and masks."""
     return [
         mlm.masked_batch(rows[i], i, tokenizer, seed=999)
-        for i in torch.arange(min(count, len(rows))).split(32)
+        for i in everywhere(rows, count).split(32)
     ]
 
 

@@ -134,7 +134,8 @@ def pretrain(a, ctx, out):
     )
     run = itertools.islice(run, a.steps - info["step"])
     held_out = tokenization.pack(documents, a.length)
-    tests = [clm.causal_batch(ids) for ids in held_out[:256].split(32)]
+    held_out = held_out[pretraining.everywhere(held_out, 256)]
+    tests = [clm.causal_batch(ids) for ids in held_out.split(32)]
 
     def held_out_loss():
         mine = pretraining.dealt(tests, ctx)

@@ -117,6 +117,14 @@ def same_for_all(step, vocabulary, ctx, a):
         )
 
 
+def everywhere(rows, count):
+    """Numbers (N,) of at most `count` rows, evenly over all of them: the data sets'
+    files are sorted by class, and the first rows are of one.
+    """
+    count = min(count, len(rows))
+    return torch.linspace(0, len(rows) - 1, count).round().long()
+
+
 def dealt(batches, ctx):
     """This process's share of the batches, and one without targets where others have
     one more: sharded models run together.

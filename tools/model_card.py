@@ -142,7 +142,14 @@ MASKED = dict(
     "neighbours, which the model may find covered. Between two shown tokens "
     "({loss_apart[beside_share]:.0%} of the gaps) the model has "
     "**{loss_apart[beside]:.2f}**\nand the count "
-    "{loss_apart[beside_neighbours]:.2f}.",
+    "{loss_apart[beside_neighbours]:.2f}.{elsewhere}",
+)
+# of runs that measured the first rows alone; the recipe takes them from everywhere now
+FIRST_ROWS = (
+    "\n\nAll these are of the first 512 validation rows, which are reviews of one "
+    "class. Over rows from everywhere the model has\n**{hidden:.2f}** where [MASK] is "
+    "shown (the count {neighbours:.2f}), and **{beside:.2f}** between two shown tokens "
+    "(the count {beside_neighbours:.2f})."
 )
 KINDS = {
     "reviews-bert-mini": MASKED
@@ -335,6 +342,9 @@ def card(folder):
         "held_out": measured[-1][2],
         "gain": gain,
         "verdict": verdict,
+        "elsewhere": FIRST_ROWS.format(**run["loss_everywhere"])
+        if "loss_everywhere" in run
+        else "",
         "curve": "\n".join(
             f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured
         ),

@@ -25,6 +25,7 @@ from stages import ROOT
 
 from ftlib.course import sources
 from ftlib.data import streaming, tokenization
+from ftlib.evaluation import metrics
 from ftlib.models import hf_format, transformer
 from ftlib.objectives import classify
 from ftlib.training import distributed
@@ -290,6 +291,19 @@ def test_stages_give_each_step_as_many_tokens_and_go_on_anywhere(first):
     )
 
 
+@pytest.mark.parametrize("count", [1, 7, 40, 100])
+def test_held_out_rows_come_from_everywhere(count, monkeypatch):
+    monkeypatch.syspath_prepend(str(PRETRAIN.parent))
+    import pretraining
+
+    numbers = pretraining.everywhere(range(40), count).tolist()
+    assert len(set(numbers)) == len(numbers) == min(count, 40)
+    assert numbers == sorted(numbers) and 0 <= numbers[0] and numbers[-1] <= 39
+    # of a file sorted by class, as many of each
+    if count > 1:
+        assert abs(sum(number < 20 for number in numbers) - len(numbers) / 2) <= 0.5
+
+
 class LeftReader(torch.nn.Module):
     """Knows that the tokens 5 to 24 follow each other in a ring, and reads the left
     neighbour alone: sure where that is shown, undecided where it is not.
@@ -322,7 +336,18 @@ def test_gaps_between_shown_tokens_are_measured_apart(monkeypatch):
     apart = mlm_rows.loss_apart(*measure)
     # between two shown tokens nothing is covered, for the reader and the counts
     assert apart["beside"] < 0.01 < 0.3 < apart["hidden"]
-    assert max(apart["neighbours"], apart["beside_neighbours"]) < 0.9 * apart["unigram"]
+    labels = torch.cat([batch["labels"] for batch in tests]).tolist()
+    shown = torch.cat([batch["input_ids"] for batch in tests]).tolist()
+    hidden = [[token == 4 for token in row] for row in shown]
+    beside = [
+        [x and 0 < i < 63 and row[i - 1] == row[i + 1] == -100 for i, x in enumerate(h)]
+        for row, h in zip(labels, hidden)
+    ]
+    for name, places in (("neighbours", hidden), ("beside_neighbours", beside)):
+        mask = torch.tensor(places)
+        loss = metrics.neighbours_loss(rows, rows, 25, target_mask=mask)
+        assert apart[name] == round(loss, 4)
+    assert apart["beside_neighbours"] < apart["neighbours"] < apart["unigram"] - 0.3
     # both neighbours of a gap are no targets: 0.85 of 0.85, less at a row's two ends
     assert abs(apart["beside_share"] - 0.7) < 0.05
     monkeypatch.setattr(mlm_rows, "MOST_COUNTED", 24)
