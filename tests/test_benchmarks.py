@@ -141,6 +141,22 @@ def test_an_error_of_one_contender_ends_the_race(monkeypatch):
         time_to_loss.race(Task(), {"a": broken, "b": broken}, 0, 1.0, 1.0)
 
 
+def test_a_loss_of_another_training_stops_the_processes(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import processes
+
+    def start(processes, threads, shard, *_):
+        return {"rate": 1.0, "loss": 9.04 + apart * shard}
+
+    monkeypatch.setattr(processes, "start", start)
+    monkeypatch.setattr(sys, "argv", ["processes.py", "--quick"])
+    apart = 1e-5  # bfloat16's rounding
+    processes.main()
+    apart = 5e-4  # a learning rate twice as high
+    with pytest.raises(SystemExit, match="^two processes, FSDP2 has a loss of 9.0405"):
+        processes.main()
+
+
 @pytest.mark.parametrize(
     "name, words",
     [
