@@ -2,8 +2,10 @@
 teacher, and at toy size the stored steps are those that the file's answers give.
 """
 
+import argparse
 import json
 import sys
+from pathlib import Path
 
 import imdb_push as recipe
 import pytest
@@ -115,6 +117,30 @@ def test_the_kept_steps_are_the_stored_ones(stored):
         accuracy = (predicted.argmax(-1) == truth).double().mean()
         assert cell["accuracy"] == round(float(accuracy), 4)
     assert kept["minilm"]["pool"].shape == (30, 2)
+
+
+def test_words_of_words_know_nothing_of_minilm(monkeypatch):
+    """A MiniLM that is surely wrong about the pool misleads the words' student, and
+    leaves the control alone.
+    """
+    splits = sources.load("rotten_tomatoes")
+    sizes = dict(labels=100, pool=300, tokens=16, sure=20, exam="test", adapter=None)
+    a = argparse.Namespace(**sizes, work=Path("unused"))
+    draw = recipe.Draw(a, splits, 0, None)
+    draw.test = draw.pool  # what the student has learned by heart
+    wrong = F.one_hot(1 - torch.tensor(draw.pool["label"]), 2) * 40.0 - 40.0
+    anything = torch.zeros(300, 2)
+    made = {
+        "rate": {"losses": torch.zeros(len(recipe.RATES))},
+        "minilm": {"cut": anything, "windows": anything, "pool": wrong},
+        "student": {"windows": anything},
+    }
+    monkeypatch.setattr(draw, "kept", lambda name, make: made[name])
+    found, _ = draw.steps()
+    truth = torch.tensor(draw.test["label"])
+    right = {k: (found[k].argmax(-1) == truth).double().mean() for k in recipe.STEPS}
+    assert right["words, student"] < 0.3 and right["words of words"] > 0.5
+    assert abs(right["words of words"] - right["words"]) < 0.1
 
 
 def test_development_is_judged_by_the_validation_reviews(stored):
