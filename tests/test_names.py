@@ -135,3 +135,21 @@ def test_a_word_of_our_own_is_caught(name, counted):
 )
 def test_what_other_libraries_call_so_is_fine(text):
     assert not list(left_words(text, "data/sample.py"))
+
+
+def two_of_a_name(files):
+    """Names that more than one of these paths would be imported by."""
+    stems = [path.stem for path in files if path.stem not in ("__init__", "conftest")]
+    return sorted({stem for stem in stems if stems.count(stem) > 1})
+
+
+def test_a_bare_import_finds_one_file():
+    # the tests put these folders on the path: a helper of theirs called processes.py
+    # was once what `import processes` found in place of the benchmark, or not, with the
+    # order in which the tests ran
+    folders = ("tools", "recipes", "benchmarks", "tests")
+    files = [p for folder in folders for p in (ROOT / folder).rglob("*.py")]
+    assert not two_of_a_name(files)
+    assert len(files) > 150
+    twin = ROOT / "tests/training/cost_model.py"
+    assert two_of_a_name([*files, twin]) == ["cost_model"]

@@ -18,7 +18,7 @@ import numpy
 import pytest
 import safetensors.torch
 import torch
-from processes import child  # beside this file
+from forked import child  # beside this file
 
 from ftlib.training import checkpoint
 

@@ -16,7 +16,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from processes import child  # beside this file
+from forked import child  # beside this file
 from stages import ROOT
 from test_train import planted
 

@@ -1,4 +1,4 @@
-"""Processes for tests of what survives one: `from processes import child`."""
+"""Processes for tests of what survives one: `from forked import child`."""
 
 import os
 import sys
