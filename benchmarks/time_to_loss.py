@@ -137,6 +137,7 @@ class Clock:
         if over or self.spent >= self.due[0]:
             self.due = [t for t in self.due if t > self.spent] or [self.budget]
             self.curve.append([round(self.spent, 3), round(self.measure(model), 4)])
+            print(f"{self.name} {self.spent:.0f} s {self.curve[-1][1]}", flush=True)
         if not over and now - self.taken > self.turns.seconds:
             self.turns.next()
             self.turns.wait(self.name)
@@ -421,7 +422,7 @@ class Labels:
 
 TASKS = {"mlm": Masked, "clm": Causal, "classify": Labels}
 RATES = {
-    "mlm": [1e-4, 3e-4, 1e-3],
+    "mlm": [3e-4, 1e-3, 3e-3],
     "clm": [3e-4, 1e-3, 3e-3],
     "classify": [5e-5, 1e-4, 3e-4],
 }
