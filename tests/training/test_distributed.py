@@ -72,6 +72,8 @@ def test_the_device_can_be_chosen(monkeypatch):
     [
         (True, True, 0, torch.bfloat16),
         (False, True, 3.9, torch.bfloat16),
+        (False, True, 1.97, torch.bfloat16),
+        (False, True, 1.4, None),
         (False, True, 1.1, None),
         (False, False, 3.9, None),
     ],
