@@ -11,9 +11,11 @@ The model is all-mpnet-base-v2 (Song et al. 2020; 109 million weights, 404 MB in
 packages at the first use), trained on pairs of sentences as all-MiniLM-L6-v2 was.
 Fine-tuned as chapter 14 fine-tunes, on both ends of each review.
 
-Nothing is chosen on a draw's labels, so none has to be kept aside: the learning rate
-and its decay from layer to layer are those of Clark et al. 2020 (ELECTRA) for models of
-this size, and two epochs are what the time allows.
+Nothing of MPNet is chosen on a draw's labels, so none has to be kept aside: the
+learning rate and its decay from layer to layer are those of Clark et al. 2020 (ELECTRA)
+for models of this size, and two epochs are what the time allows. MPNet's table of
+distances, which all layers share, learns at the head's rate. The words' C is chosen on
+the labels, by cross-validation.
 
 The steps:
 

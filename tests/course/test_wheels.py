@@ -297,16 +297,55 @@ def pieces(tmp_path, monkeypatch):
     return rows, made
 
 
-def test_a_folder_is_put_together_from_its_pieces(pieces, tmp_path):
+def test_a_folder_is_put_together_from_its_pieces(pieces, monkeypatch):
     rows, made = pieces
     folder = wheels.joined(made, "model", rows)
     assert (folder / "inner/weights.bin").read_bytes() == bytes(range(256)) * 20
     left = {p.name for p in folder.parent.iterdir()}
     assert left == {"model"}  # no whole file and no draft, and nothing else of it
-    (folder / "config.json").write_text("mine", encoding="utf-8")
+    monkeypatch.setattr(wheels, "opened", None)  # it is not taken out again
     assert wheels.joined(made, "model", rows) == folder
-    # it was not taken out again
-    assert (folder / "config.json").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("fault", ["changed", "missing", "half a folder", "a file"])
+def test_a_damaged_folder_is_put_together_again(pieces, fault, counted):
+    rows, made = pieces
+    folder = wheels.joined(made, "model", rows)
+    weights = folder / "inner/weights.bin"
+    if fault == "changed":
+        weights.write_bytes(bytes(5120))
+    elif fault == "missing":
+        weights.unlink()
+    elif fault == "half a folder":
+        (folder / wheels.CRCS).unlink()
+    else:
+        (folder / wheels.CRCS).write_text("{", encoding="utf-8")
+    assert wheels.joined(made, "model", rows) == folder
+    assert weights.read_bytes() == bytes(range(256)) * 20
+    counted("fault")
+
+
+def test_another_process_was_first(pieces, monkeypatch):
+    """The move fails: with a whole folder in its place that one is the answer, without
+    one the error is said.
+    """
+    rows, made = pieces
+    move, first = wheels.os.replace, []
+
+    def late(source, target):
+        if pathlib.Path(target).name == "model":
+            if first:
+                move(source, target)
+            raise PermissionError("in use")
+        move(source, target)
+
+    monkeypatch.setattr(wheels.os, "replace", late)
+    with pytest.raises(PermissionError, match="in use"):
+        wheels.joined(made, "model", rows)
+    first.append("another process")
+    folder = wheels.joined(made, "model", rows)
+    assert (folder / "config.json").read_text(encoding="utf-8") == "{}"
+    assert {p.name for p in folder.parent.iterdir()} == {"model"}
 
 
 def test_too_few_pieces_are_refused_and_leave_nothing(pieces, tmp_path):

@@ -2,6 +2,7 @@
 with its answers, and the stored file is of the same draws and reviews.
 """
 
+import argparse
 import json
 import sys
 
@@ -11,9 +12,10 @@ import torch
 import transformers
 from stages import ROOT
 
-from ftlib.course import hub
+from ftlib.course import hub, sources
+from ftlib.data import tables
 from ftlib.objectives import classify
-from ftlib.training import optim
+from ftlib.training import distributed, optim
 
 TOY = "--labels 20 --tokens 16 --tests 20 --epochs 1 --threads 1".split()
 TOY += ["--model", "reviews-bert-mini"]
@@ -30,8 +32,10 @@ def test_a_toy_run_continues_and_agrees_with_its_answers(tmp_path, monkeypatch):
         recipe.main()
         return json.loads(out.read_text(encoding="utf-8"))
 
-    first = run("--draws", "1")
+    first, steps = run("--draws", "1"), recipe.steps
+    monkeypatch.setattr(recipe, "steps", None)
     assert run("--draws", "1") == first  # nothing is left to do
+    monkeypatch.setattr(recipe, "steps", steps)
     both = run("--draws", "2")
     assert both["cells"][:2] == first["cells"]
     assert [c["step"] for c in both["cells"]] == [*recipe.STEPS, *recipe.STEPS]
@@ -46,6 +50,50 @@ def test_a_toy_run_continues_and_agrees_with_its_answers(tmp_path, monkeypatch):
         with pytest.raises(SystemExit, match=message):
             run(*words)
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_steps_are_of_the_labels_of_their_draw(monkeypatch, seed):
+    """The encoder and the words learn from the draw's labels and read the test; the
+    second step is the mean of their log-probabilities.
+    """
+    splits, seen = sources.load("imdb"), []
+    splits["test"] = tables.subset(splits["test"], 6)
+    sizes = dict(labels=20, tokens=16, lr=1e-4, layer_decay=0.8, epochs=2)
+    a = argparse.Namespace(**sizes, model="reviews-bert-mini", exam="test")
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(seed))
+    words = torch.randn(6, 2).log_softmax(-1)
+
+    def finetune(encoder, tokenizer, texts, labels, **how):
+        seen.append((texts, labels))
+        assert how["lr"] == 1e-4 and how["layer_decay"] == 0.8
+        assert (how["epochs"], how["tokens"], how["head"]) == (2, 16, 8)
+        return "a network", []
+
+    def counted(texts, labels):
+        seen.append((texts, labels))
+        return "words"
+
+    def log_probs(model, texts):
+        assert model == "words" and texts == splits["test"]["text"]
+        return words
+
+    def predict(net, batches, dtype):
+        index = torch.cat([batch["index"] for batch in batches])
+        assert net == "a network" and sorted(index.tolist()) == list(range(6))
+        return logits
+
+    for name, fake in (("finetune", finetune), ("counted", counted)):
+        monkeypatch.setattr(recipe, name, fake)
+    monkeypatch.setattr(recipe, "log_probs", log_probs)
+    monkeypatch.setattr(recipe.classify, "predict", predict)
+    made = recipe.steps(a, splits, seed, distributed.setup(device="cpu"))
+    draw = tables.subset(splits["train"], 20, seed)
+    assert seen == [(draw["text"], draw["label"])] * 2
+    read = logits.log_softmax(-1)
+    assert list(made) == list(recipe.STEPS)
+    torch.testing.assert_close(made["MPNet"], read)
+    torch.testing.assert_close(made["with words"], (read + words) / 2)
 
 
 def test_mpnet_is_transformers_model_without_dropout(tmp_path, monkeypatch):
@@ -71,11 +119,16 @@ def test_mpnet_is_transformers_model_without_dropout(tmp_path, monkeypatch):
     torch.testing.assert_close(read[0, :3], alone)  # the shorter row comes first
     model = classify.Classifier(net, 2)
     groups = optim.parameter_groups(model, 1.0, layer_decay=0.5)
-    rates = {group["lr"] for group in groups}
-    assert rates == {1.0, 0.5, 0.25, 0.125}  # head, two layers, embeddings
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    rates = {name: rates[id(p)] for name, p in model.named_parameters()}
+    for name, rate in rates.items():
+        layer = name.partition("layer.")[2][:1]
+        table = "head" in name or "relative_attention_bias" in name
+        wanted = 1.0 if table else {"1": 0.5, "0": 0.25, "": 0.125}[layer]
+        assert rate == wanted, name
 
 
-def test_the_stored_file_has_the_draws_and_reviews_of_the_one_beside_it():
+def test_the_stored_file_is_whole_and_made_as_the_one_beside_it():
     stored, beside = (json.loads(p.read_text("utf-8")) for p in (STORED, BESIDE))
     assert stored["model"] == recipe.MPNET
     assert stored["data"] == beside["data"] == "imdb"
