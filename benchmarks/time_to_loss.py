@@ -491,9 +491,22 @@ def joined(before, after):
     return {**before, **told, "rows": before["rows"] + after["rows"]}
 
 
-def measure(name, sizes, data, *, budget, seeds, seconds, rates, ideas=False, found=()):
+def measure(
+    name,
+    sizes,
+    data,
+    *,
+    budget,
+    seeds,
+    seconds,
+    rates,
+    ideas=False,
+    found=(),
+    save=None,
+):
     """What the record holds: the tuned rates, and a row for each contender and seed.
-    found: rates that were tuned before, {rate: score}.
+    found: rates that were tuned before, {rate: score}; save: gets what there is after
+        each seed.
     """
     task = TASKS[name](sizes, data)
     if ideas:
@@ -509,8 +522,12 @@ def measure(name, sizes, data, *, budget, seeds, seconds, rates, ideas=False, fo
             "ftlib": task.ours,
             "Trainer": lambda seed, clock: task.theirs(seed, clock, best),
         }
-    rows = [r for s in seeds for r in race(task, contenders, s, budget, seconds)]
-    return {"task": name, "budget": budget, "rates": found, "rows": rows}
+    record = {"task": name, "budget": budget, "rates": found, "rows": []}
+    for seed in seeds:
+        record["rows"] += race(task, contenders, seed, budget, seconds)
+        if save:
+            save(record)
+    return record
 
 
 def main():
@@ -559,9 +576,12 @@ def main():
         asked = [{"seed": seed} for seed in a.seeds]
         joined(kept, before | {"task": task, "budget": how["budget"], "rows": asked})
         how["found"] = kept["rates"]
-    record = before | measure(task, SIZES, a.data, **how)
-    record = joined(kept, record) if kept else record
-    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def save(made):  # a seed takes an hour: what stops the next one loses none
+        record = joined(kept, before | made) if kept else before | made
+        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    measure(task, SIZES, a.data, **how, save=save)
 
 
 if __name__ == "__main__":

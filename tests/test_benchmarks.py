@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import subprocess
+import json
 import sys
 
 import pytest
@@ -124,6 +125,37 @@ def test_a_seed_is_added_to_what_was_made_alike(monkeypatch):
     for name in time_to_loss.SAME:
         with pytest.raises(SystemExit, match=f"^{name} is another, in the record"):
             time_to_loss.joined(before, {**after, name: "another"})
+
+
+def test_a_seed_that_stops_loses_none_before_it(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    class Task:
+        def __init__(self, sizes, data):
+            self.ours = self.theirs = None
+
+    def race(task, contenders, seed, budget, seconds):
+        if seed == 2:
+            raise KeyboardInterrupt
+        return [
+            {"contender": name, "seed": seed, "steps": 1, "curve": [[60.0, seed]]}
+            for name in contenders
+        ]
+
+    out = tmp_path / "clm.json"
+    monkeypatch.setitem(time_to_loss.TASKS, "clm", Task)
+    monkeypatch.setattr(time_to_loss, "race", race)
+    line = ["time_to_loss.py", "--task", "clm", "--minutes", "1", "--out", str(out)]
+    seeds = []
+    for more in (["--seeds", "0", "1", "2"], ["--seeds", "3", "2", "--add"]):
+        monkeypatch.setattr(sys, "argv", [*line, *more])
+        with pytest.raises(KeyboardInterrupt):
+            time_to_loss.main()
+        record = json.loads(out.read_text(encoding="utf-8"))
+        seeds.append([row["seed"] for row in record["rows"]])
+    assert seeds == [[0, 0, 1, 1], [0, 0, 1, 1, 3, 3]]
+    assert list(record["rates"]) == ["0.0003", "0.001", "0.003"]
 
 
 def test_an_error_of_one_contender_ends_the_race(monkeypatch):
