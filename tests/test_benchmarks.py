@@ -3,11 +3,11 @@ tables is the one its records give.
 """
 
 import importlib.util
+import json
 import os
 import pathlib
 import re
 import subprocess
-import json
 import sys
 
 import pytest
