@@ -6,7 +6,8 @@ then refuses, rightly, to continue the record of the first.
 import pytest
 
 
-@pytest.fixture(scope="package", autouse=True)
+# "package" would last to the end of the session, in every folder after this one
+@pytest.fixture(scope="module", autouse=True)
 def one_precision():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTLIB_BF16", "0")
