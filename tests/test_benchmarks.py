@@ -97,6 +97,12 @@ def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
         return run
 
     each = {"a": contender("a", 1.0), "b": contender("b", 2.0)}
+    short = contender("short", 0.5)
+    rows = time_to_loss.race(
+        Task(), {**each, time_to_loss.FIFTH: short}, 0, budget=12.0, seconds=3.0
+    )
+    assert [row["curve"][-1][0] for row in rows] == [12.0, 12.0, 2.5]
+    order.clear()
     rows = time_to_loss.race(Task(), each, 0, budget=12.0, seconds=3.0)
     assert [row["steps"] for row in rows] == [12, 6]
     assert [row["curve"][-1][0] for row in rows] == [12.0, 12.0]
@@ -154,7 +160,7 @@ def test_a_seed_that_stops_loses_none_before_it(monkeypatch, tmp_path):
             time_to_loss.main()
         record = json.loads(out.read_text(encoding="utf-8"))
         seeds.append([row["seed"] for row in record["rows"]])
-    assert seeds == [[0, 0, 1, 1], [0, 0, 1, 1, 3, 3]]
+    assert seeds == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1, 3, 3, 3]]
     assert list(record["rates"]) == ["0.0003", "0.001", "0.003"]
 
 
