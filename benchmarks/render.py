@@ -428,30 +428,48 @@ def share_words(found):
     return words
 
 
+FIFTH = "ftlib in a fifth"  # its clock ends after a fifth of the time
+
+
+def fifth_words(ends):
+    """Whether ftlib's run of a fifth of the time is as good as the Trainer's whole."""
+    pairs = list(zip(ends[FIFTH], ends["Trainer"]))
+    reached = sum(ours <= theirs for ours, theirs in pairs)
+    ours, theirs = map(statistics.mean, zip(*pairs))
+    return (
+        "A run of ftlib's that has only a fifth of the time, and whose rate falls to 0 "
+        f"within it, ends at {ours:.3f},\nthe Trainer after the whole time at "
+        f"{theirs:.3f}: as good or better in {reached} of {len(pairs)}.\n\n"
+    )
+
+
 def time_to_loss(record):
     what = {
         "mlm": "masked LM, held-out loss at [MASK] positions (nats)",
         "clm": "causal LM, held-out loss (nats)",
         "classify": "a classifier from 1,000 labels, share of errors on validation",
     }[record["task"]]
-    ends, steps = {}, {}
+    ends, steps, minutes = {}, {}, {}
     for row in record["rows"]:
+        minutes[row["contender"]] = row["curve"][-1][0] / 60
         ends.setdefault(row["contender"], []).append(row["curve"][-1][1])
         steps.setdefault(row["contender"], []).append(row["steps"])
     first, *others = ends
     rows = [
         [
             name,
+            f"{minutes[name]:.1f}",
             f"{statistics.mean(values):.3f}",
             f"{min(values):.3f} to {max(values):.3f}",
             f"{statistics.mean(steps[name]):,.0f}",
-            "" if name == first else share_words(shares(record, name)),
+            "" if name in (first, FIFTH) else share_words(shares(record, name)),
         ]
         for name, values in ends.items()
     ]
     tried = ", ".join(f"{r}: {score:.3f}" for r, score in record["rates"].items())
     tried = f"Learning rates that the Trainer tried, and their ends: {tried}.\n\n"
     ideas = "Trainer" not in others
+    fifth = fifth_words(ends) if FIFTH in ends else ""
     seeds = len(next(iter(ends.values())))
     name = f"time_to_loss_{'ideas' if ideas else record['task']}"
     head = "What each idea gave" if ideas else "Time to quality"
@@ -461,9 +479,9 @@ def time_to_loss(record):
 still while it is measured. Models, tokenizer, texts and precision ({record["precision"].removeprefix("torch.")}) are of equal size and kind.
 The last column is the time that {first} needs for the score that the other has at its end.
 
-{table(["what", "at the end", "lowest to highest", "steps", f"{first} gets there in"], rows)}
+{table(["what", "minutes", "at the end", "lowest to highest", "steps", f"{first} gets there in"], rows)}
 
-![The curves of all contenders over the time of each](results/{name}.svg)
+{fifth}![The curves of all contenders over the time of each](results/{name}.svg)
 
 {"" if ideas else tried}{where(record)}
 """

@@ -66,6 +66,14 @@ def test_the_time_to_their_loss_is_read_off_the_curve():
     assert render.shares(record, "Trainer") == [20 / 60, 15 / 60]
     page = render.time_to_loss(record)
     assert "0.29 of its time, 95 % interval" in page and "0.001: 3.000" in page
+    # a run of a fifth of the time is compared by its end
+    ends = [[[12, 3.9]], [[12, 4.6]]]
+    fifth = {render.FIFTH: ends, "Trainer": [theirs, [[30, 5.0], [60, 4.5]]]}
+    page = render.time_to_loss(race_record(ftlib=[ours, ours], **fifth))
+    assert (
+        "the Trainer after the whole time at 4.250: as good or better in 1 of" in page
+    )
+    assert f"| {render.FIFTH} | 0.2 | 4.250 | 3.900 to 4.600 |" in page
     # where it does not get there, the page says so
     record = race_record(ftlib=[theirs, theirs], Trainer=[ours, theirs])
     assert "reached by 1 of 2" in render.time_to_loss(record)
@@ -77,6 +85,7 @@ def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import time_to_loss
 
+    assert renderer().FIFTH == time_to_loss.FIFTH
     now, order = [0.0], []
 
     class Task:
