@@ -514,6 +514,16 @@ def curves_svg(record):
     return text.getvalue()
 
 
+def told_apart(text, record):
+    """A table whose heading says the rows of a step, where there are any, and the
+    machine, for pages with several tables of one heading.
+    """
+    heading, rest = text.split("\n", 1)
+    rows = record.get("step_rows") or record.get("sizes", {}).get("batch")
+    rows = f"{rows} rows, " if rows else ""
+    return f"{heading}: {rows}{record['machine']}\n{rest}"
+
+
 def page():
     parts = [
         """# Measurements
@@ -539,9 +549,12 @@ JSON files in `results/`, which hold each round, the machine and the versions.
             read(path.stem)
             for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))
         ]
-        parts += [make(record) for record in records] or [
+        made = [make(record) for record in records] or [
             f"`benchmarks/{make.__name__}.py` has not been run yet.\n"
         ]
+        if len({text.split("\n", 1)[0] for text in made}) < len(made):
+            made = [told_apart(*pair) for pair in zip(made, records)]
+        parts += made
     return "\n".join(parts)
 
 

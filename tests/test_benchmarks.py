@@ -27,6 +27,8 @@ def renderer():
 def test_the_page_is_made_from_the_records(monkeypatch, counted):
     render, page = renderer(), (FOLDER / "README.md").read_text(encoding="utf-8")
     assert render.page() == page
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    assert len(headings) > 8 and len(headings) == len(set(headings))
     # the control: other numbers give another page
     read = render.read
     monkeypatch.setattr(
