@@ -248,6 +248,45 @@ def bigram_loss(train, held_out, vocab_size, strength=100.0, target_mask=None):
     return float(-((seen + strength * p[b]) / (before[a] + strength)).log().mean())
 
 
+def kneser_ney_loss(train, held_out, vocab_size):
+    """Nats per token of a guess from the two tokens before it: counts of three, with
+    the smoothing of Kneser & Ney 1995, interpolated (Chen & Goodman 1999).
+
+    train, held_out: (N, T) rows of ids. As in `bigram_loss`, the first token of a row
+    is not scored. From each count a discount is taken (Ney et al. 1994; 0.5 where no
+    count is 1). What that leaves goes to the guess from one token less, in which a pair
+    counts as often as it has *different* tokens before it.
+    """
+    V = vocab_size + 1  # one more id, as a mark before each row
+
+    def triples_of(rows):
+        a, b, c = (F.pad(rows, (2 - i, i), value=vocab_size) for i in range(3))
+        return ((a * V + b) * V + c)[:, : rows.shape[1]]
+
+    def found(keys, values, wanted):
+        index = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+        return torch.where(keys[index] == wanted, values[index], 0).double()
+
+    levels = [triples_of(train).unique(return_counts=True)]
+    for modulus in (V * V, V):  # without the first token, then without the second
+        levels.append((levels[-1][0] % modulus).unique(return_counts=True))
+    asked = triples_of(held_out)[:, 1:].flatten()
+    p = torch.full(asked.shape, 1 / vocab_size, dtype=torch.double)
+    for modulus, (keys, counts) in zip((V, V * V, V**3), reversed(levels)):
+        contexts, index, kinds = (keys // V).unique(
+            return_inverse=True, return_counts=True
+        )
+        totals = torch.zeros_like(kinds).index_add_(0, index, counts)
+        ones, twos = (int((counts == n).sum()) for n in (1, 2))
+        discount = ones / (ones + 2 * twos) if ones else 0.5
+        after, before = asked % modulus, asked % modulus // V
+        kept = (found(keys, counts, after) - discount).clamp(min=0)
+        shared = discount * found(contexts, kinds, before) * p
+        total = found(contexts, totals, before)
+        p = torch.where(total > 0, (kept + shared) / total.clamp(min=1), p)
+    return float(-p.log().mean())
+
+
 def neighbours_loss(train, held_out, vocab_size, strength=100.0, target_mask=None):
     """Nats per token of a guess from the tokens before and after it: the counts of
     `bigram_loss`, used from both sides.

@@ -312,6 +312,44 @@ def test_bigram_is_a_distribution_and_tends_to_the_unigram():
     )
 
 
+def test_kneser_ney_equals_a_slow_loop():
+    """By the formulas, with dictionaries: Chen & Goodman 1999, equations of section
+    2.7, with a mark before each row.
+    """
+    sequences = [(11, 11, *row) for row in ROWS.tolist()]
+    three = Counter(t for s in sequences for t in zip(s, s[1:], s[2:]))
+    two = Counter((b, c) for _, b, c in three)
+    one = Counter(c for _, c in two)
+
+    def guess(counts, before, token, lower):
+        own = {key: n for key, n in counts.items() if key[:-1] == before}
+        if not own:
+            return lower
+        ones, twos = (list(counts.values()).count(n) for n in (1, 2))
+        discount = ones / (ones + 2 * twos) if ones else 0.5
+        kept = max(0, counts.get((*before, token), 0) - discount)
+        return (kept + discount * len(own) * lower) / sum(own.values())
+
+    def p(a, b, c):
+        lower = guess({(key,): n for key, n in one.items()}, (), c, 1 / 11)
+        return guess(three, (a, b), c, guess(two, (b,), c, lower))
+
+    losses = [
+        -math.log(p(*t)) for row in TEST.tolist() for t in zip((11, *row), row, row[1:])
+    ]
+    got = metrics.kneser_ney_loss(ROWS, TEST, 11)
+    assert abs(got - sum(losses) / len(losses)) < 1e-9
+    for a, b in ((0, 3), (11, 5), (10, 10)):  # seen or not, the shares add up to 1
+        assert abs(sum(p(a, b, c) for c in range(11)) - 1) < 1e-9
+
+
+def test_two_tokens_before_help_where_one_does_not():
+    """0 1 2 and 3 1 4 in turn: after 1 only the token before it tells which follows."""
+    rows = torch.tensor([0, 1, 2, 3, 1, 4] * 40).view(40, 6)
+    again = metrics.kneser_ney_loss(rows, rows, 5)
+    assert again < 0.1 < metrics.bigram_loss(rows, rows, 5, strength=0.01)
+
+
 @pytest.mark.parametrize("some_places", [False, True])
 def test_neighbours_equal_a_slow_loop(some_places, counted):
     strength, single, n = 5.0, Counter(ROWS.flatten().tolist()), ROWS.numel() + 11
