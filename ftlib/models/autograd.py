@@ -103,11 +103,23 @@ class Value:
         s = 1 / (1 + math.exp(-self.data))
         return Value(s, (self,), (s * (1 - s),), "sigmoid")
 
+    def __neg__(self):
+        return self * -1.0
+
     def __sub__(self, other):
         return self + other * -1.0
 
-    # for 2 * x and sum([x, y]), where the number stands first
+    def __truediv__(self, other):
+        return self * other**-1
+
+    # for 2 * x, 1 - x, 1 / x and sum([x, y]), where the number stands first
     __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other):
+        return -self + other
+
+    def __rtruediv__(self, other):
+        return self**-1 * other
 
     def backward(self):
         order = topological(self)

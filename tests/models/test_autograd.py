@@ -76,6 +76,31 @@ def test_values_equal_torch(seed):
         assert math.isclose(mine.grad, leaf.grad.item(), rel_tol=1e-9, abs_tol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x, y: -x,
+        lambda x, y: x - y,
+        lambda x, y: 1 - x,
+        lambda x, y: x / y,
+        lambda x, y: x / 4,
+        lambda x, y: 3 / x,
+        lambda x, y: (1 - x) / (-y / 2) - 5 / (x * y),
+    ],
+)
+def test_numbers_on_either_side_of_minus_and_division(made):
+    ours = Value(0.7), Value(-1.3)
+    theirs = [torch.tensor(v.data, dtype=torch.float64) for v in ours]
+    theirs = [leaf.requires_grad_() for leaf in theirs]
+    a, b = made(*ours), made(*theirs) + 0 * theirs[0] * theirs[1]
+    a.backward(), b.backward()
+    assert math.isclose(a.data, b.item(), rel_tol=1e-12)
+    for mine, leaf in zip(ours, theirs):
+        assert math.isclose(mine.grad, leaf.grad.item(), rel_tol=1e-12, abs_tol=1e-15)
+    with pytest.raises(ZeroDivisionError):
+        ours[0] / 0
+
+
 def test_a_value_used_twice_gets_both_gradients():
     x = Value(3.0)
     (x * x).backward()
