@@ -470,6 +470,18 @@ def time_to_loss(record):
     tried = f"Learning rates that the Trainer tried, and their ends: {tried}.\n\n"
     ideas = "Trainer" not in others
     fifth = fifth_words(ends) if FIFTH in ends else ""
+    baseline = "".join(
+        f"\nThe dotted line is a guess that reads nothing ({name}), {score:.3f}."
+        for name, score in record["baseline"].items()
+    )
+    (level,) = record["baseline"].values()
+    near = [n for n, v in ends.items() if abs(statistics.mean(v) - level) < 0.1]
+    if near and record["task"] != "classify":
+        # whoever reads "0.06 of its time" has to know what that score is worth
+        baseline += (
+            f" Within 0.1 nats of it at the end: {', '.join(near)}. So that score says "
+            "little\nmore than how common each token is."
+        )
     seeds = len(next(iter(ends.values())))
     name = f"time_to_loss_{'ideas' if ideas else record['task']}"
     head = "What each idea gave" if ideas else "Time to quality"
@@ -477,7 +489,7 @@ def time_to_loss(record):
 
 {record["budget"] / 60:g} minutes for each contender and seed ({seeds}), taking turns in one process; the clock of each stands
 still while it is measured. Models, tokenizer, texts and precision ({record["precision"].removeprefix("torch.")}) are of equal size and kind.
-The last column is the time that {first} needs for the score that the other has at its end.
+The last column is the time that {first} needs for the score that the other has at its end.{baseline}
 
 {table(["what", "minutes", "at the end", "lowest to highest", "steps", f"{first} gets there in"], rows)}
 
@@ -505,6 +517,8 @@ def curves_svg(record):
         label = row["contender"] if row["seed"] == record["rows"][0]["seed"] else None
         look = dict(color=palette[number % len(palette)], label=label)
         ax.plot([s / 60 for s in x], y, linewidth=1, **look)
+    for score in record["baseline"].values():
+        ax.axhline(score, color=plot.COLORS["grey"], linestyle=":", linewidth=1)
     unit = "share of errors" if record["task"] == "classify" else "held-out loss (nats)"
     ax.set(xlabel="minutes of each contender", ylabel=unit)
     ax.legend()

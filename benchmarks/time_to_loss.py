@@ -312,6 +312,11 @@ class Masked:
         data = [{"input_ids": row} for row in self.rows]
         their_trainer(model, data, lr, 32, collator, clock, seed)
 
+    def baseline(self):
+        labels = torch.cat([b["labels"][b["labels"] != -100] for b in self.tests])
+        vocab = self.tokenizer.get_vocab_size()
+        return {"unigram": metrics.unigram_loss(self.rows, labels, vocab)}
+
     def measure(self, model):
         ours = isinstance(model, transformer.LanguageModel)
         return metrics.mean_loss(
@@ -337,6 +342,7 @@ class Causal:
         held_out = tokenization.pack(documents, 128)
         held_out = held_out[pretraining.everywhere(held_out, sizes["held_out"])]
         self.tests = [clm.causal_batch(ids) for ids in held_out.split(32)]
+        self.held_out = held_out
 
     def ours(self, seed, clock):
         z, V = self.sizes, self.tokenizer.get_vocab_size()
@@ -360,6 +366,11 @@ class Causal:
         data = [{"input_ids": row, "labels": row} for row in self.rows]
         collator = transformers.default_data_collator
         their_trainer(model, data, lr, 32, collator, clock, seed)
+
+    def baseline(self):
+        vocab = self.tokenizer.get_vocab_size()
+        nats = metrics.unigram_loss(self.rows, self.held_out[:, 1:], vocab)
+        return {"unigram": nats}
 
     def measure(self, model):
         return metrics.mean_loss(model, self.tests, clm.clm_loss)
@@ -411,6 +422,11 @@ class Labels:
         ]
         collator = transformers.default_data_collator
         their_trainer(model, data, lr, 16, collator, clock, seed)
+
+    def baseline(self):
+        labels = self.train["label"]
+        wrong = [y != max(set(labels), key=labels.count) for y in self.val["label"]]
+        return {"commonest class": sum(wrong) / len(wrong)}
 
     def measure(self, model):
         correct, training = [], model.training
@@ -530,7 +546,13 @@ def measure(
             "Trainer": lambda seed, clock: task.theirs(seed, clock, best),
             FIFTH: task.ours,
         }
-    record = {"task": name, "budget": budget, "rates": found, "rows": []}
+    record = {
+        "task": name,
+        "budget": budget,
+        "rates": found,
+        "baseline": task.baseline(),
+        "rows": [],
+    }
     for seed in seeds:
         record["rows"] += race(task, contenders, seed, budget, seconds)
         if save:

@@ -49,6 +49,7 @@ def race_record(**curves):
         "budget": 60.0,
         "precision": "torch.float32",
         "rates": {"0.001": 3.0},
+        "baseline": {"unigram": 6.5},
         "rows": rows,
         "command": "python benchmarks/time_to_loss.py",
         "commit": "0123456789",
@@ -68,6 +69,10 @@ def test_the_time_to_their_loss_is_read_off_the_curve():
     assert render.shares(record, "Trainer") == [20 / 60, 15 / 60]
     page = render.time_to_loss(record)
     assert "0.29 of its time, 95 % interval" in page and "0.001: 3.000" in page
+    assert "a guess that reads nothing (unigram), 6.500." in page
+    assert "Within 0.1 nats" not in page
+    near = render.time_to_loss(record | {"baseline": {"unigram": 4.3}})
+    assert "Within 0.1 nats of it at the end: Trainer." in near
     # a run of a fifth of the time is compared by its end
     ends = [[[12, 3.9]], [[12, 4.6]]]
     fifth = {render.FIFTH: ends, "Trainer": [theirs, [[30, 5.0], [60, 4.5]]]}
@@ -151,6 +156,9 @@ def test_a_seed_that_stops_loses_none_before_it(monkeypatch, tmp_path):
     class Task:
         def __init__(self, sizes, data):
             self.ours = self.theirs = None
+
+        def baseline(self):
+            return {"unigram": 6.5}
 
     def race(task, contenders, seed, budget, seconds):
         if seed == 2:
