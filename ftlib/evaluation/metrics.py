@@ -263,15 +263,15 @@ def kneser_ney_loss(train, held_out, vocab_size):
         a, b, c = (F.pad(rows, (2 - i, i), value=vocab_size) for i in range(3))
         return ((a * V + b) * V + c)[:, : rows.shape[1]]
 
-    def found(keys, values, wanted):
+    def lookup(keys, values, wanted):
         index = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
         return torch.where(keys[index] == wanted, values[index], 0).double()
 
     levels = [triples_of(train).unique(return_counts=True)]
     for modulus in (V * V, V):  # without the first token, then without the second
         levels.append((levels[-1][0] % modulus).unique(return_counts=True))
-    asked = triples_of(held_out)[:, 1:].flatten()
-    p = torch.full(asked.shape, 1 / vocab_size, dtype=torch.double)
+    targets = triples_of(held_out)[:, 1:].flatten()
+    p = torch.full(targets.shape, 1 / vocab_size, dtype=torch.double)
     for modulus, (keys, counts) in zip((V, V * V, V**3), reversed(levels)):
         contexts, index, kinds = (keys // V).unique(
             return_inverse=True, return_counts=True
@@ -279,10 +279,10 @@ def kneser_ney_loss(train, held_out, vocab_size):
         totals = torch.zeros_like(kinds).index_add_(0, index, counts)
         ones, twos = (int((counts == n).sum()) for n in (1, 2))
         discount = ones / (ones + 2 * twos) if ones else 0.5
-        after, before = asked % modulus, asked % modulus // V
-        kept = (found(keys, counts, after) - discount).clamp(min=0)
-        shared = discount * found(contexts, kinds, before) * p
-        total = found(contexts, totals, before)
+        after, before = targets % modulus, targets % modulus // V
+        kept = (lookup(keys, counts, after) - discount).clamp(min=0)
+        shared = discount * lookup(contexts, kinds, before) * p
+        total = lookup(contexts, totals, before)
         p = torch.where(total > 0, (kept + shared) / total.clamp(min=1), p)
     return float(-p.log().mean())
 
