@@ -387,30 +387,35 @@ of a machine, fitted on seven short runs before six others of other sizes began.
 
 
 def time_until(curve, score):
-    """Seconds until a curve of (seconds, score) has come down to `score`, between its
-    points along a straight line; None if it never does.
+    """Seconds until a curve of (seconds, score) has come down to `score` and stays
+    there, between its points along a straight line; None if it never does.
     """
-    before = curve[0]
-    for point in curve:
-        if point[1] <= score:
-            if point is before:
-                return point[0]
-            share = (before[1] - score) / (before[1] - point[1])
-            return before[0] + share * (point[0] - before[0])
-        before = point
-    return None
+    above = [i for i, point in enumerate(curve) if point[1] > score]
+    if not above:
+        return curve[0][0]
+    if above[-1] + 1 == len(curve):
+        return None
+    last, first = curve[above[-1] : above[-1] + 2]
+    part = (last[1] - score) / (last[1] - first[1])
+    return last[0] + part * (first[0] - last[0])
 
 
 def shares(record, contender):
-    """Of the time that `contender` had, how much the first contender needs for its
-    score at the end: one for each seed, None where it does not get there.
+    """Of the time until `contender` stays at its score at the end, how much the one that
+    it is compared with needs for that: one for each seed in which `contender` ran to
+    its end, None where the other does not get there.
     """
-    curves = {(r["contender"], r["seed"]): r["curve"] for r in record["rows"]}
-    first, found = record["rows"][0]["contender"], []
-    for seed in dict.fromkeys(r["seed"] for r in record["rows"]):
-        theirs = curves[contender, seed][-1]
-        seconds = time_until(curves[first, seed], theirs[1])
-        found.append(None if seconds is None else seconds / theirs[0])
+    rows = {(row["contender"], row["seed"]): row for row in record["rows"]}
+    found = []
+    for (name, seed), row in rows.items():
+        if name == contender and "stopped" not in row:
+            other = rows[row.get("against", record["rows"][0]["contender"]), seed]
+            end = row["curve"][-1][1]
+            seconds = None
+            if "stopped" not in other:
+                seconds = time_until(other["curve"], end)
+            whole = time_until(row["curve"], end)
+            found.append(None if seconds is None else seconds / whole)
     return found
 
 
@@ -418,6 +423,8 @@ def share_words(found):
     """Shares of the time in words, with a t interval where there are several."""
     from ftlib.evaluation import intervals
 
+    if not found:
+        return ""
     if None in found:
         reached = sum(share is not None for share in found)
         return f"reached by {reached} of {len(found)}"
@@ -433,14 +440,77 @@ FIFTH = "ftlib in a fifth"  # its clock ends after a fifth of the time
 
 def fifth_words(ends):
     """Whether ftlib's run of a fifth of the time is as good as the Trainer's whole."""
-    pairs = list(zip(ends[FIFTH], ends["Trainer"]))
-    reached = sum(ours <= theirs for ours, theirs in pairs)
-    ours, theirs = map(statistics.mean, zip(*pairs))
+    fifth, whole = ends[FIFTH], ends["Trainer"]
+    reached = sum(fifth.get(seed, math.inf) <= end for seed, end in whole.items())
+    ours, theirs = (statistics.mean(made.values()) for made in (fifth, whole))
     return (
         "A run of ftlib's that has only a fifth of the time, and whose rate falls to 0 "
         f"within it, ends at {ours:.3f},\nthe Trainer after the whole time at "
-        f"{theirs:.3f}: as good or better in {reached} of {len(pairs)}.\n\n"
+        f"{theirs:.3f}: as good or better in {reached} of {len(whole)}.\n\n"
     )
+
+
+def best_rate(tried):
+    """The rate of the lowest score in {rate: score, None where the run failed}."""
+    return min(tried, key=lambda r: math.inf if tried[r] is None else tried[r])
+
+
+def edge(tried):
+    """Whether the best rate is the "lowest" or the "highest" of all tried; None where
+    it is neither, or the only one.
+    """
+    rates, best = sorted(tried, key=float), best_rate(tried)
+    if len(rates) == 1 or best not in (rates[0], rates[-1]):
+        return None
+    return "lowest" if best == rates[0] else "highest"
+
+
+def rate_words(record):
+    """The learning rates of the Trainer, and what is left to do about them."""
+    tried = record["rates"]
+    ends = ", ".join(
+        f"{rate}: " + ("failed" if tried[rate] is None else f"{tried[rate]:.3f}")
+        for rate in sorted(tried, key=float)
+    )
+    words = f"Learning rates that the Trainer tried, and their ends: {ends}."
+    if edge(tried):
+        words += (
+            f"\nThe best is the {edge(tried)} of them: one beyond it may be better."
+        )
+    best = best_rate(tried)
+    if record.get("rate", best) != best:
+        words += (
+            f"\n**The race was run with {record['rate']}, before {best} was found "
+            "better: it has to be run again.**"
+        )
+    return words + "\n\n"
+
+
+def notes_of(record):
+    """What a reader has to know beside the table: a paragraph each."""
+    notes = ""
+    if record["task"] == "classify":
+        notes += (
+            "run_glue.py pads each text to 128 tokens by default, and so does the "
+            "Trainer here; ftlib pads to the longest\nof a batch. These sentences are "
+            "much shorter, so that most of the ratio is likely that padding.\n\n"
+        )
+    if "stages" in record:
+        stages = ", ".join(
+            f"{length} for {part:.0%}" for length, part in record["stages"]
+        )
+        notes += (
+            f"Tokens of a row, and of the time how much of it: {stages}. The recipe for "
+            "longer runs has fewer short rows.\n\n"
+        )
+    for row in record["rows"]:
+        if "stopped" in row:
+            notes += (
+                f"{row['contender']}, seed {row['seed']}, stopped early, after "
+                f"{row['steps']:,} steps, and is left out of the table: "
+                f"{' '.join(row['stopped'].split())}\n\n"
+            )
+    return notes
 
 
 def time_to_loss(record):
@@ -449,53 +519,79 @@ def time_to_loss(record):
         "clm": "causal LM, held-out loss (nats)",
         "classify": "a classifier from 1,000 labels, share of errors on validation",
     }[record["task"]]
-    ends, steps, minutes = {}, {}, {}
-    for row in record["rows"]:
-        minutes[row["contender"]] = row["curve"][-1][0] / 60
-        ends.setdefault(row["contender"], []).append(row["curve"][-1][1])
-        steps.setdefault(row["contender"], []).append(row["steps"])
-    first, *others = ends
-    rows = [
-        [
-            name,
-            f"{minutes[name]:.1f}",
-            f"{statistics.mean(values):.3f}",
-            f"{min(values):.3f} to {max(values):.3f}",
-            f"{statistics.mean(steps[name]):,.0f}",
-            "" if name in (first, FIFTH) else share_words(shares(record, name)),
-        ]
-        for name, values in ends.items()
-    ]
-    tried = ", ".join(f"{r}: {score:.3f}" for r, score in record["rates"].items())
-    tried = f"Learning rates that the Trainer tried, and their ends: {tried}.\n\n"
+    names = dict.fromkeys(row["contender"] for row in record["rows"])
+    first, *others = names
     ideas = "Trainer" not in others
-    fifth = fifth_words(ends) if FIFTH in ends else ""
+    done = {
+        name: [
+            row
+            for row in record["rows"]
+            if row["contender"] == name and "stopped" not in row
+        ]
+        for name in names
+    }
+    ends = {
+        name: {row["seed"]: row["curve"][-1][1] for row in made}
+        for name, made in done.items()
+    }
+    against = {row["contender"]: row.get("against", first) for row in record["rows"]}
+    rows = []
+    for name, made in done.items():
+        values = list(ends[name].values())
+        rows.append([name, "", "stopped early", "", ""])
+        if made:
+            rows[-1][1:] = [
+                f"{statistics.mean(row['curve'][-1][0] for row in made) / 60:.1f}",
+                f"{statistics.mean(values):.3f}",
+                f"{min(values):.3f} to {max(values):.3f}",
+                f"{statistics.mean(row['steps'] for row in made):,.0f}",
+            ]
+        compared = name not in (first, FIFTH)
+        if ideas:
+            rows[-1].append(against[name] if compared else "")
+        rows[-1].append(share_words(shares(record, name)) if compared else "")
+    both = ends.get(FIFTH) and ends.get("Trainer")
+    fifth = fifth_words(ends) if both else ""
     baseline = "".join(
         f"\nThe dotted line is a guess that reads nothing ({name}), {score:.3f}."
         for name, score in record["baseline"].items()
     )
     (level,) = record["baseline"].values()
-    near = [n for n, v in ends.items() if abs(statistics.mean(v) - level) < 0.1]
+    near = [
+        name
+        for name, made in ends.items()
+        if made and abs(statistics.mean(made.values()) - level) < 0.1
+    ]
     if near and record["task"] != "classify":
         # whoever reads "0.06 of its time" has to know what that score is worth
         baseline += (
             f" Within 0.1 nats of it at the end: {', '.join(near)}. So that score says "
             "little\nmore than how common each token is."
         )
-    seeds = len(next(iter(ends.values())))
+    if ends.get("Trainer"):
+        baseline += (
+            "\nThe dashed lines are the Trainer's score at its end, and a fifth of the "
+            "time."
+        )
+    seeds = len({row["seed"] for row in record["rows"]})
     name = f"time_to_loss_{'ideas' if ideas else record['task']}"
-    head = "What each idea gave" if ideas else "Time to quality"
-    return f"""## {head}: {what}
+    title = "What each idea gave" if ideas else "Time to quality"
+    head = ["what", "minutes", "at the end", "lowest to highest", "steps"]
+    head += ["compared with", "which gets there in"] if ideas else []
+    head += [] if ideas else [f"{first} gets there in"]
+    other = "the one that it is compared with" if ideas else first
+    return f"""## {title}: {what}
 
 {record["budget"] / 60:g} minutes for each contender and seed ({seeds}), taking turns in one process; the clock of each stands
 still while it is measured. Models, tokenizer, texts and precision ({record["precision"].removeprefix("torch.")}) are of equal size and kind.
-The last column is the time that {first} needs for the score that the other has at its end.{baseline}
+The last column is the time that {other} needs to reach the score at the end of the row, and to stay
+as good, against the time that the row itself needs.{baseline}
 
-{table(["what", "minutes", "at the end", "lowest to highest", "steps", f"{first} gets there in"], rows)}
+{table(head, rows)}
 
-{fifth}![The curves of all contenders over the time of each](results/{name}.svg)
+{fifth}{notes_of(record)}![The curves of all contenders over the time of each](results/{name}.svg)
 
-{"" if ideas else tried}{where(record)}
+{"" if ideas else rate_words(record)}{where(record)}
 """
 
 
@@ -508,20 +604,41 @@ def curves_svg(record):
     matplotlib.use("Agg")
     from ftlib.course import plot
 
-    fig, ax = plot.figure()
-    palette = list(plot.COLORS.values())
     names = list(dict.fromkeys(row["contender"] for row in record["rows"]))
+    many = len(names) > 4
+    fig, ax = plot.figure(size=plot.WIDEST if many else plot.SMALL)
+    # grey is the baseline's; beyond the house's colours the strokes tell them apart too
+    palette = [color for name, color in plot.COLORS.items() if name != "grey"]
+    looks = [dict(color=color) for color in palette]
+    more = ("#D81B60", "#009E8E", "#C49000", "#56B4E9")
+    looks += [dict(color=color, linestyle="-.") for color in more]
+    labelled = set()
     for row in record["rows"]:
-        number = names.index(row["contender"])
+        name = row["contender"]
+        if not row["curve"]:  # it failed before the first point
+            continue
         x, y = zip(*row["curve"])
-        label = row["contender"] if row["seed"] == record["rows"][0]["seed"] else None
-        look = dict(color=palette[number % len(palette)], label=label)
-        ax.plot([s / 60 for s in x], y, linewidth=1, **look)
+        label = None if name in labelled else name
+        labelled.add(name)
+        look = looks[names.index(name) % len(looks)]
+        ax.plot([s / 60 for s in x], y, linewidth=1, label=label, **look)
     for score in record["baseline"].values():
         ax.axhline(score, color=plot.COLORS["grey"], linestyle=":", linewidth=1)
+    goals = [
+        row["curve"][-1][1]
+        for row in record["rows"]
+        if row["contender"] == "Trainer" and "stopped" not in row
+    ]
+    if goals:
+        look = dict(color=plot.COLORS["black"], linestyle="--", linewidth=0.6)
+        ax.axhline(statistics.mean(goals), **look)
+        ax.axvline(record["budget"] / 5 / 60, **look)
     unit = "share of errors" if record["task"] == "classify" else "held-out loss (nats)"
     ax.set(xlabel="minutes of each contender", ylabel=unit)
-    ax.legend()
+    if many:
+        fig.legend(loc="outside lower center", ncols=2)
+    else:
+        ax.legend()
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "time_to_loss"}):
         fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

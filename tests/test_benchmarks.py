@@ -4,6 +4,7 @@ tables is the one its records give.
 
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,6 +66,10 @@ def test_the_time_to_their_loss_is_read_off_the_curve():
     ours = [[10, 5.0], [20, 4.0], [60, 3.0]]
     assert render.time_until(ours, 4.5) == 15 and render.time_until(ours, 3.5) == 40
     assert render.time_until(ours, 5.5) == 10 and render.time_until(ours, 2.9) is None
+    # a curve that crosses the score by chance, and leaves it again, is not there yet
+    noisy = [[10, 5.0], [20, 3.0], [30, 5.0], [40, 3.0], [60, 2.0]]
+    assert render.time_until(noisy, 4.0) == 35
+    assert render.time_until([*noisy, [70, 4.5]], 4.0) is None
     theirs = [[30, 5.0], [60, 4.0]]
     record = race_record(ftlib=[ours, ours], Trainer=[theirs, [[30, 5.0], [60, 4.5]]])
     assert render.shares(record, "Trainer") == [20 / 60, 15 / 60]
@@ -84,33 +90,90 @@ def test_the_time_to_their_loss_is_read_off_the_curve():
     # where it does not get there, the page says so
     record = race_record(ftlib=[theirs, theirs], Trainer=[ours, theirs])
     assert "reached by 1 of 2" in render.time_to_loss(record)
+    # a Trainer that learns nothing more from 30 s on is compared with its 30 s
+    plateau = race_record(ftlib=[ours], Trainer=[[[15, 5.0], [30, 4.5], [60, 4.5]]])
+    assert render.shares(plateau, "Trainer") == [0.5]
     picture = render.curves_svg(record)
     assert "<svg" in picture and picture == render.curves_svg(record)
+
+
+def strokes(picture):
+    """The styles of the curves and of the lines across a picture, not of the grid."""
+    styles = re.findall(r'clip-path="[^"]*" style="(fill: none; [^"]*)"', picture)
+    styles = [dict(s.split(": ") for s in style.split("; ")) for style in styles]
+    return [style for style in styles if style["stroke"] != "#e3e3e3"]
+
+
+def test_the_picture_tells_nine_ideas_apart_and_draws_the_goal():
+    render = renderer()
+    line = [[30, 5.0], [60, 4.0]]
+    ideas = race_record(**{f"idea {number}": [line] for number in range(9)})
+    looks = strokes(render.curves_svg(ideas))
+    assert len({look["stroke"] for look in looks}) == len(looks) == 10
+    # grey is the baseline's alone; there is no goal
+    grey = [look for look in looks if look["stroke"] == "#757575"]
+    assert len(grey) == 1 and grey[0]["stroke-dasharray"].startswith("1,")
+    looks = strokes(render.curves_svg(race_record(ftlib=[line], Trainer=[line])))
+    dashed = [look for look in looks if look.get("stroke-width") == "0.6"]
+    assert len(looks) == 5 and len(dashed) == 2
+    assert all("stroke-dasharray" in look for look in dashed)
+
+
+def test_the_page_has_a_run_that_failed():
+    render = renderer()
+    line = [[30, 5.0], [60, 4.0]]
+    record = race_record(ftlib=[line, line], Trainer=[line, [[30, 4.9]]])
+    record["rows"][3] |= {"stopped": "FloatingPointError: a\nplanted fault"}
+    page = render.time_to_loss(record)
+    assert "| Trainer | 1.0 | 4.000 | 4.000 to 4.000 | 10 | 1.00 of its time |" in page
+    told = (
+        "Trainer, seed 1, stopped early, after 20 steps, and is left out of the table"
+    )
+    assert f"{told}: FloatingPointError: a planted fault\n" in page
+    # ftlib's own failure counts as not there
+    record["rows"][0]["stopped"] = "ValueError: another"
+    assert "reached by 0 of 1" in render.time_to_loss(record)
+    # no point at all, in any seed
+    fails = {"curve": [], "stopped": "ValueError: at once"}
+    record["rows"][2:] = [row | fails for row in record["rows"][2:]]
+    page = render.time_to_loss(record)
+    assert "| Trainer |  | stopped early |  |  |  |" in page
+    assert "<svg" in render.curves_svg(record)
 
 
 def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import time_to_loss
 
-    assert renderer().FIFTH == time_to_loss.FIFTH
-    now, order = [0.0], []
+    now, order, made = [0.0], [], []
 
     class Task:
+        points = time_to_loss.POINTS
+
         def measure(self, model):
             now[0] += 100.0  # seconds that nobody is charged for
             return 1.0
 
     def contender(name, seconds):
-        def run(seed, clock):
+        def make(seed, clock):
+            assert not order, "a contender was made while another one computed"
+            now[0] += 50.0  # seconds of making a model
             clock.now = lambda: now[0]
-            clock.begin()
-            while True:
-                order.append(name)
-                now[0] += seconds
-                if clock.step(None):
-                    return
+            made.append((name, torch.rand(()).item()))
 
-        return run
+            def run():
+                order.append(name)  # what is left to make is its own turn's
+                clock.begin()
+                assert clock.spent == 0
+                while True:
+                    order.append(name)
+                    now[0] += seconds
+                    if clock.step(None):
+                        return
+
+            return run
+
+        return make
 
     each = {"a": contender("a", 1.0), "b": contender("b", 2.0)}
     short = contender("short", 0.5)
@@ -126,6 +189,15 @@ def test_contenders_take_turns_and_measuring_stops_the_clock(monkeypatch):
     order.clear()
     time_to_loss.race(Task(), each, 1, budget=12.0, seconds=3.0)
     assert order[0] == "b"  # the next seed begins with the other
+    # the weights are the seed's, whoever was made before
+    first = [torch.manual_seed(seed) and torch.rand(()).item() for seed in (0, 1)]
+    values = [value for _, value in made]
+    assert [name for name, _ in made[-2:]] == ["b", "a"]
+    assert values == 5 * [first[0]] + 2 * [first[1]]
+    order.clear()
+    time_to_loss.race(Task(), each, 0, budget=12.0, seconds=3.0)
+    # b starts, which takes time too, when the first turn of a is over
+    assert order[:4] == ["a", "a", "a", "b"]
 
 
 def test_a_seed_is_added_to_what_was_made_alike(monkeypatch):
@@ -153,23 +225,13 @@ def test_a_seed_that_stops_loses_none_before_it(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(FOLDER))
     import time_to_loss
 
-    class Task:
-        def __init__(self, sizes, data):
-            self.ours = self.theirs = None
-
-        def baseline(self):
-            return {"unigram": 6.5}
-
     def race(task, contenders, seed, budget, seconds):
         if seed == 2:
             raise KeyboardInterrupt
-        return [
-            {"contender": name, "seed": seed, "steps": 1, "curve": [[60.0, seed]]}
-            for name in contenders
-        ]
+        return finished(contenders, seed, 0.001)
 
     out = tmp_path / "clm.json"
-    monkeypatch.setitem(time_to_loss.TASKS, "clm", Task)
+    monkeypatch.setitem(time_to_loss.TASKS, "clm", FakeTask)
     monkeypatch.setattr(time_to_loss, "race", race)
     line = ["time_to_loss.py", "--task", "clm", "--minutes", "1", "--out", str(out)]
     seeds = []
@@ -181,21 +243,262 @@ def test_a_seed_that_stops_loses_none_before_it(monkeypatch, tmp_path):
         seeds.append([row["seed"] for row in record["rows"]])
     assert seeds == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1, 3, 3, 3]]
     assert list(record["rates"]) == ["0.0003", "0.001", "0.003"]
+    assert record["rate"] == "0.001" and record["tuning_seconds"] == 20
 
 
-def test_an_error_of_one_contender_ends_the_race(monkeypatch):
+def test_a_contender_that_fails_leaves_the_others_their_hour(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import time_to_loss
 
-    def broken(seed, clock):
-        clock.begin()
-        raise ValueError("a planted fault")
+    now = [0.0]
 
     class Task:
-        measure = None
+        points = time_to_loss.POINTS
 
-    with pytest.raises(ValueError, match="a planted fault"):
-        time_to_loss.race(Task(), {"a": broken, "b": broken}, 0, 1.0, 1.0)
+        def measure(self, model):
+            return model
+
+    def contender(score=4.0, fails_after=99):
+        def make(seed, clock):
+            clock.now = lambda: now[0]
+
+            def run():
+                clock.begin()
+                for step in range(99):
+                    if step == fails_after:
+                        raise FloatingPointError("a planted fault")
+                    now[0] += 1.0
+                    if clock.step(score):
+                        return
+
+            return run
+
+        return make
+
+    contenders = {
+        "ftlib": contender(),
+        "at once": contender(fails_after=0),
+        "later": contender(fails_after=2),
+        "no number": contender(score=float("nan")),
+    }
+    rows = time_to_loss.race(Task(), contenders, 0, budget=6.0, seconds=1.5)
+    assert [row["contender"] for row in rows] == list(contenders)
+    assert [len(row["curve"]) for row in rows] == [6, 0, 2, 0]
+    errors = [row.get("stopped") for row in rows]
+    assert errors[:3] == [None, *["FloatingPointError: a planted fault"] * 2]
+    assert errors[3] == "FloatingPointError: the score is nan at step 1"
+
+    class Rates(Task):
+        def theirs(self, seed, clock, lr):
+            return contender(fails_after=99 if lr < 1e-3 else 1)(seed, clock)
+
+    # a rate with which the Trainer fails is not the best one
+    tried = time_to_loss.tuned(Rates(), [1e-3, 3e-4, 1e-4], 18.0, 9.0)
+    assert tried == {"0.001": None, "0.0003": 4.0, "0.0001": 4.0}
+    assert renderer().best_rate(tried) == "0.0003"
+
+
+def test_tuning_goes_on_beyond_the_edge(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    best, seconds = 1e-3, set()
+
+    def try_rate(task, lr, budget, turn):
+        seconds.add(budget)
+        return abs(math.log(lr / best))
+
+    monkeypatch.setattr(time_to_loss, "try_rate", try_rate)
+
+    def tried(rates=(3e-4, 1e-3, 3e-3)):
+        return list(time_to_loss.tuned(None, rates, 1800.0, 30.0))
+
+    inside = ["0.0003", "0.001", "0.003"]
+    assert tried() == inside
+    best = 3e-4
+    assert tried() == [*inside, "0.0001"]
+    best = 1e-6  # two more at the most
+    assert tried() == [*inside, "0.0001", "3e-05"]
+    best = 1.0
+    assert tried() == [*inside, "0.01", "0.03"]
+    assert seconds == {600.0}
+    assert tried([1e-3]) == ["0.001"]  # a single one is taken as it is
+    render = renderer()
+    assert render.edge({"0.003": 1.0, "1e-05": 3.0, "0.001": 2.0}) == "highest"
+    assert render.edge({"0.003": 3.0, "1e-05": None, "0.001": 2.0}) is None
+    record = race_record(ftlib=[[[60, 3.0]]], Trainer=[[[60, 4.0]]])
+    page = render.time_to_loss(record | {"rates": {"0.001": 2.0, "0.0003": None}})
+    assert "0.0003: failed, 0.001: 2.000." in page
+    assert "The best is the highest of them" in page
+
+
+def finished(contenders, seed, best):
+    """Rows of runs that reached their end; of the rates, `best` has the lowest loss."""
+    return [
+        {
+            "contender": name,
+            "seed": seed,
+            "steps": 1,
+            "curve": [[60.0, 3.0 + (name != f"rate {best:g}")]],
+        }
+        for name in contenders
+    ]
+
+
+class FakeTask:
+    points = [1.0]
+
+    def __init__(self, sizes, data):
+        self.ours = self.theirs = None
+
+    def baseline(self):
+        return {"unigram": 6.5}
+
+
+def stored_race(monkeypatch, tmp_path, best):
+    """(run, record, calls): `run(*words)` starts the program with a copy of the stored
+    `record` of mlm, and gives back what it makes of it. Its races take no time, stand
+    in `calls`, and have `best` as the best rate.
+    """
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    def race(task, contenders, seed, budget, seconds):
+        calls.append((list(contenders), seed, budget))
+        return finished(contenders, seed, best)
+
+    stored = FOLDER / "results" / "time_to_loss_mlm.json"
+    record = json.loads(stored.read_text(encoding="utf-8"))
+    # as before anything was added to its tuning
+    record = {k: v for k, v in record.items() if k not in ("rate", "tuning_seconds")}
+    record["rates"] = {"0.0003": 6.6619, "0.001": 6.6746, "0.003": 6.6739}
+    record |= {"threads": 2, "precision": "torch.bfloat16", "budget": 1800.0}
+    out, calls = tmp_path / "mlm.json", []
+    out.write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.setattr(time_to_loss.torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(time_to_loss, "precision", lambda _: torch.bfloat16)
+    monkeypatch.setitem(time_to_loss.TASKS, "mlm", FakeTask)
+    monkeypatch.setattr(time_to_loss, "race", race)
+
+    def run(*words):
+        line = ["time_to_loss.py", "--out", str(out), *words]
+        monkeypatch.setattr(sys, "argv", line)
+        time_to_loss.main()
+        return json.loads(out.read_text(encoding="utf-8"))
+
+    return run, record, calls
+
+
+def test_a_rate_is_added_to_the_tuning_of_a_record(monkeypatch, tmp_path, capsys):
+    run, record, calls = stored_race(monkeypatch, tmp_path, best=1e-4)
+    own = {"rates": {"0.0003": 1.0, "0.001": 2.0, "0.003": 3.0}, "rate": "0.0003"}
+    (tmp_path / "mlm.json").write_text(
+        json.dumps(record | own | {"tuning_seconds": 600.0, "rows": []})
+    )
+    made = run("--tune-more", "1e-5")
+    assert "still the best" in capsys.readouterr().out
+    assert made["rates"] == {**own["rates"], "1e-05": 4.0}
+    assert calls == [(["rate 1e-05"], 100, 600.0)]
+    # a record from before there was --tune-more: seconds and rate are worked out
+    calls.clear()
+    (tmp_path / "mlm.json").write_text(json.dumps(record))
+    made = run("--tune-more", "1e-4", "3e-5")
+    assert calls == [(["rate 0.0001"], 100, 600.0), (["rate 3e-05"], 100, 600.0)]
+    assert made["rates"] == {**record["rates"], "0.0001": 3.0, "3e-05": 4.0}
+    assert made["rows"] == record["rows"] and made["rate"] == "0.0003"
+    assert "THE BEST RATE IS NOW 0.0001." in capsys.readouterr().out
+    page = renderer().time_to_loss(made)
+    assert "**The race was run with 0.0003, before 0.0001" in page
+    # a seed more would be one of a race that no longer holds
+    with pytest.raises(SystemExit, match="raced with the rate 0.0003"):
+        run("--seeds", "1", "--add")
+    with pytest.raises(SystemExit, match="has the rate 0.001 already"):
+        run("--tune-more", "1e-3")
+
+
+def test_seeds_can_be_added_to_the_stored_record(monkeypatch, tmp_path):
+    run, record, calls = stored_race(monkeypatch, tmp_path, best=1e-3)
+    missing = [str(seed) for seed in (91, 92)]
+    made = run("--seeds", *missing, "--add")
+    assert [seed for _, seed, _ in calls] == [91, 92]
+    assert made["rows"][: len(record["rows"])] == record["rows"]
+    assert made["rates"] == record["rates"] and len(calls[0][0]) == 3
+
+
+def test_ideas_have_short_rows_for_longer_and_what_they_are_compared_with(
+    monkeypatch, tmp_path
+):
+    run, _, calls = stored_race(monkeypatch, tmp_path, best=1e-3)
+    import time_to_loss
+
+    recipes = {}
+
+    def race(task, contenders, seed, budget, seconds):
+        for name, make in contenders.items():
+            recipes[name] = make(seed, None)
+        return finished(contenders, seed, 1e-3)
+
+    class Task(FakeTask):
+        def __init__(self, sizes, data):
+            self.ours = lambda seed, clock, **changes: changes
+
+    monkeypatch.setattr(time_to_loss, "race", race)
+    monkeypatch.setitem(time_to_loss.TASKS, "mlm", Task)
+    (tmp_path / "mlm.json").unlink()
+    record = run("--ideas", "--seeds", "0", "1")
+    record = run("--ideas", "--seeds", "2", "--add")
+    assert [row["seed"] for row in record["rows"]] == 9 * [0] + 9 * [1] + 9 * [2]
+    short = ((16, 0.3), (64, 0.58), (128, 0.12))
+    long = {"without short rows", "padded and cut at 128, not packed"}
+    for name, changes in recipes.items():
+        assert changes["stages"] == (((128, 1.0),) if name in long else short), name
+    # the recipe that the record of mlm was made with is as it was
+    assert time_to_loss.MLM["stages"] == ((16, 0.06), (64, 0.82), (128, 0.12))
+    assert record["budget"] == 360 and not record["rates"]
+    against = {row["contender"]: row["against"] for row in record["rows"]}
+    assert against.pop("padded and cut at 128, not packed") == "without short rows"
+    assert set(against.values()) == {"ftlib"}
+    # they are compared by their curves: that of packed rows crosses 4.5 at 30 s
+    curves = {"without short rows": [[20, 5.0], [40, 4.0], [60, 3.0]]}
+    curves["padded and cut at 128, not packed"] = [[20, 5.0], [60, 4.5]]
+    for row in record["rows"]:
+        row["curve"] = curves.get(row["contender"], [[20, 9.0], [60, 9.0]])
+    page = renderer().time_to_loss(record)
+    words = "padded and cut at 128, not packed | 1.0 | 4.500 | 4.500 to 4.500 | 1 |"
+    assert f"| {words} without short rows | 0.50 of its time" in page
+    assert "16 for 30%, 64 for 58%, 128 for 12%" in page
+
+
+def test_muon_decays_as_adamw_does(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    from ftlib.models import transformer
+
+    model = transformer.LanguageModel(transformer.Config(20, 8, 1, 2, 16, 8))
+    muon, adamw = time_to_loss.Both(model, 1e-3).parts
+    decay = {group["weight_decay"] for group in adamw.param_groups} - {0.0}
+    assert {group["weight_decay"] for group in muon.param_groups} == decay
+    assert len(decay) == 1
+
+
+def test_a_classifier_is_scored_on_all_sentences_after_other_labels(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import time_to_loss
+
+    task = time_to_loss.Labels(time_to_loss.SIZES, [])
+    validation = time_to_loss.sources.load("rotten_tomatoes")["validation"]
+    scored = sum(len(batch["labels"]) for batch in task.tests)
+    assert scored == len(validation["text"]) > 2 * time_to_loss.SIZES["held_out"]
+    first, second = task.labelled(0)["text"], task.labelled(1)["text"]
+    assert len(first) == len(second) == 1000
+    assert len(set(first) & set(second)) < 300
+    # the curve begins within the first steps of two minutes, and ends at their end
+    points = [120 * fraction for fraction in task.points]
+    assert points == sorted(points) and points[0] < 0.5 and points[-1] == 120
+    record = race_record(ftlib=[[[60, 0.2]]], Trainer=[[[60, 0.3]]])
+    page = renderer().time_to_loss(record | {"task": "classify"})
+    assert "run_glue.py pads each text to 128 tokens by default" in page
 
 
 def test_a_loss_of_another_training_stops_the_processes(monkeypatch):
