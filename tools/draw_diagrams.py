@@ -295,6 +295,60 @@ def _feed_forward(d, x):
 
 # --- chapter 09: masked language modelling
 
+GAP = "[CLS] this movie was absolutely [MASK] . [SEP]".split()
+
+
+def draw_09_gap() -> Diagram:
+    """A text with a gap, the model's scores for it, and the word that stood there."""
+    d = Diagram(
+        "A text with a hidden word, and the loss of guessing it.",
+        f"A row of eight tokens: {' '.join(GAP)}. At the position of [MASK] the text "
+        "had the word terrible. BERT, which reads the whole row, turns ids of shape B, "
+        "T into vectors of shape B, T, D. The vector at [MASK], of length D, goes "
+        "through the last layer and becomes V scores, one for each token of the "
+        "vocabulary. Softmax makes them probabilities: hilarious, terrible, awful and "
+        "crap have much, the and a little. The loss is minus the logarithm of the "
+        "probability of terrible.",
+        396,
+    )
+    d.text(20, 26, "A text without labels; one word is covered", 14, "black", "start",
+           True)  # fmt: skip
+    wide = [text_width(word, 13) + 18 for word in GAP]
+    gap, x, row = (680 - sum(wide)) / (len(GAP) - 1), 20, []
+    for word, w in zip(GAP, wide):
+        covered = word == "[MASK]"
+        color, tint = ("orange", 0.2) if covered else ("black", 0.04)
+        row.append(d.box(x, 76, w, 30, word, color, 13, tint))
+        x += w + gap
+    at = row[GAP.index("[MASK]")].top[0]
+    word = d.box(at - 44, 38, 88, 26, "terrible", "green", 13, 0.18)
+    d.arrow(word.bottom, (at, 76), color="green")
+    d.text(20, 60, "ids: (B, T)", 12, "black", "start")
+    said = "BERT: every position reads every position, left and right"
+    model = d.box(20, 136, 680, 44, said, "blue", 14, 0.14)
+    for box in row:
+        color = "orange" if box.x < at < box.x + box.width else "grey"
+        d.arrow(box.bottom, (box.bottom[0], model.y), color=color)
+    d.text(20, 196, "vectors: (B, T, D)", 12, "black", "start")
+    last = d.box(at - 90, 216, 180, 40, "last layer: D to V scores", "blue", 13, 0.14)
+    d.arrow((at, 180), last.top, color="orange")
+    d.text(at + 12, 198, "the vector at [MASK]", 12, "black", "start")
+    d.text(20, 226, "softmax: a probability for each\nof the V tokens", 12, "black",
+           "start")  # fmt: skip
+    guesses = [("hilarious", 118), ("terrible", 116), ("awful", 114), ("crap", 96),
+               ("the", 3), ("a", 3)]  # fmt: skip
+    for i, (guess, length) in enumerate(guesses):
+        y = 258 + 22 * i
+        d.text(88, y + 7, guess, 12, "green" if guess == "terrible" else "black", "end")
+        d.bar(98, y, length, 14, "green" if guess == "terrible" else "grey")
+    d.arrow(last.left, (196, 236))
+    loss = d.box(at - 104, 300, 208, 46, "loss: -log of the green bar", "green", 13,
+                 0.18)  # fmt: skip
+    d.arrow((220, 287), (300, 287), (300, 323), loss.left, color="green")
+    d.text(at, 366, "0 nats for a sure right guess", 12)
+    return d
+
+
 SENTENCE = "the movie fails to live up to the sum of its parts .".split()
 FATES = {3: "[MASK]", 6: "up", 9: "soup"}  # position: what the model is given
 
@@ -1448,6 +1502,7 @@ DRAWINGS = {
     "00_trainings": draw_00_trainings,
     "00_vector": draw_00_vector,
     "07_block": draw_07_block,
+    "09_gap": draw_09_gap,
     "09_mlm": draw_09_mlm,
     "13_info_nce": draw_13_info_nce,
     "13_two_towers": draw_13_two_towers,

@@ -314,7 +314,7 @@ def recorded(gain, calls, noise=1.0):
     return run
 
 
-def reported(answer, run):
+def reported(answer, run, verdicts=VERDICTS, of_accuracies=True):
     """What the experiment returned, its parts looked at -> (predicted, measured, low,
     high, conclusion).
     """
@@ -332,7 +332,7 @@ def reported(answer, run):
     )
     predicted = float(predicted)
     expect(
-        abs(predicted) <= 1,
+        abs(predicted) <= 1 or not of_accuracies,
         f"you predict {predicted:g}; a difference of two accuracies lies between -1 "
         "and 1, and three points are 0.03",
     )
@@ -342,8 +342,8 @@ def reported(answer, run):
         "the interval is a pair of numbers, (low, high)",
     )
     expect(
-        result["conclusion"] in VERDICTS,
-        f"you conclude {result['conclusion']!r}; say one of {', '.join(VERDICTS)}",
+        result["conclusion"] in verdicts,
+        f"you conclude {result['conclusion']!r}; say one of {', '.join(verdicts)}",
     )
     low, high = map(float, interval)
     return predicted, float(result["measured"]), low, high, result["conclusion"]

@@ -1,5 +1,5 @@
 """Checks of chapter 09: masking, whole words, the unigram baseline, a loss taken apart,
-the loss at the target positions, and a broken batch.
+an experiment on reading, and a broken batch.
 
 >>> from ftlib.course.checks.masked_lm import check_hide_tokens
 >>> check_hide_tokens(
@@ -17,9 +17,14 @@ Shapes: B rows, T tokens, V vocabulary.
 import math
 
 import torch
-import torch.nn.functional as F
 
 from ftlib.course.checks import correct, exercise, expect
+from ftlib.course.checks.classification import (
+    interval_of_draws,
+    recorded,
+    reported,
+    seeds_of,
+)
 from ftlib.course.checks.numeric import (
     expect_none_of,
     expect_unrounded,
@@ -285,165 +290,6 @@ def check_hide_tokens(answer):
     return correct(
         f"{n} of {total} tokens are targets, {behind:.2f} of them became [MASK], no "
         "special token was touched"
-    )
-
-
-def _wrong_losses(logits, labels, expected):
-    """[(a wrong sum, its hint)]; logits (B, T, V) in float64."""
-    logits, flat = logits.flatten(0, 1), labels.flatten()
-    n, kept = int((flat != -100).sum()), flat > 0
-    every = float(F.cross_entropy(logits, flat.clamp(min=0), reduction="sum"))
-    smooth = F.cross_entropy(logits, flat, reduction="sum", label_smoothing=0.1)
-    last = flat.masked_fill(flat == logits.shape[1] - 1, -100)
-    return [
-        (
-            expected / n,
-            "this is a mean; return the sum, because the loop divides by the number of "
-            "targets of the whole step",
-        ),
-        (
-            expected / labels.numel(),
-            "the sum is divided by the number of all positions; ignored positions do "
-            "not count, and nothing is divided here",
-        ),
-        (
-            every,
-            "the ignored positions count as targets with token 0; leave out every "
-            "label of -100",
-        ),
-        (
-            every / labels.numel(),
-            "this is a mean in which ignored positions count as token 0; sum over the "
-            "target positions only",
-        ),
-        (
-            float(F.cross_entropy(logits[kept], flat[kept], reduction="sum")),
-            "a target with id 0 is left out; ignored is -100, and 0 is an ordinary id",
-        ),
-        (
-            float(F.cross_entropy(logits, last, reduction="sum")),
-            "a target with the last id of the vocabulary is left out; only -100 is "
-            "ignored",
-        ),
-        (
-            float(F.cross_entropy(logits, flat % logits.shape[1], reduction="sum")),
-            "the label -100 is used as an index, and counts from the end of the "
-            "vocabulary; leave these positions out",
-        ),
-        (
-            float(smooth),
-            "there is label smoothing of 0.1 in it; the task asks for none",
-        ),
-        (
-            -expected,
-            "the loss has the wrong sign; it must fall when the correct token becomes "
-            "more likely",
-        ),
-        (
-            expected / math.log(2),
-            "the loss is in bits; use the natural logarithm (nats), as the rest of the "
-            "course does",
-        ),
-    ]
-
-
-def _targets(batch, tokens, size, seed):
-    """(logits (B, T, V), labels (B, T)): 0.4 of the positions are targets, the first
-    and the last id among them.
-    """
-    g = torch.Generator().manual_seed(seed)
-    logits = torch.randn(batch, tokens, size, generator=g) * 2
-    ids = torch.randint(0, size, (batch, tokens), generator=g)
-    labels = torch.where(torch.rand(batch, tokens, generator=g) < 0.4, ids, -100)
-    labels[0, :4] = torch.tensor([0, size - 1, min(100, size - 1), 0])
-    return logits, labels
-
-
-def _number(value):
-    return float(value.detach() if isinstance(value, torch.Tensor) else value)
-
-
-def _summed(logits, labels):
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
-
-
-@exercise
-def check_target_loss(answer):
-    """answer(logits (B, T, V), labels (B, T)) -> the summed cross-entropy over labels
-    != -100.
-    """
-    logits, labels = _targets(4, 10, 120, seed=3)
-    logits.requires_grad_()
-    expected = _summed(logits.double(), labels)
-    value = answer(logits, labels)
-    got, number = _number(value), _number(expected)
-    expect_none_of(got, number, _wrong_losses(logits.detach().double(), labels, number))
-    expect_unrounded(got, number, "the loss")
-    expect(
-        near(got, number),
-        f"the loss is {got:.7g}, expected {number:.7g}; sum -log p(label) "
-        "over the target positions",
-    )
-    _expect_other_losses(answer)
-    expect(
-        isinstance(value, torch.Tensor),
-        f"the value is correct, and a {type(value).__name__} has no gradient: the "
-        "model is trained with this loss, so return the tensor",
-    )
-    expect(
-        value.requires_grad,
-        "the value is correct, and the tensor is cut off from the logits: the model "
-        "is trained with this loss, so use no detach, no_grad or numpy",
-    )
-    (wanted,) = torch.autograd.grad(expected, logits)
-    (gradient,) = torch.autograd.grad(value, logits, allow_unused=True)
-    expect(
-        gradient is not None,
-        "the value is correct, and it has a gradient of its own, not that of the "
-        "logits: it was computed without a graph, and requires_grad was set afterwards",
-    )
-    expect(
-        torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6),
-        "the value is correct and its gradient is not: at the targets it is softmax "
-        "minus one-hot, at ignored positions 0",
-    )
-    n = int((labels != -100).sum())
-    return correct(f"{n} of {labels.numel()} positions count, and an empty sum is 0")
-
-
-def _expect_other_losses(answer):
-    """No targets, another shape, and logits at which exp overflows or underflows."""
-    logits, labels = _targets(6, 5, 7, seed=4)
-    nothing = _number(answer(logits, torch.full_like(labels, -100)))
-    expect(
-        nothing == 0,
-        f"without targets the loss is {nothing}; a sum over no positions is 0",
-    )
-    got, wanted = _number(answer(logits, labels)), _number(_summed(logits, labels))
-    expect(
-        near(got, wanted),
-        f"correct for the first batch; for another batch, of 6 rows, the loss is "
-        f"{got:.7g}, expected {wanted:.7g}",
-    )
-    for shift in (500, -500):
-        got = _number(answer(logits + shift, labels))
-        expect(
-            math.isfinite(got) and near(got, wanted, within=1e-2),
-            f"when {shift} is added to every logit the loss is {got:.7g}, and must "
-            f"stay {wanted:.7g}: exp of such a logit overflows or is 0; use "
-            "log_softmax, logsumexp or cross_entropy",
-        )
-    wide = logits * 100
-    got, wanted = _number(answer(wide, labels)), _number(_summed(wide, labels))
-    expect(
-        math.isfinite(got),
-        f"with logits of some hundreds the loss is {got}: a probability there is "
-        "rounded to 0 before its logarithm is taken; use log_softmax or cross_entropy",
-    )
-    expect(
-        near(got, wanted),
-        f"with logits of some hundreds the loss is {got:.7g}, expected {wanted:.7g}; "
-        "is it clamped, or cut off by a small number that is added to a probability?",
     )
 
 
@@ -881,4 +727,51 @@ def check_two_losses(answer):
             )
     return correct(
         "the two kinds of target are told apart; now see what the run has learned"
+    )
+
+
+READING = ("reads", "does not read", "not shown")
+TOO_SMALL = 0.1  # nats: a smaller rise does not matter, as the exercise says beforehand
+
+
+@exercise
+def check_reading(answer):
+    """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
+    run(shuffled, seed) is a loss in nats.
+    """
+    guesses = set()
+    # far above 0.1; shown and small; nothing; on the border; better when shuffled
+    for rise, noise in ((0.6, 1), (0.05, 1), (0.0, 0), (TOO_SMALL, 1), (-0.3, 1)):
+        calls = []
+        result = reported(answer, recorded(rise, calls, noise), READING, False)
+        predicted, measured, low, high, says = result
+        guesses.add(predicted)
+        expect(
+            len(guesses) == 1,
+            "your prediction changes with the result; a prediction is a fixed number, "
+            "written down before the run",
+        )
+        replay, seeds = recorded(rise, [], noise), seeds_of(calls)
+        rises = [replay(True, seed) - replay(False, seed) for seed in seeds]
+        interval_of_draws(rises, measured, low, high, "shuffled minus true")
+        span = f"the interval is {low:+.4f} to {high:+.4f}"
+        expect(
+            says != "reads" or low > TOO_SMALL or low <= 0,
+            f"{span}, above 0 and below {TOO_SMALL}; a rise that small does not "
+            "matter, as was said beforehand",
+        )
+        expect(
+            says == "not shown" or not low <= TOO_SMALL <= high,
+            f"{span} and holds {TOO_SMALL}, and you conclude {says!r}; the runs do not "
+            "decide",
+        )
+        wanted = READING[low < TOO_SMALL if not low <= TOO_SMALL <= high else 2]
+        expect(
+            says == wanted,
+            f"{span}, and you conclude {says!r}; on which side of {TOO_SMALL} does the "
+            "whole interval lie?",
+        )
+    return correct(
+        f"a guess of {predicted:+.2f} nats, paired runs, and a conclusion that counts "
+        "a rise only if it matters"
     )
