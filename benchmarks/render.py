@@ -41,11 +41,31 @@ def table(head, rows):
     )
 
 
-def mlm_step(record):
-    sizes = record["sizes"]
-    rates = {
+def rates_of(record):
+    """{(contender, precision): the tokens a second of each round}."""
+    return {
         (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
     }
+
+
+def median_ratio(values, others):
+    """Of what was measured in the same rounds."""
+    return statistics.median(a / b for a, b in zip(values, others))
+
+
+def mfu(record, contender, precision):
+    """Operations a second of the step, against those of the round's fastest matrix
+    product.
+    """
+    sizes = record["sizes"]
+    model = "ftlib" if contender == "ftlib" else "transformers"
+    each = record["operations"][model] / (sizes["batch"] * sizes["tokens"])
+    values = [v * each for v in rates_of(record)[contender, precision]]
+    return median_ratio(values, record["peaks"][precision])
+
+
+def mlm_step(record):
+    sizes, rates = record["sizes"], rates_of(record)
     peaks, operations = record.get("peaks", {}), record.get("operations", {})
     names = {
         "ftlib": "ftlib's loop and model",
@@ -55,9 +75,7 @@ def mlm_step(record):
     }
     rows, limits = [], []
     for (contender, precision), values in rates.items():
-        ratio = statistics.median(
-            a / b for a, b in zip(values, rates["Trainer", precision])
-        )
+        ratio = median_ratio(values, rates["Trainer", precision])
         rows.append(
             [
                 names[contender],
@@ -67,15 +85,8 @@ def mlm_step(record):
                 f"{ratio:.2f}",
             ]
         )
-        # operations a second of the step, against those of the round's fastest matrix
-        # product
         if precision in peaks:
-            each = operations["ftlib" if contender == "ftlib" else "transformers"] / (
-                sizes["batch"] * sizes["tokens"]
-            )
-            part = statistics.median(
-                v * each / p for v, p in zip(values, peaks[precision])
-            )
+            part = mfu(record, contender, precision)
             rows[-1].append(f"{part:.0%}")
             if contender == "ftlib":
                 limits.append(f"{ratio / part:.1f} in {precision}")
@@ -133,7 +144,7 @@ def changes(record):
             kind,
             f"{statistics.median(values):,.0f}",
             f"{min(values):,.0f} to {max(values):,.0f}",
-            f"{statistics.median(a / b for a, b in zip(values, rates['as it is', kind])):.2f}",
+            f"{median_ratio(values, rates['as it is', kind]):.2f}",
         ]
         for (name, kind), values in rates.items()
     ]
@@ -186,7 +197,7 @@ def pipeline(record):
             what[stage, name],
             f"{statistics.median(values):,.0f}",
             f"{min(values):,.0f} to {max(values):,.0f}",
-            f"{statistics.median(a / b for a, b in zip(values, rates[stage, 'transformers'])):.2f}",
+            f"{median_ratio(values, rates[stage, 'transformers']):.2f}",
         ]
         for (stage, name), values in rates.items()
     ]
@@ -202,23 +213,16 @@ row's mask from (seed, epoch, row), so that it does not depend on the batch; the
 
 
 def processes(record):
-    rates = {
-        (r["contender"], r["precision"]): r["tokens_per_second"] for r in record["rows"]
-    }
+    rates = rates_of(record)
     alone, threads, *_ = dict.fromkeys(name for name, _ in rates)
-
-    def against(values, name, kind):
-        ratios = (a / b for a, b in zip(values, rates[name, kind]))
-        return f"{statistics.median(ratios):.2f}"
-
     rows = [
         [
             name,
             kind,
             f"{statistics.median(values):,.0f}",
             f"{min(values):,.0f} to {max(values):,.0f}",
-            against(values, alone, kind),
-            against(values, threads, kind),
+            f"{median_ratio(values, rates[alone, kind]):.2f}",
+            f"{median_ratio(values, rates[threads, kind]):.2f}",
         ]
         for (name, kind), values in rates.items()
     ]
@@ -291,13 +295,18 @@ In turns with as much text in memory, encoded and packed anew, the stream gives 
 """
 
 
+def memory_off(row):
+    """How far the formula is off, as a part of what was measured."""
+    return abs(row["formula"] / row["measured"] - 1)
+
+
 def process_memory(record):
     rows, alone, off = [], {}, []
     for row in record["rows"]:
         ratio = row["formula"] / row["measured"]
         width, layers, vocab, texts, length = row["sizes"]
         if row["gives_back"]:
-            off.append(abs(ratio - 1))
+            off.append(memory_off(row))
         else:
             alone[row["way"]] = row["measured"] / 1e6
             continue
@@ -329,23 +338,37 @@ model took: {as_it_comes}. There two processes save {"nothing" if saved < 0.01 e
 """
 
 
+def precision_of(kind):
+    return "float32" if kind["precision"] == "None" else "bfloat16"
+
+
+def predicted(row, numbers):
+    """Predicted seconds of a run against the measured ones."""
+    seconds = statistics.median(row["seconds"])
+    return sum(map(operator.mul, numbers, row["terms"])) / seconds
+
+
+def cost_off(kind, model):
+    """How far each run is off that was not fitted but predicted."""
+    rows = [row for row in kind["rows"] if not row["fitted"]]
+    return [abs(predicted(row, kind["numbers"][model]) - 1) for row in rows]
+
+
 def cost_model(record):
     parts = []
     for kind in record["kinds"]:
-        precision = "float32" if kind["precision"] == "None" else "bfloat16"
+        precision = precision_of(kind)
         speed, traffic, overhead = kind["numbers"]["three numbers"]
         three = kind["numbers"]["three numbers"]
-        rows, worst = [], {}
+        rows = []
+        worst = {model: max(cost_off(kind, model)) for model in kind["numbers"]}
         for row in kind["rows"]:
             name, vocab, width, layers, texts, length = row["spec"]
             measured = statistics.median(row["seconds"])
             ratios = {
-                model: sum(map(operator.mul, numbers, row["terms"])) / measured
+                model: predicted(row, numbers)
                 for model, numbers in kind["numbers"].items()
             }
-            for model, ratio in ratios.items():
-                if not row["fitted"]:
-                    worst[model] = max(worst.get(model, 0), abs(ratio - 1))
             rows.append(
                 [
                     f"{name}, {layers} x {width}, {vocab:,}",
@@ -513,16 +536,10 @@ def notes_of(record):
     return notes
 
 
-def time_to_loss(record):
-    what = {
-        "mlm": "masked LM, held-out loss at [MASK] positions (nats)",
-        "clm": "causal LM, held-out loss (nats)",
-        "classify": "a classifier from 1,000 labels, share of errors on validation",
-    }[record["task"]]
+def ended(record):
+    """{contender: its rows that reached their end}."""
     names = dict.fromkeys(row["contender"] for row in record["rows"])
-    first, *others = names
-    ideas = "Trainer" not in others
-    done = {
+    return {
         name: [
             row
             for row in record["rows"]
@@ -530,10 +547,37 @@ def time_to_loss(record):
         ]
         for name in names
     }
-    ends = {
+
+
+def ends_of(record):
+    """{contender: {seed: its score at the end}}."""
+    return {
         name: {row["seed"]: row["curve"][-1][1] for row in made}
-        for name, made in done.items()
+        for name, made in ended(record).items()
     }
+
+
+def near_baseline(record):
+    """The contenders that end within 0.1 nats of a guess that reads nothing."""
+    (level,) = record["baseline"].values()
+    if record["task"] == "classify":
+        return []
+    return [
+        name
+        for name, made in ends_of(record).items()
+        if made and abs(statistics.mean(made.values()) - level) < 0.1
+    ]
+
+
+def time_to_loss(record):
+    what = {
+        "mlm": "masked LM, held-out loss at [MASK] positions (nats)",
+        "clm": "causal LM, held-out loss (nats)",
+        "classify": "a classifier from 1,000 labels, share of errors on validation",
+    }[record["task"]]
+    done, ends = ended(record), ends_of(record)
+    first, *others = done
+    ideas = "Trainer" not in others
     against = {row["contender"]: row.get("against", first) for row in record["rows"]}
     rows = []
     for name, made in done.items():
@@ -556,13 +600,8 @@ def time_to_loss(record):
         f"\nThe dotted line is a guess that reads nothing ({name}), {score:.3f}."
         for name, score in record["baseline"].items()
     )
-    (level,) = record["baseline"].values()
-    near = [
-        name
-        for name, made in ends.items()
-        if made and abs(statistics.mean(made.values()) - level) < 0.1
-    ]
-    if near and record["task"] != "classify":
+    near = near_baseline(record)
+    if near:
         # whoever reads "0.06 of its time" has to know what that score is worth
         baseline += (
             f" Within 0.1 nats of it at the end: {', '.join(near)}. So that score says "
@@ -645,23 +684,360 @@ def curves_svg(record):
     return text.getvalue()
 
 
+def step_rows(record):
+    rows = record.get("step_rows") or record.get("sizes", {}).get("batch")
+    return f"{rows} rows" if rows else ""
+
+
 def told_apart(text, record):
     """A table whose heading says the rows of a step, where there are any, and the
     machine, for pages with several tables of one heading.
     """
     heading, rest = text.split("\n", 1)
-    rows = record.get("step_rows") or record.get("sizes", {}).get("batch")
-    rows = f"{rows} rows, " if rows else ""
-    return f"{heading}: {rows}{record['machine']}\n{rest}"
+    rows = step_rows(record)
+    return f"{heading}: {rows + ', ' * bool(rows)}{record['machine']}\n{rest}"
+
+
+# --- goals ----------------------------------------------------------------------------
+
+TIME_SHARE, SEEDS = 0.2, 3  # of the Trainer's time
+FLOAT32_RATIO, BFLOAT16_MFU = 2.2, 0.6  # the first against the Trainer
+PROCESS_RATIO = 0.9  # two processes against two threads
+MEMORY_OFF, COST_OFF, COST_RUNS = 0.10, 0.15, 6  # how far predictions may be off
+STREAM_RATIO, STREAM_PEAK, STREAM_TEXT = 0.9, 600e6, 10e9  # the last two in bytes
+GPU_MFU, GPU_RATIO = 0.5, 1.5
+PRECISIONS = ("float32", "bfloat16")
+ROW = 128  # tokens of a row of benchmarks/processes.py
+# the second name of DDP is that of records from before there was FSDP2
+WAYS = {
+    "DDP": ("two processes, DDP", "two processes, one thread each"),
+    "FSDP2": ("two processes, FSDP2",),
+}
+
+
+def records_stored():
+    """{name: record} of all there are."""
+    paths = sorted((HERE / "results").glob("*.json"))
+    return {path.stem: read(path.stem) for path in paths}
+
+
+def of_kind(stored, kind):
+    """The records of a kind, without those with a note, which are of older code."""
+    found = [record for name, record in stored.items() if name.startswith(kind)]
+    return [record for record in found if "note" not in record]
+
+
+def verdict(passed, missing=""):
+    """passed: of each measurement, whether it reaches the goal. missing: what the goal
+    wants and no record has.
+    """
+    if not all(passed):
+        return "**not met**"
+    if not passed:
+        return "**not measured**"
+    return f"**not measured** in full: {missing}" if missing else "**met**"
+
+
+def goal(text, reached, passed, words=(), missing=""):
+    """A row of the table."""
+    words = " ".join(f"{word}." for word in (verdict(passed, missing), *words) if word)
+    return [text, "; ".join(reached), words]
+
+
+def apart(record, records):
+    """The rows of a step, and the machine where the records have several."""
+    several = len({other["machine"] for other in records}) > 1
+    words = [step_rows(record), record["machine"] if several else ""]
+    return f" ({', '.join(filter(None, words))})" if any(words) else ""
+
+
+def time_goal(stored, task, name):
+    text = f"{name}: at the Trainer's last score in at most {TIME_SHARE:g} of its time"
+    text += f", {SEEDS} seeds"
+    record = stored.get(f"time_to_loss_{task}")
+    if not record:
+        return goal(text, [], [])
+    found = shares(record, "Trainer")
+    seeds = f"{len(found)} seed{'s' * (len(found) > 1)}"
+    reached = [f"{share_words(found)} ({seeds})"] * bool(found)
+    passed = [share is not None and share <= TIME_SHARE for share in found]
+    tried, missing = record["rates"], ""
+    if record.get("rate", best_rate(tried)) != best_rate(tried):
+        missing = f"to be run again with the learning rate {best_rate(tried)}"
+    elif len(found) < SEEDS:
+        missing = f"{len(found)} of {SEEDS} seeds"
+    return goal(text, reached, passed, time_caveats(record), missing)
+
+
+def time_caveats(record):
+    """What the Trainer's end is worth."""
+    if "Trainer" in near_baseline(record):
+        end = statistics.mean(ends_of(record)["Trainer"].values())
+        ((guess, level),) = record["baseline"].items()
+        level = f"{level:.3f} nats"
+        yield f"The Trainer ends at {end:.3f}, near the {guess} guess ({level})"
+    if edge(record["rates"]):
+        yield f"Its best learning rate is the {edge(record['rates'])} of those tried"
+
+
+def against_trainer(record, precision):
+    rates = rates_of(record)
+    return median_ratio(rates["ftlib", precision], rates["Trainer", precision])
+
+
+def milliseconds(record, contender, precision):
+    tokens = record["sizes"]["batch"] * record["sizes"]["tokens"]
+    rates = rates_of(record)[contender, precision]
+    return 1000 * tokens / statistics.median(rates)
+
+
+def arithmetic(record, precision):
+    """Milliseconds of the products of ftlib's step at the speed of the peak."""
+    peak = statistics.median(record["peaks"][precision])
+    return 1000 * record["operations"]["ftlib"] / peak
+
+
+def of_a_step(record, precision, most, records):
+    """What a step is made of. most: the milliseconds that the goal leaves to it."""
+    step = round(milliseconds(record, "ftlib", precision))
+    products = round(arithmetic(record, precision))
+    return (
+        f"Of {step} ms a step{apart(record, records)} {products} are arithmetic at the "
+        f"peak, {step - products} the rest, for which the goal leaves "
+        f"{most - products:.0f}"
+    )
+
+
+def float32_words(peaks):
+    """Of the record with the lowest ratio."""
+    record = min(peaks, key=lambda record: against_trainer(record, "float32"))
+    counted = record["operations"]
+    ratio = against_trainer(record, "float32")
+    most = milliseconds(record, "Trainer", "float32") / FLOAT32_RATIO
+    return [
+        f"{counted['transformers'] / counted['ftlib']:.2f} of the ratio is arithmetic; "
+        f"an MFU of 100 % would make it {ratio / mfu(record, 'ftlib', 'float32'):.1f}",
+        of_a_step(record, "float32", most, peaks),
+    ]
+
+
+def with_peaks(records, precision):
+    return [record for record in records if precision in record.get("peaks", {})]
+
+
+def float32_goal(stored):
+    records = [
+        record
+        for record in of_kind(stored, "mlm_step")
+        if ("ftlib", "float32") in rates_of(record)
+    ]
+    ratios = [against_trainer(record, "float32") for record in records]
+    reached = [f"{r:.2f}{apart(one, records)}" for r, one in zip(ratios, records)]
+    peaks = with_peaks(records, "float32")
+    text = f"float32 step: at least {FLOAT32_RATIO:g} times the Trainer's tokens/s"
+    passed = [ratio >= FLOAT32_RATIO for ratio in ratios]
+    return goal(text, reached, passed, float32_words(peaks) if peaks else [])
+
+
+def bfloat16_goal(stored):
+    records = with_peaks(of_kind(stored, "mlm_step"), "bfloat16")
+    text = f"bfloat16 step: MFU of at least {100 * BFLOAT16_MFU:g} %"
+    reached, passed, words = [], [], []
+    for record in records:
+        part = mfu(record, "ftlib", "bfloat16")
+        ratio = against_trainer(record, "bfloat16")
+        where_at = apart(record, records)
+        reached.append(f"{100 * part:.0f} %, {ratio:.2f} times the Trainer{where_at}")
+        passed.append(part >= BFLOAT16_MFU)
+        most = arithmetic(record, "bfloat16") / BFLOAT16_MFU
+        words.append(of_a_step(record, "bfloat16", most, records))
+    return goal(text, reached, passed, words)
+
+
+def two_processes(record, way):
+    """(precision, tokens a second of two processes, of two threads), each."""
+    rates = rates_of(record)
+    for name, kind in rates:
+        if name in WAYS[way]:
+            yield kind, rates[name, kind], rates["one process, two threads", kind]
+
+
+def longer(record, values, threads):
+    """By how much a step of two processes is longer than one of two threads."""
+    tokens = 1000 * ROW * record.get("step_rows", 16)
+    more = statistics.median(tokens / a - tokens / b for a, b in zip(values, threads))
+    allowed = tokens / statistics.median(threads) * (1 / PROCESS_RATIO - 1)
+    return f"{more:.0f} ms, allowed {allowed:.0f}"
+
+
+def processes_goal(stored, way):
+    records = of_kind(stored, "processes")
+    reached, passed, more, kinds = [], [], [], set()
+    for record in records:
+        for kind, values, threads in two_processes(record, way):
+            ratio, where_at = median_ratio(values, threads), apart(record, records)
+            reached.append(f"{kind} {ratio:.2f}{where_at}")
+            passed.append(ratio >= PROCESS_RATIO)
+            kinds.add(kind)
+            if ratio < PROCESS_RATIO:
+                beyond = longer(record, values, threads)
+                more.append(f"{kind} {beyond}{where_at}")
+    words = ["Exchange and work not split, per step: " + "; ".join(more)] * bool(more)
+    absent = [r for r in records if not list(two_processes(r, way))]
+    words += [f"Not measured with {step_rows(record)}" for record in absent]
+    missing = ", ".join(kind for kind in PRECISIONS if kind not in kinds)
+    text = f"Two processes, {way}: at least {PROCESS_RATIO:g} of two threads' tokens/s"
+    return goal(text, reached, passed, words, missing)
+
+
+def memory_goal(stored, gives_back):
+    off = {}
+    for record in of_kind(stored, "process_memory"):
+        for row in record["rows"]:
+            if row["gives_back"] is gives_back:
+                off[row["way"]] = max(off.get(row["way"], 0), memory_off(row))
+    text = f"Memory of a process within {100 * MEMORY_OFF:g} % of the formula"
+    text += ", freed memory " + ("given back" if gives_back else "kept")
+    reached = [f"{way} {at_most(part)} off" for way, part in off.items()]
+    setting = "`MALLOC_MMAP_THRESHOLD_=65536`"
+    words = f"With {setting}" if gives_back else f"As glibc comes, without {setting}"
+    passed = [part <= MEMORY_OFF for part in off.values()]
+    return goal(text, reached, passed, [words] * bool(off))
+
+
+def cost_goal(stored):
+    kinds = [k for record in of_kind(stored, "cost_model") for k in record["kinds"]]
+    off = [cost_off(kind, "three numbers") for kind in kinds]
+    counts = [len(one) for one in off]
+    reached = [
+        f"{precision_of(kind)} {at_most(max(one))} off" for kind, one in zip(kinds, off)
+    ]
+    passed = [max(one) <= COST_OFF for one in off]
+    few = [f"{count} runs" for count in counts if count < COST_RUNS]
+    words = [f"{count} runs in {precision_of(k)}" for count, k in zip(counts, kinds)]
+    text = f"Cost model within {100 * COST_OFF:g} %"
+    text += f" on {COST_RUNS} runs that were not fitted"
+    return goal(text, reached, passed, [", ".join(words)], ", ".join(few))
+
+
+def resumes(record):
+    """Whether each resumption got the same rows, and the control none of them."""
+    equal, lanes = record["equal_lanes"], record["lanes"]
+    return [
+        count == (0 if name.endswith("further") else lanes)
+        for name, count in equal.items()
+    ]
+
+
+def recipe_words(stored):
+    """Processes over the limit that train from a stream."""
+    for record in of_kind(stored, "stream_memory"):
+        for row in record["rows"]:
+            if row["kind"] == "recipe" and row["peak"] >= STREAM_PEAK:
+                yield (
+                    f"A recipe that also trains takes {row['peak'] / 1e6:,.0f} MB with "
+                    f"{row['megabytes']:,} MB of text ({record['machine']})"
+                )
+
+
+def stream_goal(stored):
+    text = f"{STREAM_TEXT / 1e9:g} GB through a stream, two processes: under "
+    text += f"{STREAM_PEAK / 1e6:g} MB each, resumed exactly"
+    reached, passed, short = [], [], []
+    for record in of_kind(stored, "stream_size"):
+        peak, lanes = max(row["peak"] for row in record["rows"]), record["lanes"]
+        equal = [f"{n}: {c} of {lanes}" for n, c in record["equal_lanes"].items()]
+        reached += [f"{peak / 1e6:,.0f} MB", f"equal lanes, {', '.join(equal)}"]
+        passed += [peak < STREAM_PEAK, *resumes(record)]
+        if record["bytes"] < STREAM_TEXT:
+            short.append(f"{record['bytes'] / 1e9:.1f} GB")
+    return goal(text, reached, passed, recipe_words(stored), ", ".join(short))
+
+
+def stream_rates(record):
+    """Tokens a second of a process: over the whole text, in the race, in memory."""
+    whole = [row["tokens"] / row["seconds"] for row in record["rows"]]
+    race = {
+        kind: statistics.median(rate for one in record["race"] for rate in one[kind])
+        for kind in ("stream", "memory")
+    }
+    return statistics.mean(whole), race["stream"], race["memory"]
+
+
+def stream_rate_goal(stored):
+    text = f"Stream: at least {STREAM_RATIO:g} of the tokens/s of texts in memory"
+    reached, passed, words, missing = [], [], [], []
+    for record in of_kind(stored, "stream_size"):
+        whole, stream, memory = stream_rates(record)
+        low, size = min(record["ratios"]), f"{record['bytes'] / 1e9:.0f} GB"
+        reached.append(f"{record['ratio']:.2f} in turns (lowest {low:.2f})")
+        passed.append(record["ratio"] >= STREAM_RATIO)
+        if whole < STREAM_RATIO * memory:
+            missing.append(f"over all {size} {whole / memory:.2f}, not in turns")
+        words.append(
+            f"{size} in {max(row['seconds'] for row in record['rows']):,.0f} s, "
+            f"{whole:,.0f} tokens/s a process; in turns {stream:,.0f}, in memory "
+            f"{memory:,.0f}"
+        )
+    return goal(text, reached, passed, words, ", ".join(missing))
+
+
+def gpu_goal(stored):
+    """Of the results.json of tools/gpu.py, kept as results/gpu*.json."""
+    text = f"GPU: MFU of {100 * GPU_MFU:g} %, {GPU_RATIO:g} times the Trainer"
+    records = [r for r in of_kind(stored, "gpu") if not r.get("rehearsal")]
+    reached, passed, missing = [], [], []
+    for record in records:
+        for name in ("bert_base", "gpt2_small"):
+            stage = record["stages"].get(name, {})
+            ours = [run for label, run in stage.items() if label.startswith("ftlib")]
+            part = max((run["mfu"] or 0 for run in ours), default=0)
+            ratio = stage.get("against_trainer")
+            if not part or not ratio:
+                missing.append(name)
+                continue
+            reached.append(f"{name} {100 * part:.0f} %, {ratio:.2f} times")
+            passed += [part >= GPU_MFU, ratio >= GPU_RATIO]
+    words = [] if records else ["No GPU yet"]
+    return goal(text, reached, passed, words, ", ".join(missing))
+
+
+def goals(stored):
+    """All goals, from {name: record}."""
+    rows = [
+        time_goal(stored, "mlm", "Masked LM"),
+        time_goal(stored, "clm", "Causal LM"),
+        time_goal(stored, "classify", "Classifier, 1,000 labels"),
+        float32_goal(stored),
+        bfloat16_goal(stored),
+        processes_goal(stored, "DDP"),
+        processes_goal(stored, "FSDP2"),
+        memory_goal(stored, gives_back=True),
+        memory_goal(stored, gives_back=False),
+        cost_goal(stored),
+        stream_goal(stored),
+        stream_rate_goal(stored),
+        gpu_goal(stored),
+    ]
+    return f"""## Goals
+
+A goal is met if every record of it says so. A record with a note, of older code, is left out here. The machines stand in the
+sections below, and here where the records of a goal have several. MFU is model FLOPs utilisation: the operations a second of
+the step against those of the fastest large matrix product of the same round.
+
+{table(["goal", "reached", "where it stands, or what holds it back"], rows)}
+"""
 
 
 def page():
+    stored = records_stored()
     parts = [
         """# Measurements
 
 Speed, measured side by side on one machine; run them on yours. Every table is written by `benchmarks/render.py` from the
 JSON files in `results/`, which hold each round, the machine and the versions.
-"""
+""",
+        goals(stored),
     ]
     # a record for each machine
     for make in (
@@ -676,10 +1052,7 @@ JSON files in `results/`, which hold each round, the machine and the versions.
         process_memory,
         cost_model,
     ):
-        records = [
-            read(path.stem)
-            for path in sorted((HERE / "results").glob(f"{make.__name__}*.json"))
-        ]
+        records = [r for name, r in stored.items() if name.startswith(make.__name__)]
         made = [make(record) for record in records] or [
             f"`benchmarks/{make.__name__}.py` has not been run yet.\n"
         ]

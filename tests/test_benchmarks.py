@@ -40,6 +40,222 @@ def test_the_page_is_made_from_the_records(monkeypatch, counted):
     counted("fault")
 
 
+def plant_race(task):
+    def plant(stored, share):
+        ours = [[5, 5.0], [60 * share, 4.0], [60, 3.0]]
+        record = race_record(ftlib=[ours] * 3, Trainer=[[[30, 5.0], [60, 4.0]]] * 3)
+        stored[f"time_to_loss_{task}"] = record | {"task": task}
+
+    return plant
+
+
+def plant_rates(stored, kind, rates, **more):
+    """In place of all records of a kind, one with these tokens a second."""
+    for name in [name for name in stored if name.startswith(kind)]:
+        del stored[name]
+    rows = [
+        {"contender": name, "precision": precision, "tokens_per_second": [rate] * 2}
+        for (name, precision), rate in rates.items()
+    ]
+    stored[kind] = {"machine": "a machine", "rows": rows, **more}
+
+
+def plant_step(stored, ratio, precision="float32", **more):
+    rates = {("ftlib", precision): 2048.0 * ratio, ("Trainer", precision): 2048.0}
+    sizes = {"batch": 16, "tokens": 128}
+    plant_rates(stored, "mlm_step", rates, sizes=sizes, **more)
+
+
+def plant_mfu(stored, part):
+    # ten steps a second
+    operations, peaks = {"ftlib": 30e9}, {"bfloat16": [300e9 / part] * 2}
+    plant_step(stored, 10.0, "bfloat16", operations=operations, peaks=peaks)
+
+
+def plant_processes(way):
+    def plant(stored, ratio, precisions=("float32", "bfloat16")):
+        rates = {}
+        for kind in precisions:
+            rates["one process, two threads", kind] = 4096.0
+            rates[f"two processes, {way}", kind] = 4096.0 * ratio
+        plant_rates(stored, "processes", rates, step_rows=32)
+
+    return plant
+
+
+def plant_memory(gives_back):
+    def plant(stored, off):
+        for row in stored["process_memory"]["rows"]:
+            if row["gives_back"] is gives_back:
+                row["formula"] = row["measured"] * (1 - off)
+
+    return plant
+
+
+def plant_cost(stored, off):
+    for kind in stored["cost_model"]["kinds"]:
+        for row in kind["rows"]:
+            terms = zip(kind["numbers"]["three numbers"], row["terms"])
+            row["seconds"] = [sum(a * b for a, b in terms) / (1 - off)]
+
+
+def plant_peak(stored, peak):
+    stored["stream_size"]["rows"][1]["peak"] = peak
+
+
+def plant_lanes(name):
+    return lambda stored, lanes: stored["stream_size"]["equal_lanes"].update(
+        {name: lanes}
+    )
+
+
+def plant_stream(stored, ratio):
+    stored["stream_size"]["ratio"] = ratio
+    plant_reading(stored, 1.0)
+
+
+def plant_reading(stored, ratio):
+    """The whole text, read at this part of the tokens a second in memory."""
+    record = stored["stream_size"]
+    for one in record["race"]:
+        one["memory"] = [1e6]
+    for row in record["rows"]:
+        row["seconds"] = row["tokens"] / (1e6 * ratio)
+
+
+def plant_gpu(stored, part, ratio=1.6):
+    stage = {"ftlib, compiled": {"mfu": part}, "against_trainer": ratio}
+    stages = {"bert_base": stage, "gpt2_small": stage}
+    stored["gpu"] = {"rehearsal": False, "stages": stages}
+
+
+def state_of(render, stored, start):
+    """What the page says of the goal whose row begins so."""
+    (row,) = [
+        r for r in render.goals(stored).splitlines() if r.startswith(f"| {start}")
+    ]
+    return re.search(r"\*\*(.+?)\*\*", row)[1], row
+
+
+GOALS = [
+    ("Masked LM", plant_race("mlm"), 0.19, 0.21),
+    ("Causal LM", plant_race("clm"), 0.19, 0.21),
+    ("Classifier", plant_race("classify"), 0.19, 0.21),
+    ("float32 step", plant_step, 2.21, 2.19),
+    ("bfloat16 step", plant_mfu, 0.61, 0.59),
+    ("Two processes, DDP", plant_processes("DDP"), 0.91, 0.89),
+    ("Two processes, FSDP2", plant_processes("FSDP2"), 0.91, 0.89),
+    (
+        "Memory of a process within 10 % of the formula, freed memory given back",
+        plant_memory(True),
+        0.09,
+        0.11,
+    ),
+    (
+        "Memory of a process within 10 % of the formula, freed memory kept",
+        plant_memory(False),
+        0.09,
+        0.11,
+    ),
+    ("Cost model", plant_cost, 0.14, 0.16),
+    ("10 GB through", plant_peak, 599e6, 601e6),
+    ("10 GB through", plant_lanes("two processes"), 8, 7),
+    ("10 GB through", plant_lanes("one process, one row further"), 0, 1),
+    ("Stream:", plant_stream, 0.91, 0.89),
+    ("GPU", plant_gpu, 0.51, 0.49),
+    ("GPU", lambda stored, ratio: plant_gpu(stored, 0.51, ratio), 1.51, 1.49),
+]
+
+
+@pytest.mark.parametrize("start, plant, good, bad", GOALS)
+def test_a_goal_is_met_by_the_numbers_alone(start, plant, good, bad, counted):
+    render = renderer()
+    rows = []
+    for value, wanted in ((good, "met"), (bad, "not met")):
+        stored = render.records_stored()
+        plant(stored, value)
+        state, row = state_of(render, stored, start)
+        assert state == wanted, row
+        rows.append(row)
+    assert rows[0] != rows[1]
+    counted("fault")
+
+
+def test_a_goal_without_a_record_is_not_measured():
+    render = renderer()
+    rows = render.goals({}).splitlines()
+    rows = [row for row in rows if row.startswith("| ")][2:]
+    assert len(rows) == len({start for start, *_ in GOALS})
+    assert all("|  | **not measured**." in row for row in rows), rows
+    stored = render.records_stored()
+    for name, start in [
+        ("time_to_loss_mlm", "Masked LM"),
+        ("cost_model", "Cost model"),
+        ("stream_size", "Stream:"),
+    ]:
+        del stored[name]
+        assert state_of(render, stored, start)[0] == "not measured"
+    # a rehearsal on a processor is no GPU
+    plant_gpu(stored, 0.9)
+    stored["gpu"]["rehearsal"] = True
+    state, row = state_of(render, stored, "GPU")
+    assert state == "not measured" and "No GPU yet" in row
+
+
+def test_a_goal_is_not_measured_in_full():
+    render = renderer()
+
+    def told(change, start, plant, value):
+        stored = render.records_stored()
+        plant(stored, value)
+        change(stored)
+        return state_of(render, stored, start)[1]
+
+    race = ("Masked LM", plant_race("mlm"), 0.19)
+    row = told(lambda stored: stored["time_to_loss_mlm"]["rows"].pop(), *race)
+    assert "**not measured** in full: 2 of 3 seeds." in row
+    rates = {"rates": {"0.001": 3.0, "0.01": 2.0, "0.1": 2.5}, "rate": "0.001"}
+    row = told(lambda stored: stored["time_to_loss_mlm"].update(rates), *race)
+    assert (
+        "**not measured** in full: to be run again with the learning rate 0.01" in row
+    )
+    near = {"baseline": {"unigram": 4.05}}
+    row = told(lambda stored: stored["time_to_loss_mlm"].update(near), *race)
+    assert (
+        "**met**. The Trainer ends at 4.000, near the unigram guess (4.050 nats)" in row
+    )
+    stored = render.records_stored()
+    plant_processes("DDP")(stored, 0.95, ["float32"])
+    row = state_of(render, stored, "Two processes, DDP")[1]
+    assert "**not measured** in full: bfloat16." in row
+    one = ("10 GB through", plant_peak, 599e6)
+    row = told(lambda stored: stored["stream_size"].update(bytes=1e9), *one)
+    assert "**not measured** in full: 1.0 GB." in row
+    row = told(lambda stored: plant_reading(stored, 0.5), "Stream:", plant_stream, 0.95)
+    assert "**not measured** in full: over all 10 GB 0.50, not in turns." in row
+    # a record of older code counts for nothing
+    step = ("float32 step", plant_step, 2.3)
+    row = told(lambda stored: stored["mlm_step"].update(note="older"), *step)
+    assert "**not measured**." in row
+
+
+def test_the_goal_says_what_holds_it_back():
+    render = renderer()
+    stored = render.records_stored()
+    operations = {"ftlib": 30e9, "transformers": 60e9}
+    peaks = {"float32": [100e9, 100e9]}
+    plant_step(stored, 2.0, operations=operations, peaks=peaks)
+    _, row = state_of(render, stored, "float32 step")
+    assert "| 2.00 (16 rows) | **not met**. 2.00 of the ratio is arithmetic; " in row
+    assert (
+        "an MFU of 100 % would make it 3.3. Of 500 ms a step (16 rows) 300 are" in row
+    )
+    assert "at the peak, 200 the rest, for which the goal leaves 155." in row
+    plant_processes("FSDP2")(stored, 0.8)
+    _, row = state_of(render, stored, "Two processes, FSDP2")
+    assert "per step: float32 250 ms, allowed 111 (32 rows); bfloat16 250 ms" in row
+
+
 def race_record(**curves):
     rows = [
         {"contender": name, "seed": seed, "steps": 10 * seed + 10, "curve": curve}

@@ -307,7 +307,7 @@ def draw_09_gap() -> Diagram:
         "T into vectors of shape B, T, D. The vector at [MASK], of length D, goes "
         "through the last layer and becomes V scores, one for each token of the "
         "vocabulary. Softmax makes them probabilities: hilarious, terrible, awful and "
-        "crap have much, the and a little. The loss is minus the logarithm of the "
+        "crap have much, the little. The loss is minus the logarithm of the "
         "probability of terrible.",
         396,
     )
@@ -322,7 +322,7 @@ def draw_09_gap() -> Diagram:
         x += w + gap
     at = row[GAP.index("[MASK]")].top[0]
     word = d.box(at - 44, 38, 88, 26, "terrible", "green", 13, 0.18)
-    d.arrow(word.bottom, (at, 76), color="green")
+    d.text(at + 52, 51, "what it covers", 12, "green", "start")
     d.text(20, 60, "ids: (B, T)", 12, "black", "start")
     said = "BERT: every position reads every position, left and right"
     model = d.box(20, 136, 680, 44, said, "blue", 14, 0.14)
@@ -336,7 +336,7 @@ def draw_09_gap() -> Diagram:
     d.text(20, 226, "softmax: a probability for each\nof the V tokens", 12, "black",
            "start")  # fmt: skip
     guesses = [("hilarious", 118), ("terrible", 116), ("awful", 114), ("crap", 96),
-               ("the", 3), ("a", 3)]  # fmt: skip
+               ("...", 0), ("the", 3)]  # fmt: skip
     for i, (guess, length) in enumerate(guesses):
         y = 258 + 22 * i
         d.text(88, y + 7, guess, 12, "green" if guess == "terrible" else "black", "end")

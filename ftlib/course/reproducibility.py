@@ -21,6 +21,7 @@ runs: do not let results depend on the order of a set.
 What it needs: torch. numpy is seeded too if it is there.
 """
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -38,7 +39,8 @@ def seed_everything(seed=0, threads=None) -> None:
     of torch's threads.
 
     seed: 0 .. 2**32 - 1 (numpy takes no more); threads: at least 1, or None to leave
-        them as they are.
+        them as they are. The first call in a notebook, though, asks `pick_threads`, and
+        says so if others use the cores and fewer threads are faster.
     Raises ValueError for a value outside these limits.
     """
     if not 0 <= seed < 2**32:
@@ -58,6 +60,19 @@ def seed_everything(seed=0, threads=None) -> None:
         numpy.random.seed(seed)
     if threads is not None:
         torch.set_num_threads(threads)
+    elif "ipykernel" in sys.modules and not os.environ.get("OMP_NUM_THREADS"):
+        _threads_of_a_notebook()
+
+
+@functools.cache
+def _threads_of_a_notebook():
+    """Pick the number of threads once, and tell the reader where it is not the usual
+    one: his cells will take longer than the chapter says.
+    """
+    most = torch.get_num_threads()
+    said = pick_threads()
+    if torch.get_num_threads() < most:
+        print(f"The cores are busy. {said[0].upper()}{said[1:]}")
 
 
 def cores():

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy
 import pytest
@@ -105,6 +106,47 @@ def test_a_number_that_is_given_stays(two_threads, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     said = reproducibility.pick_threads(step=never)
     assert said == "1 thread, as this machine says"
+
+
+def test_a_notebook_on_busy_cores_takes_fewer_threads_and_says_so(
+    two_threads, monkeypatch, capsys
+):
+    probes = []
+
+    def one():
+        probes.append(1)
+        torch.set_num_threads(1)
+        return "1 thread: because"
+
+    monkeypatch.setattr(reproducibility, "pick_threads", one)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    reproducibility._threads_of_a_notebook.cache_clear()
+    reproducibility.seed_everything(0)
+    assert probes == []  # a program asks for itself
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    reproducibility.seed_everything(0)
+    reproducibility.seed_everything(0, threads=2)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    reproducibility.seed_everything(0, threads=2)
+    assert probes == []  # who says how many is obeyed
+    reproducibility.seed_everything(0)
+    assert probes == [1] and torch.get_num_threads() == 1
+    assert capsys.readouterr().out == "The cores are busy. 1 thread: because\n"
+    reproducibility.seed_everything(0)
+    assert probes == [1] and capsys.readouterr().out == ""
+    reproducibility._threads_of_a_notebook.cache_clear()
+
+
+def test_a_notebook_on_quiet_cores_says_nothing(two_threads, monkeypatch, capsys):
+    monkeypatch.setattr(reproducibility, "pick_threads", lambda: "2 threads: because")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    reproducibility._threads_of_a_notebook.cache_clear()
+    reproducibility.seed_everything(0)
+    assert torch.get_num_threads() == 2 and capsys.readouterr().out == ""
+    reproducibility._threads_of_a_notebook.cache_clear()
 
 
 def test_the_probe_draws_no_random_number(two_threads):
