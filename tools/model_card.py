@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CARD = """# {name}
 
 {what}: {layers} layers, width {width},
-{heads} heads, {weights:.1f} M weights, {vocabulary}, at most {max_tokens} tokens a text.
+{heads} heads, {weights:.1f} M parameters, {vocabulary}, at most {max_tokens} tokens a text.
 
     from transformers import {auto}, AutoTokenizer
     model = {auto}.from_pretrained("data/checkpoints/{name}")
@@ -42,7 +42,7 @@ step, {steps:,} steps, {tokens:.1f} M tokens; the blocks' matrices started with 
 
 {result}
 
-| step | loss on the training rows | held-out loss |
+| step | training loss | validation loss |
 |---|---|---|
 {curve}
 
@@ -60,7 +60,7 @@ Licence of the weights: MIT-0. {terms}
 TRANSLATOR = """# {name}
 
 A small translator from English to Chinese (encoder-decoder transformer) that this course trained from scratch on the
-words of programs: {encoder_layers} encoder and {decoder_layers} decoder layers, width {dim}, {heads} heads, {weights:.1f} M weights, a byte-level BPE
+words of programs: {encoder_layers} encoder and {decoder_layers} decoder layers, width {dim}, {heads} heads, {weights:.1f} M parameters, a byte-level BPE
 vocabulary of {vocab_size:,} tokens for both languages, case kept, at most {max_len} tokens a text.
 
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -128,10 +128,10 @@ MASKED = dict(
     "positions, which transformers "
     "calls\nRoBERTa-PreLayerNorm.",
     task="{share:.0%} of the tokens masked (80 % [MASK], 10 % random, 10 % unchanged); "
-    "logits only at\nmasked places",
-    result="Held-out loss **{held_out:.2f}** nats per masked piece (15 % masked, "
-    "validation texts). The unigram entropy of the same\n"
-    "places is {unigram:.2f}, so the model is **{gain:.2f} nats** under "
+    "logits only at\ntarget positions",
+    result="Validation loss **{held_out:.2f}** nats per target (15 % of the tokens). "
+    "The unigram baseline of the same\n"
+    "targets is {unigram:.2f}, so the model is **{gain:.2f} nats** under "
     "it.{verdict}\n\n"
     "The two kinds of targets apart: **{loss_apart[hidden]:.2f}** nats where [MASK] is "
     "shown (unigram {loss_apart[unigram]:.2f}), and\n{loss_apart[visible]:.2f} where a "
@@ -139,7 +139,7 @@ MASKED = dict(
     "{loss_apart[copy]:.2f}).\n\n"
     "A count of pairs of tokens that guesses from both neighbours has "
     "{loss_apart[neighbours]:.2f} where [MASK] is shown, but it sees the true\n"
-    "neighbours, which the model may find covered. Between two shown tokens "
+    "neighbours, which the model may find covered. Where neither neighbour is a target "
     "({loss_apart[beside_share]:.0%} of the gaps) the model has "
     "**{loss_apart[beside]:.2f}**\nand the count "
     "{loss_apart[beside_neighbours]:.2f}.{elsewhere}",
@@ -147,8 +147,8 @@ MASKED = dict(
 # of runs that measured the first rows alone; the recipe takes them from everywhere now
 FIRST_ROWS = (
     "\n\nAll these are of the first 512 validation rows, which are reviews of one "
-    "class. Over rows from everywhere the model has\n**{hidden:.2f}** where [MASK] is "
-    "shown (the count {neighbours:.2f}), and **{beside:.2f}** between two shown tokens "
+    "class. Over rows of all validation texts the model has\n**{hidden:.2f}** where [MASK] is "
+    "shown (the count {neighbours:.2f}), and **{beside:.2f}** where neither neighbour is a target "
     "(the count {beside_neighbours:.2f})."
 )
 KINDS = {
@@ -157,7 +157,7 @@ KINDS = {
     | dict(
         what="A small BERT (masked language model) that this course trained from "
         "scratch on English film reviews",
-        vocabulary="a WordPiece vocabulary of {vocab_size:,} lower-cased pieces",
+        vocabulary="a WordPiece vocabulary of {vocab_size:,} lower-cased tokens",
         goal=3.0,
         limits="It has read nothing but film reviews, {tokens:.0f} million tokens with "
         "repeats: it knows no facts worth quoting and no\n"
@@ -170,7 +170,7 @@ KINDS = {
     | dict(
         what="A small Chinese BERT (masked language model) that this course trained "
         "from scratch on shop reviews and a newspaper",
-        vocabulary="a vocabulary of {vocab_size:,} pieces, nearly all of them single "
+        vocabulary="a vocabulary of {vocab_size:,} tokens, nearly all of them single "
         "characters",
         goal=None,
         before="None: the recipe is that of `reviews-bert-mini`, with the rows of 128 "
@@ -192,12 +192,12 @@ KINDS = {
     | dict(
         what="A small GPT (causal language model) that this course trained from "
         "scratch on English film reviews",
-        vocabulary="a byte-level BPE vocabulary of {vocab_size:,} pieces, case kept",
+        vocabulary="a byte-level BPE vocabulary of {vocab_size:,} tokens, case kept",
         auto="AutoModelForCausalLM",
         goal=None,
         before="None: rate, start and step are those of `reviews-bert-mini`.",
         opens="transformers opens it as GPT-2.",
-        task="every token but a row's first is asked",
+        task="every token but a row's first is a target",
         result="On whole validation texts, each read from its beginning in windows of "
         "{max_tokens} tokens that overlap by half: **{documents[nats]:.2f} nats "
         "a token**,\n"
@@ -205,7 +205,7 @@ KINDS = {
         "bits a byte, over {documents[tokens]:,} tokens. Guessing evenly costs "
         "{uniform:.2f} nats, counting tokens\n"
         "{unigram:.2f}, counting pairs of tokens {bigram:.2f}. The table has "
-        "rows that begin anywhere in a text, where the first places know less.",
+        "rows that begin anywhere in a text, where the first positions know less.",
         limits="It has read nothing but film reviews, {tokens:.0f} million tokens with "
         "repeats. It writes sentences that look like reviews and mean\n"
         "nothing, about films and people that need not exist; it repeats the "
@@ -291,7 +291,7 @@ def card(folder):
         ""
         if not quarters
         else (
-            f" Held-out loss in the four quarters of rows of {config['max_tokens']}: "
+            f" Validation loss in the four quarters of rows of {config['max_tokens']}: "
             + ", ".join(f"{loss:.2f}" for loss in quarters)
             + "."
         )
@@ -306,7 +306,7 @@ def card(folder):
             f"optimizer and a peak rate of {later['lr']}: the steps on rows of\n"
             "128 at the end of the first came when the rate had almost reached 0, and "
             "the "
-            "places behind the 64th learned nothing; the\n"
+            "positions behind the 64th learned nothing; the\n"
             "quarters then stood at "
             + ", ".join(f"{loss:.2f}" for loss in run["loss_by_quarter_before"])
             + "."
@@ -349,7 +349,7 @@ def card(folder):
             f"| {step:,} | {loss:.2f} | {held:.2f} |" for step, loss, held in measured
         ),
         "probes": "\n".join(
-            ["| run | steps | held-out loss | finding |", "|---|---|---|---|"]
+            ["| run | steps | validation loss | finding |", "|---|---|---|---|"]
             + [
                 f"| {p['what']} | {p['steps']:,} | {p['held_out']:.2f} | "
                 f"{p['finding']} |"
