@@ -124,7 +124,7 @@ def run(net, tokenizer, rows, tests, a, ctx):
         if done % 100 == 0 or done == a.steps:
             loss = metrics.mean_loss(net, tests, mlm.mlm_loss)
             info["curve"].append([done, round(step.loss, 3), round(loss, 4)])
-            print(f"step {done}: held-out loss {loss:.3f}", flush=True)
+            print(f"step {done}: validation loss {loss:.3f}", flush=True)
         let_learn(net, done, a)
         if done == a.steps or now - saved > 60 * a.minutes_between_saves:
             info["seconds"], saved = info["seconds"] + now - saved, now

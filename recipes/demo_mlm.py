@@ -58,7 +58,7 @@ NAME, GOAL = "reviews-bert-mini", 0.8  # nats under the unigram line
 
 
 def corpus(c):
-    """(tokenizer, training rows, held-out rows) of film reviews, none from a test
+    """(tokenizer, training rows, validation rows) of film reviews, none from a test
     split, packed without padding.
     """
     splits = sources.load("imdb")
@@ -95,8 +95,8 @@ def live(c):
         "bigram": metrics.bigram_loss(rows, held_out, vocab, target_mask=target_mask),
     }
     print(
-        f"   {transformer.count_parameters(net):,} weights, {rows.numel():,} tokens. "
-        f"Nats per token: guessing without context {lines['unigram']:.2f}, "
+        f"   {transformer.count_parameters(net):,} parameters, {rows.numel():,} tokens. Nats "
+        f"per token: guessing without context {lines['unigram']:.2f}, "
         f"from the token\n   before {lines['bigram']:.2f}. The goal: {GOAL} under "
         "the first.",
         flush=True,
@@ -137,7 +137,7 @@ def live(c):
         else f"the goal of {GOAL} was NOT reached here"
     )
     print(
-        f"   Held-out loss after each 50 steps. At the end, after {done:,} steps and "
+        f"   Validation loss after each 50 steps. At the end, after {done:,} steps and "
         f"{seconds:.0f} s: {losses[-1]:.2f}, {abs(gain):.2f} nats "
         f"{'under' if gain > 0 else 'over'} unigram;\n   {message}."
     )
@@ -210,7 +210,7 @@ def main():
         return print(fill(net, tokenizer, a.fill))
     print(
         f"\n2. Filling masks: random weights, and after pretraining ({NAME}, "
-        f"{transformer.count_parameters(net):,} weights)"
+        f"{transformer.count_parameters(net):,} parameters)"
     )
     blank = transformer.LanguageModel(net.config).eval()
     for text in SENTENCES:

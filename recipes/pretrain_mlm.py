@@ -75,7 +75,7 @@ def arguments():
 
 
 def texts_of(a, source, longest):
-    """(tokenizer, training rows, held-out rows), from memory or from the stream."""
+    """(tokenizer, training rows, validation rows), from memory or from the stream."""
     if source:
         texts = mlm_rows.streamed_corpus(source, a.vocab, longest, a.length)
     else:

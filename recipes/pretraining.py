@@ -27,7 +27,7 @@ HELP = {
     "accumulate": "micro-batches of a step in each process",
     "batch": "rows of a step, over all processes and micro-batches",
 }
-EVERY, MEASURED = 250, 1000  # steps between two points, and two held-out losses
+EVERY, MEASURED = 250, 1000  # steps between two points, and two validation losses
 
 
 def options(parser, **defaults):
@@ -144,7 +144,7 @@ def record_loss(step, info, a, ctx, held_out_loss):
     loss = round(held_out_loss(), 4) if due else None
     info["curve"].append([done, round(step.loss, 3), loss])
     if loss:
-        distributed.print0(ctx, f"step {done}: held-out loss {loss:.3f}")
+        distributed.print0(ctx, f"step {done}: validation loss {loss:.3f}")
 
 
 def save(out, net, optimizer, done, meta):

@@ -93,7 +93,7 @@ def operations(width, s):
 
 
 def one_run(width, seed, rows, val, s, ctx):
-    """Train one model -> a row of the result: sizes, held-out loss in nats, wall-clock
+    """Train one model -> a row of the result: sizes, validation loss in nats, wall-clock
     and processor seconds.
     """
     torch.manual_seed(seed)
