@@ -95,8 +95,9 @@ def live(c):
         "bigram": metrics.bigram_loss(rows, held_out, vocab, target_mask=target_mask),
     }
     print(
-        f"   {transformer.count_parameters(net):,} parameters, {rows.numel():,} tokens. Nats "
-        f"per token: guessing without context {lines['unigram']:.2f}, "
+        f"   {transformer.count_parameters(net):,} parameters, {rows.numel():,} "
+        "tokens. "
+        f"Nats a token: guessing without context {lines['unigram']:.2f}, "
         f"from the token\n   before {lines['bigram']:.2f}. The goal: {GOAL} under "
         "the first.",
         flush=True,

@@ -187,7 +187,7 @@ def test_batches(rows, tokenizer, count=512):
 
 
 def loss_apart(net, tests, rows, tokenizer, ctx):
-    """Validation loss where [MASK] is shown and at the visible targets, and for each the
+    """Validation loss where [MASK] is shown and at visible targets, and for each the
     best guess without context (the unigram of `rows`; a copy of the shown token). Every
     process calls it, because the losses are added up over all.
 
@@ -238,8 +238,8 @@ def _between(shown):
 
 
 def loss_by_quarter(net, held_out, tokenizer, a, ctx):
-    """Validation loss in each quarter of rows of --max_tokens: are the last positions as
-    good as the first? Every process calls it.
+    """Validation loss in each quarter of rows of --max_tokens: are the last positions
+    as good as the first? Every process calls it.
     """
     k = max(1, a.max_tokens // a.length)
     rows = held_out[: len(held_out) // k * k].view(-1, a.length * k)

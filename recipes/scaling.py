@@ -93,8 +93,8 @@ def operations(width, s):
 
 
 def one_run(width, seed, rows, val, s, ctx):
-    """Train one model -> a row of the result: sizes, validation loss in nats, wall-clock
-    and processor seconds.
+    """Train one model -> a row of the result: sizes, validation loss in nats,
+    wall-clock and processor seconds.
     """
     torch.manual_seed(seed)
     net = distributed.wrap(build(width, s), ctx)
