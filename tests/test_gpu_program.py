@@ -309,6 +309,17 @@ def test_without_the_packages_the_translator_is_skipped(tmp_path, monkeypatch):
     assert said == {"skipped": "the packages with sentence pairs are not here"}
 
 
+def test_without_accelerate_the_steps_are_timed_alone(tmp_path, monkeypatch):
+    stage = gpu_stages.Stage(tmp_path, 60, True)
+    assert gpu_stages.contenders(stage) == ("ftlib", "Trainer")
+    monkeypatch.setattr(gpu_stages.importlib.util, "find_spec", lambda name: None)
+    gpu_stages.steps_of(stage, gpu_stages.BERT, causal=False)
+    said = [json.loads(line) for line in open(tmp_path / "facts.jsonl", "rb")]
+    names = [name for fact in said for name in fact]
+    assert "without_trainer" in names and "ftlib, compiled" in names
+    assert "Trainer" not in names and "against_trainer" not in names
+
+
 def test_an_output_folder_must_be_empty_and_a_stage_known(tmp_path):
     (tmp_path / "old").touch()
     with pytest.raises(SystemExit, match="is not empty"):

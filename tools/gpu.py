@@ -13,8 +13,9 @@ run that is killed leaves what it has; beside it lie the models that were traine
 Stages of one group run at the same time; `--at-once 1` runs them one after the other.
 A stage that cannot run here says why in one sentence and counts as skipped.
 
-Needs: Python 3.11; the stages need torch, transformers, tokenizers, safetensors, and
-matplotlib, scikit-learn and scipy for the chapters. This file imports none of them.
+Needs: Python 3.11; the stages need torch, transformers, tokenizers, safetensors, for
+the Trainer's steps accelerate, and matplotlib, scikit-learn and scipy for the chapters.
+This file imports none of them.
 """
 
 import argparse

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import functools
 import gzip
+import importlib.util
 import itertools
 import json
 import linecache
@@ -399,6 +400,14 @@ def with_trainer(sizes, data, warm, compiled, backend, folder):
     return clock[1] - clock[0], loss
 
 
+def contenders(stage):
+    """Whose steps are timed: the Trainer's too, where what it needs is installed."""
+    if importlib.util.find_spec("accelerate"):
+        return "ftlib", "Trainer"
+    stage.note("without_trainer", "accelerate is missing, which the Trainer needs")
+    return ("ftlib",)
+
+
 def steps_of(stage, sizes, causal):
     """Tokens a second and MFU of both, as they are and compiled."""
     sizes = {**(TINY if stage.rehearse else sizes), "causal": causal}
@@ -412,9 +421,10 @@ def steps_of(stage, sizes, causal):
     stage.note("sizes", sizes)
     stage.note("peak", {"measured": measured, "data_sheet": printed})
     rates, backend = {}, "eager" if stage.rehearse else "inductor"
+    both = contenders(stage)
     targets = statistics.mean(int((b["labels"] != -100).sum()) for b in data)
     for compiled in (False, True):
-        for who in ("ftlib", "Trainer"):
+        for who in both:
             free()
             run = with_ftlib if who == "ftlib" else with_trainer
             more = (stage.folder,) if who == "Trainer" else ()
