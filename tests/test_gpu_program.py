@@ -16,7 +16,7 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ftlib.course import translations
+from ftlib.course import plot, translations
 from ftlib.models import transformer
 from ftlib.objectives import clm, mlm
 
@@ -318,6 +318,17 @@ def test_without_accelerate_the_steps_are_timed_alone(tmp_path, monkeypatch):
     names = [name for fact in said for name in fact]
     assert "without_trainer" in names and "ftlib, compiled" in names
     assert "Trainer" not in names and "against_trainer" not in names
+
+
+def test_controls_of_a_chapter_have_values_without_ipywidgets(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(plot, "explore", plot.explore)
+    gpu_stages.without_widgets()
+    import ipywidgets
+
+    assert ipywidgets.Text("Hello", continuous_update=False).value == "Hello"
+    assert ipywidgets.IntSlider(value=3, min=1).value == 3
+    assert plot.explore(print, "a caption", number=ipywidgets.IntSlider(1)) is None
 
 
 def test_an_output_folder_must_be_empty_and_a_stage_known(tmp_path):

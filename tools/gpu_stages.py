@@ -20,6 +20,7 @@ import signal
 import statistics
 import sys
 import time
+import types
 
 import torch
 
@@ -648,16 +649,25 @@ def translation_mini(stage):
 
 
 def without_widgets():
-    """A chapter reads on where ipywidgets is missing: its controls do nothing."""
+    """A chapter reads on where ipywidgets is missing: its controls have the values they
+    begin with, and do nothing.
+    """
     from unittest import mock
 
     from ftlib.course import plot
+
+    def control(value=None, *_, **settings):
+        made = mock.MagicMock()
+        made.value = settings.get("value", value)
+        return made
 
     # not IPython: matplotlib asks one that is there for its version
     try:
         import ipywidgets  # noqa: F401
     except ImportError:
-        sys.modules["ipywidgets"] = mock.MagicMock()
+        module = types.ModuleType("ipywidgets")
+        module.__getattr__ = lambda name: control
+        sys.modules["ipywidgets"] = module
     plot.explore = lambda *_, **__: None
 
 
