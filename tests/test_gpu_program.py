@@ -2,6 +2,7 @@
 that hangs, crashes or ignores a signal does not cost the others theirs.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -329,6 +330,9 @@ def test_controls_of_a_chapter_have_values_without_ipywidgets(monkeypatch):
     assert ipywidgets.Text("Hello", continuous_update=False).value == "Hello"
     assert ipywidgets.IntSlider(value=3, min=1).value == 3
     assert plot.explore(print, "a caption", number=ipywidgets.IntSlider(1)) is None
+    # torch.compile and transformers look at every module that is there
+    assert importlib.util.find_spec("ipywidgets") is not None
+    assert not hasattr(ipywidgets, "__file__")
 
 
 def test_an_output_folder_must_be_empty_and_a_stage_known(tmp_path):

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import functools
 import gzip
+import importlib.machinery
 import importlib.util
 import itertools
 import json
@@ -648,6 +649,21 @@ def translation_mini(stage):
 # --- chapters -------------------------------------------------------------------------
 
 
+class Controls(types.ModuleType):
+    """A module in which every public name is `control`."""
+
+    def __init__(self, name, control):
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        self._control = control
+
+    def __getattr__(self, name):
+        # such as __file__, which inspect asks every module for
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._control
+
+
 def without_widgets():
     """A chapter reads on where ipywidgets is missing: its controls have the values they
     begin with, and do nothing.
@@ -665,9 +681,7 @@ def without_widgets():
     try:
         import ipywidgets  # noqa: F401
     except ImportError:
-        module = types.ModuleType("ipywidgets")
-        module.__getattr__ = lambda name: control
-        sys.modules["ipywidgets"] = module
+        sys.modules["ipywidgets"] = Controls("ipywidgets", control)
     plot.explore = lambda *_, **__: None
 
 
