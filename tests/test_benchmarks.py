@@ -609,7 +609,8 @@ def test_a_rate_is_added_to_the_tuning_of_a_record(monkeypatch, tmp_path, capsys
     run, record, calls = stored_race(monkeypatch, tmp_path, best=1e-4)
     own = {"rates": {"0.0003": 1.0, "0.001": 2.0, "0.003": 3.0}, "rate": "0.0003"}
     (tmp_path / "mlm.json").write_text(
-        json.dumps(record | own | {"tuning_seconds": 600.0, "rows": []})
+        json.dumps(record | own | {"tuning_seconds": 600.0, "rows": []}),
+        encoding="utf-8",
     )
     made = run("--tune-more", "1e-5")
     assert "still the best" in capsys.readouterr().out
@@ -617,7 +618,7 @@ def test_a_rate_is_added_to_the_tuning_of_a_record(monkeypatch, tmp_path, capsys
     assert calls == [(["rate 1e-05"], 100, 600.0)]
     # a record from before there was --tune-more: seconds and rate are worked out
     calls.clear()
-    (tmp_path / "mlm.json").write_text(json.dumps(record))
+    (tmp_path / "mlm.json").write_text(json.dumps(record), encoding="utf-8")
     made = run("--tune-more", "1e-4", "3e-5")
     assert calls == [(["rate 0.0001"], 100, 600.0), (["rate 3e-05"], 100, 600.0)]
     assert made["rates"] == {**record["rates"], "0.0001": 3.0, "3e-05": 4.0}

@@ -70,9 +70,9 @@ def _threads_of_a_notebook():
     one: his cells will take longer than the chapter says.
     """
     most = torch.get_num_threads()
-    said = pick_threads()
+    sentence = pick_threads()
     if torch.get_num_threads() < most:
-        print(f"The cores are busy. {said[0].upper()}{said[1:]}")
+        print(f"The cores are busy. {sentence[0].upper()}{sentence[1:]}")
 
 
 def cores():

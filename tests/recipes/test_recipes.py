@@ -549,9 +549,10 @@ def test_two_machines_go_on_with_shares_where_one_process_was(streamed, tmp_path
         )
         for _ in range(2)
     ]
-    for said, error in [node.communicate(timeout=240) for node in nodes]:
-        assert "Error" not in error, error[-3000:]
-    assert [node.returncode for node in nodes] == [0, 0]
+    errors = [node.communicate(timeout=240)[1][-3000:] for node in nodes]
+    # not by what they say: the one that holds the meeting place may be gone before the
+    # other has taken leave, of which torchrun then warns in many words
+    assert [node.returncode for node in nodes] == [0, 0], errors
     ours, theirs = record(part), record(folder)
     assert (
         ours["processes"] == 2
