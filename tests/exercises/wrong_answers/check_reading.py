@@ -117,7 +117,10 @@ WRONG = [
 
 RIGHT = [a_large_guess]
 
+BORDER = "no interval of measured runs ends exactly there"
 EQUIVALENT = {
-    "`0.5` -> `1.5`": "every guess is a right one before the run",
+    "`0.5` -> `1.0`": "every guess is a right one before the run",
+    "`low > 0.1` -> `low >= 0.1`": BORDER,
+    "`high < 0.1` -> `high <= 0.1`": BORDER,
     "`10` -> `11`": "ten seeds or more are right",
 }
