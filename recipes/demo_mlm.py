@@ -96,8 +96,7 @@ def live(c):
     }
     print(
         f"   {transformer.count_parameters(net):,} parameters, {rows.numel():,} "
-        "tokens. "
-        f"Nats a token: guessing without context {lines['unigram']:.2f}, "
+        f"tokens. Nats a token: guessing without context {lines['unigram']:.2f}, "
         f"from the token\n   before {lines['bigram']:.2f}. The goal: {GOAL} under "
         "the first.",
         flush=True,

@@ -38,7 +38,7 @@ TUNING = dict(lr=2e-4, layer_decay=0.8, epochs=3, min_steps=60, tokens=64)
 
 def reviews(split):
     """Texts of one split of both film-review sets, no labels: train for reading,
-    validation for the validation loss.
+    validation for the loss.
     """
     return [
         text

@@ -40,7 +40,7 @@ def seed_everything(seed=0, threads=None) -> None:
 
     seed: 0 .. 2**32 - 1 (numpy takes no more); threads: at least 1, or None to leave
         them as they are. The first call in a notebook, though, asks `pick_threads`, and
-        says so if others use the cores and fewer threads are faster.
+        says so if fewer threads are faster, as where others use the cores.
     Raises ValueError for a value outside these limits.
     """
     if not 0 <= seed < 2**32:
@@ -66,13 +66,13 @@ def seed_everything(seed=0, threads=None) -> None:
 
 @functools.cache
 def _threads_of_a_notebook():
-    """Pick the number of threads once, and tell the reader where it is not the usual
-    one: his cells will take longer than the chapter says.
+    """Pick the number of threads once, and say so where it is not the usual one: the
+    cells will take longer than the chapter says.
     """
     most = torch.get_num_threads()
     sentence = pick_threads()
     if torch.get_num_threads() < most:
-        print(f"The cores are busy. {sentence[0].upper()}{sentence[1:]}")
+        print(f"Fewer threads are faster here now. {sentence[0].upper()}{sentence[1:]}")
 
 
 def cores():

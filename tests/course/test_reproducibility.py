@@ -133,7 +133,10 @@ def test_a_notebook_on_busy_cores_takes_fewer_threads_and_says_so(
     assert probes == []  # who says how many is obeyed
     reproducibility.seed_everything(0)
     assert probes == [1] and torch.get_num_threads() == 1
-    assert capsys.readouterr().out == "The cores are busy. 1 thread: because\n"
+    assert (
+        capsys.readouterr().out
+        == "Fewer threads are faster here now. 1 thread: because\n"
+    )
     reproducibility.seed_everything(0)
     assert probes == [1] and capsys.readouterr().out == ""
     reproducibility._threads_of_a_notebook.cache_clear()

@@ -410,17 +410,32 @@ def interval_of_draws(differences, measured, low, high, order):
     )
 
 
-def experiment(answer, order, seen_by=lambda run: run):
+# clear gain, clear loss, a gain that the draws do not decide, no difference at all:
+# each with a factor of the draws' scatter
+GAINS = (0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)
+
+
+def experiment(
+    answer,
+    order,
+    seen_by=lambda run: run,
+    *,
+    border=0.0,
+    verdicts=VERDICTS,
+    gains=GAINS,
+    of_accuracies=True,
+):
     """What an experiment of paired runs, answer(run), has to get right; the words of
     the verdict. order: what is taken minus what. seen_by(run): the function that the
-    answer calls, where its first argument is not a bool.
+    answer calls, where its first argument is not a bool. verdicts: of an interval above
+    the border, below it, and around it.
     """
     guesses = set()
-    # clear gain, clear loss, a gain that the draws do not decide, no difference at all
-    for gain, noise in ((0.03, 1), (-0.03, 1), (0.003, 1), (-0.003, 1), (0.0, 0)):
+    for gain, noise in gains:
         calls = []
         run = seen_by(recorded(gain, calls, noise))
-        predicted, measured, low, high, says = reported(answer, run)
+        report = reported(answer, run, verdicts, of_accuracies)
+        predicted, measured, low, high, says = report
         guesses.add(predicted)
         expect(
             len(guesses) == 1,
@@ -430,16 +445,17 @@ def experiment(answer, order, seen_by=lambda run: run):
         replay, seeds = recorded(gain, [], noise), seeds_of(calls)
         differences = [replay(True, seed) - replay(False, seed) for seed in seeds]
         interval_of_draws(differences, measured, low, high, order)
-        wanted = "helps" if low > 0 else "hurts" if high < 0 else "not shown"
+        above, below, around = verdicts
+        wanted = above if low > border else below if high < border else around
         expect(
-            says == wanted or wanted != "not shown",
-            f"the interval is {low:+.4f} to {high:+.4f} and holds 0, and you conclude "
-            f"{says!r}; the draws do not decide, whatever was predicted",
+            says == wanted or wanted != around,
+            f"the interval is {low:+.4f} to {high:+.4f} and holds {border:g}, and you "
+            f"conclude {says!r}; the draws do not decide, whatever was predicted",
         )
         expect(
             says == wanted,
             f"the interval is {low:+.4f} to {high:+.4f}, and you conclude {says!r}; "
-            "look on which side of 0 the whole interval lies",
+            f"look on which side of {border:g} the whole interval lies",
         )
     return correct(
         f"a guess of {predicted:+.3f}, paired runs, and a conclusion that the interval "

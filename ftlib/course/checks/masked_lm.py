@@ -19,12 +19,7 @@ import math
 import torch
 
 from ftlib.course.checks import correct, exercise, expect
-from ftlib.course.checks.classification import (
-    interval_of_draws,
-    recorded,
-    reported,
-    seeds_of,
-)
+from ftlib.course.checks.classification import experiment
 from ftlib.course.checks.numeric import (
     expect_none_of,
     expect_unrounded,
@@ -730,8 +725,9 @@ def check_two_losses(answer):
     )
 
 
-READING = ("reads", "does not read", "not shown")
-TOO_SMALL = 0.1  # nats: a smaller rise does not matter, as the exercise says beforehand
+# far above 0.1 and a little; shown and small; nothing; on the border; better when
+# shuffled
+RISES = (0.6, 1), (0.13, 1), (0.05, 1), (0.0, 0), (0.1, 1), (-0.3, 1)
 
 
 @exercise
@@ -739,41 +735,11 @@ def check_reading(answer):
     """answer(run) -> {"predicted", "measured", "interval", "conclusion"}, where
     run(shuffled, seed) is a loss in nats.
     """
-    guesses = set()
-    # far above 0.1 and a little; shown and small; nothing; on the border; better when
-    # shuffled
-    cases = (0.6, 1), (0.13, 1), (0.05, 1), (0.0, 0), (TOO_SMALL, 1), (-0.3, 1)
-    for rise, noise in cases:
-        calls = []
-        result = reported(answer, recorded(rise, calls, noise), READING, False)
-        predicted, measured, low, high, says = result
-        guesses.add(predicted)
-        expect(
-            len(guesses) == 1,
-            "your prediction changes with the result; a prediction is a fixed number, "
-            "written down before the run",
-        )
-        replay, seeds = recorded(rise, [], noise), seeds_of(calls)
-        rises = [replay(True, seed) - replay(False, seed) for seed in seeds]
-        interval_of_draws(rises, measured, low, high, "shuffled minus true")
-        span = f"the interval is {low:+.4f} to {high:+.4f}"
-        expect(
-            says != "reads" or low > TOO_SMALL or low <= 0,
-            f"{span}, above 0 and below {TOO_SMALL}; a rise that small does not "
-            "matter, as was said beforehand",
-        )
-        expect(
-            says == "not shown" or not low <= TOO_SMALL <= high,
-            f"{span} and holds {TOO_SMALL}, and you conclude {says!r}; the runs do not "
-            "decide",
-        )
-        wanted = READING[low < TOO_SMALL if not low <= TOO_SMALL <= high else 2]
-        expect(
-            says == wanted,
-            f"{span}, and you conclude {says!r}; on which side of {TOO_SMALL} does the "
-            "whole interval lie?",
-        )
-    return correct(
-        f"a guess of {predicted:+.2f} nats, paired runs, and a conclusion that counts "
-        "a rise only if it matters"
+    return experiment(
+        answer,
+        "shuffled minus true",
+        border=0.1,
+        verdicts=("reads", "does not read", "not shown"),
+        gains=RISES,
+        of_accuracies=False,
     )

@@ -1,126 +1,81 @@
 """Chapter 09: does a model read, as an experiment with a smallest rise that matters."""
 
-import math
-import statistics
+import functools
 
-from ftlib.evaluation.intervals import t_interval
+import experiment_answers as common
+from experiment_answers import GUESS, SEEDS, paired
 
 __all__ = ["RIGHT", "WRONG", "another"]
 
 
-def report(rises, predicted=0.4, interval=None, measured=None):
-    low, high = interval or t_interval(rises)
-    return {
-        "predicted": predicted,
-        "measured": statistics.mean(rises) if measured is None else measured,
-        "interval": (low, high),
-        "conclusion": (
-            "reads" if low > 0.1 else "does not read" if high < 0.1 else "not shown"
-        ),
-    }
+def judged(answer):
+    """The same answer with the words of this exercise, by its own interval."""
+
+    @functools.wraps(answer)
+    def of_reading(run):
+        result = answer(run)
+        if isinstance(result, dict) and isinstance(result["interval"], tuple):
+            low, high = result["interval"]
+            says = "does not read" if high < 0.1 else "not shown"
+            result["conclusion"] = "reads" if low > 0.1 else says
+        return result
+
+    return of_reading
 
 
-def paired(run, seeds=range(20)):
-    return [run(True, seed) - run(False, seed) for seed in seeds]
+another = judged(common.another)
 
 
-def another(run):
-    return report(paired(run))
-
-
+@judged
 def a_large_guess(run):
-    return report(paired(run, range(100, 112)), predicted=3)
-
-
-def no_guess(run):
-    return {**another(run), "predicted": None}
-
-
-def guess_afterwards(run):
-    rises = paired(run)
-    return report(rises, predicted=statistics.mean(rises))
-
-
-def two_numbers(run):
-    return statistics.mean(paired(run)), 0.02
-
-
-def one_end(run):
-    return {**another(run), "interval": 0.01}
-
-
-def another_word(run):
-    return {**another(run), "conclusion": "helps"}
-
-
-def one_way(run):
-    return report([run(True, seed) - 0.56 for seed in range(20)])
-
-
-def same_seed(run):
-    return report([run(True, seed) - run(False, 0) for seed in range(20)])
-
-
-def apart(run):
-    return report([run(True, seed) - run(False, seed + 50) for seed in range(20)])
-
-
-def five_seeds(run):
-    return report(paired(run, range(5)))
-
-
-def true_minus_shuffled(run):
-    return report([-rise for rise in paired(run)])
-
-
-def normal(run):
-    rises = paired(run)
-    mean = statistics.mean(rises)
-    reach = 1.96 * statistics.stdev(rises) / math.sqrt(len(rises))
-    return report(rises, interval=(mean - reach, mean + reach))
+    return common.report(paired(run), predicted=3)
 
 
 def against_zero(run):
-    rises = paired(run)
-    low, high = t_interval(rises)
-    says = "reads" if low > 0 else "does not read" if high < 0 else "not shown"
-    return {**report(rises), "conclusion": says}
+    result = another(run)
+    low, high = result["interval"]
+    says = "does not read" if high < 0 else "not shown"
+    return {**result, "conclusion": "reads" if low > 0 else says}
 
 
 def by_the_mean(run):
     result = another(run)
-    reads = result["measured"] > 0.1
-    result["conclusion"] = "reads" if reads else "does not read"
-    return result
+    says = "reads" if result["measured"] > 0.1 else "does not read"
+    return {**result, "conclusion": says}
 
 
-def never_sure(run):
-    return {**another(run), "conclusion": "not shown"}
-
-
-WRONG = [
-    (no_guess, "still empty"),
-    (guess_afterwards, "changes with the result"),
-    (two_numbers, "dictionary"),
-    (one_end, "pair of numbers"),
-    (another_word, "say one of reads"),
-    (one_way, "run both ways"),
-    (same_seed, "run twice in the same way"),
-    (apart, "different seeds"),
-    (five_seeds, "few where a run"),
-    (true_minus_shuffled, "wrong sign"),
-    (normal, "narrower than 95 %"),
-    (against_zero, "above 0 and below 0.1"),
-    (by_the_mean, "the runs do not decide"),
-    (never_sure, "on which side of 0.1"),
+# those that go wrong before they conclude
+BEFORE = [
+    common.no_guess,
+    common.guess_afterwards,
+    common.two_numbers,
+    common.one_way,
+    common.same_seed,
+    common.apart,
+    common.five_seeds,
+    common.second_minus_first,
+    common.in_points,
+    common.median,
+    common.extremes,
+    common.from_zero,
+    common.normal,
+    common.unpaired,
+]
+WRONG = [(judged(wrong), words) for wrong, words in common.WRONG if wrong in BEFORE]
+WRONG += [
+    (common.one_end, "pair of numbers"),
+    (common.another, "say one of reads"),
+    (against_zero, "on which side of 0.1"),
+    (by_the_mean, "the draws do not decide"),
+    (common.always_undecided, "on which side of 0.1"),
 ]
 
-RIGHT = [a_large_guess]
+RIGHT = [judged(right) for right in common.RIGHT] + [a_large_guess]
 
 BORDER = "no interval of measured runs ends exactly there"
 EQUIVALENT = {
-    "`0.5` -> `1.0`": "every guess is a right one before the run",
+    "`0.5` -> `1.0`": GUESS,
     "`low > 0.1` -> `low >= 0.1`": BORDER,
     "`high < 0.1` -> `high <= 0.1`": BORDER,
-    "`10` -> `11`": "ten seeds or more are right",
+    "`10` -> `11`": SEEDS,
 }
