@@ -47,9 +47,11 @@ def parse():
     sizes = dict(steps=3600, head_steps=200, batch=64, length=128, rank=32, alpha=32)
     pretraining.options(a, **sizes, tests=512, seed=0, mask_prob=0.2, lr=1e-3)
     pretraining.options(a, warmup=100, minutes_between_saves=5.0, threads=1)
+    a.add_argument("--encoder_lr", type=float, help="of the adapter; --lr if not given")
     a.add_argument("--work", type=Path, default=Path("runs/adapt_minilm"))
     a.add_argument("--out", type=Path, default=Path("data/results/reviews_adapter"))
     a = a.parse_args()
+    a.encoder_lr = a.lr if a.encoder_lr is None else a.encoder_lr
     if not 0 <= a.head_steps < a.steps:
         raise SystemExit(
             f"--head_steps is {a.head_steps} of {a.steps} steps; leave some for the "
@@ -78,6 +80,16 @@ def adapter(net):
     return [p for n, p in net.encoder.named_parameters() if n.endswith((".A", ".B"))]
 
 
+def groups(net, a):
+    """What learns, for the optimizer: the head at --lr, the adapter at --encoder_lr."""
+    inside = {id(p) for p in adapter(net)}
+    head = [p for p in net.parameters() if p.requires_grad and id(p) not in inside]
+    return [
+        {"params": ps, "lr": lr, "initial_lr": lr, "weight_decay": 0.0}
+        for ps, lr in ((head, a.lr), (adapter(net), a.encoder_lr))
+    ]
+
+
 def let_learn(net, step, a):
     """The adapter waits until the head has learned for --head_steps."""
     for tensor in adapter(net):
@@ -100,10 +112,9 @@ def resumed(net, optimizer, meta, a):
 
 def run(net, tokenizer, rows, tests, a, ctx):
     """Train to the end -> what the run remembers: curve and seconds."""
-    trained = [p for p in net.parameters() if p.requires_grad]  # head and adapter
-    groups = [{"params": trained, "lr": a.lr, "initial_lr": a.lr, "weight_decay": 0.0}]
-    optimizer = optim.adamw(groups)
+    optimizer = optim.adamw(groups(net, a))
     names = "steps head_steps batch length rank alpha seed mask_prob lr warmup".split()
+    names.append("encoder_lr")
     meta = {name: getattr(a, name) for name in names}
     info = resumed(net, optimizer, meta, a)
     let_learn(net, info["step"], a)

@@ -34,6 +34,19 @@ def test_the_adapter_waits_for_the_head(tmp_path, monkeypatch):
     assert not any(tensor.requires_grad for tensor in others)
 
 
+@pytest.mark.parametrize(
+    "more, rates", [((), (1e-3, 1e-3)), (("--encoder_lr", "2e-4"), (1e-3, 2e-4))]
+)
+def test_head_and_adapter_have_rates_of_their_own(tmp_path, monkeypatch, more, rates):
+    a = settings(tmp_path, monkeypatch, *more)
+    net, _ = recipe.model_of(a)
+    head, inside = recipe.groups(net, a)
+    assert (head["lr"], inside["lr"]) == rates == (head["initial_lr"], a.encoder_lr)
+    assert set(inside["params"]) == set(recipe.adapter(net))
+    trained = {p for p in net.parameters() if p.requires_grad}
+    assert {*head["params"], *inside["params"]} == trained
+
+
 def test_too_many_steps_of_the_head_are_refused(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="head_steps is 6 of 6 steps"):
         settings(tmp_path, monkeypatch, "--head_steps", "6")
