@@ -127,6 +127,87 @@ everywhere. The middle rows show how much of the difference is the loop's.{" Thi
 """
 
 
+def bounds(part):
+    """{kind: its operations, bytes, and milliseconds of a step: at least ("bound"),
+    with each product as fast as it ran alone ("alone"), and measured}.
+    """
+    speed, copying, step = (
+        statistics.median(turn[name] for turn in part["rounds"])
+        for name in ("peak", "bandwidth", "ftlib")
+    )
+    kinds = {}
+    for row in part["operations"]:
+        least = max(row["operations"] / speed, row["bytes"] / copying)
+        found = kinds.setdefault(row["kind"], dict.fromkeys(ROOF, 0.0))
+        for name, value in zip(
+            ROOF, (row["operations"], row["bytes"], least, row.get("alone", least))
+        ):
+            found[name] += row["calls"] * value * (1 if name in ROOF[:2] else 1000)
+    for kind, share in part["shares"].items():
+        found = kinds.setdefault(kind, dict.fromkeys(ROOF, 0.0))
+        found["measured"] = 1000 * share * step
+    return kinds
+
+
+ROOF = ("operations", "bytes", "bound", "alone")
+
+
+def roof_ratios(part):
+    """How many times as fast as the Trainer's step ftlib's is, at its bound, and with
+    each product as fast as alone.
+    """
+    theirs = 1000 * statistics.median(turn["Trainer"] for turn in part["rounds"])
+    kinds = bounds(part).values()
+    ours = 1000 * statistics.median(turn["ftlib"] for turn in part["rounds"])
+    sums = [ours, *(sum(kind[name] for kind in kinds) for name in ROOF[2:])]
+    return [theirs / milliseconds for milliseconds in sums]
+
+
+def roofline(record):
+    sizes, parts = record["sizes"], []
+    head = ["what", "operations (10^9)", "read and written (MB)", "at least (ms)"]
+    head += ["products as alone (ms)", "measured (ms)"]
+    for part in record["parts"]:
+        kinds, rows = bounds(part), []
+        names = sorted(kinds, key=lambda kind: -kinds[kind].get("measured", 0))
+        for kind in names:
+            found = kinds[kind]
+            numbers = [found["operations"] / 1e9, found["bytes"] / 1e6]
+            numbers += [found["bound"], found["alone"], found.get("measured", 0)]
+            rows.append([kind, *(f"{number:,.1f}" for number in numbers)])
+        total = [
+            sum(kinds[kind].get(name, 0) for kind in kinds)
+            for name in (*ROOF, "measured")
+        ]
+        total = [total[0] / 1e9, total[1] / 1e6, *total[2:]]
+        rows.append(["the step", *(f"{number:,.1f}" for number in total)])
+        measured, bound, near = roof_ratios(part)
+        speed, copying = (
+            statistics.median(turn[name] for turn in part["rounds"]) / 1e9
+            for name in ("peak", "bandwidth")
+        )
+        parts.append(
+            f"In {part['precision']}: products at {speed:,.0f} thousand million "
+            f"operations a second, copies at {copying:,.0f} thousand million bytes a "
+            f"second.\nAgainst the Trainer's step of the same rounds the measured step "
+            f"is {measured:.2f} times as fast,\nwith each product as fast as alone it "
+            f"would be {near:.2f} times, at the bound {bound:.2f} times.\n\n"
+            + table(head, rows)
+        )
+    tables = "\n\n".join(parts)
+    return f"""## The roofline of a step
+
+The masked-LM step of {sizes["batch"]} rows, operation by operation, one after the other. *At least*: each takes the longer of two times,
+its arithmetic at the speed of the fastest large product, and the numbers that it reads and writes, each once, at the
+speed of the fastest copy. *Products as alone*: the same, and each product as fast as it ran by itself, with its own shapes. *Measured*: shares of torch's
+profiler of the time of a step. Medians of {len(record["parts"][0]["rounds"])} rounds.
+
+{tables}
+
+{where(record)}
+"""
+
+
 def changes(record):
     what = {
         "as it is": "as it is",
@@ -808,6 +889,53 @@ def of_a_step(record, precision, most, records):
     )
 
 
+def roof_parts(stored, precision):
+    return [
+        part
+        for record in of_kind(stored, "roofline")
+        for part in record["parts"]
+        if part["precision"] == precision
+    ]
+
+
+def within(near, most):
+    if near < most:
+        return "which is below the goal: not with these operations in this order"
+    return "which leaves the goal within reach of these operations"
+
+
+def roof_words(stored):
+    """What the rooflines allow in float32; of several the one that allows most."""
+    found = [roof_ratios(part) for part in roof_parts(stored, "float32")]
+    if not found:
+        return []
+    _, bound, near = max(found, key=lambda ratios: ratios[2])
+    return [
+        f"By the roofline at most {bound:.2f} times the Trainer, and {near:.2f} with "
+        f"each product as fast as it ran alone, {within(near, FLOAT32_RATIO)}"
+    ]
+
+
+def roof_mfu(part):
+    """MFU at the bound, and with each product as fast as it ran alone."""
+    kinds = bounds(part).values()
+    operations = sum(kind["operations"] for kind in kinds)
+    speed = statistics.median(turn["peak"] for turn in part["rounds"])
+    sums = [sum(kind[name] for kind in kinds) for name in ROOF[2:]]
+    return [1000 * operations / speed / milliseconds for milliseconds in sums]
+
+
+def roof_mfu_words(stored):
+    found = [roof_mfu(part) for part in roof_parts(stored, "bfloat16")]
+    if not found:
+        return []
+    bound, near = max(found, key=lambda both: both[1])
+    return [
+        f"By the roofline at most {bound:.0%}, and {near:.0%} with each product as fast "
+        f"as it ran alone, {within(near, BFLOAT16_MFU)}"
+    ]
+
+
 def float32_words(peaks):
     """Of the record with the lowest ratio."""
     record = min(peaks, key=lambda record: against_trainer(record, "float32"))
@@ -836,7 +964,9 @@ def float32_goal(stored):
     peaks = with_peaks(records, "float32")
     text = f"float32 step: at least {FLOAT32_RATIO:g} times the Trainer's tokens/s"
     passed = [ratio >= FLOAT32_RATIO for ratio in ratios]
-    return goal(text, reached, passed, float32_words(peaks) if peaks else [])
+    words = float32_words(peaks) if peaks else []
+    words += roof_words(stored)
+    return goal(text, reached, passed, words)
 
 
 def bfloat16_goal(stored):
@@ -851,6 +981,7 @@ def bfloat16_goal(stored):
         passed.append(part >= BFLOAT16_MFU)
         most = arithmetic(record, "bfloat16") / BFLOAT16_MFU
         words.append(of_a_step(record, "bfloat16", most, records))
+    words += roof_mfu_words(stored)
     return goal(text, reached, passed, words)
 
 
@@ -1043,6 +1174,7 @@ JSON files in `results/`, which hold each round, the machine and the versions.
     for make in (
         time_to_loss,
         mlm_step,
+        roofline,
         changes,
         loop,
         pipeline,

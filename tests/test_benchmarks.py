@@ -741,6 +741,7 @@ def test_a_loss_of_another_training_stops_the_processes(monkeypatch):
         ("loop", "steps"),
         ("pipeline", "mask"),
         ("changes", "everywhere"),
+        ("roofline", "bandwidth"),
         ("time_to_loss", "with Muon"),
         (
             "stream_size",
@@ -765,6 +766,103 @@ def test_a_benchmark_runs(name, words):
         },
     )
     assert ended.returncode == 0 and words in ended.stdout, ended.stderr[-2000:]
+
+
+@pytest.fixture
+def roofline(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import roofline
+
+    return roofline
+
+
+def rows_of(roofline, call):
+    """What the recorder writes down of a call: [(name, operations, bytes)]."""
+    with roofline.Recorder() as recorder:
+        call()
+    return [row for row in recorder.calls if row[1] or row[2]]
+
+
+def test_the_roofline_counts_what_is_read_and_written(roofline):
+    x, y, ids = torch.ones(8, 4), torch.ones(4, 3), torch.tensor([0, 2])
+    for call, expected in [
+        (lambda: x @ y, ("aten::mm", 2 * 8 * 4 * 3, 4 * (32 + 12 + 24))),
+        (lambda: x + 1, ("aten::add", 0, 4 * (32 + 32))),
+        (lambda: x.add_(1), ("aten::add_", 0, 4 * (32 + 32))),
+        (lambda: x.clone(), ("aten::clone", 0, 4 * (32 + 32))),
+        (lambda: x.zero_(), ("aten::zero_", 0, 4 * 32)),
+        (lambda: x.bfloat16(), ("aten::_to_copy", 0, (4 + 2) * 32)),
+        # of a table only the rows that are asked for, and the ids
+        (
+            lambda: torch.nn.functional.embedding(ids, x),
+            ("aten::embedding", 0, 2 * 4 * 8 + 2 * 8),
+        ),
+    ]:
+        assert rows_of(roofline, call) == [expected]
+    # views move nothing, and asking for memory writes nothing
+    for call in (lambda: x.t(), lambda: x.view(4, 8)[1:], lambda: torch.empty(9)):
+        assert not rows_of(roofline, call)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_the_roofline_counts_the_operations_of_a_step(roofline, dtype):
+    from ftlib.models import transformer
+    from ftlib.objectives import mlm
+
+    data = roofline.batches(3, 4, 16, 100)
+    net = transformer.LanguageModel(transformer.Config(100, 32, 2, 2, 128, 16))
+    rows, products = roofline.counted(net, data, dtype)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        mlm.mlm_loss(net.train(), data[1]).backward()
+    counted = sum(row["operations"] * row["calls"] for row in rows)
+    assert counted == counter.get_total_flops()
+    # the optimizer reads a weight, its gradient and two averages, and writes three
+    weights = sum(p.numel() for p in net.parameters())
+    update = sum(r["bytes"] for r in rows if "adamw" in r["name"])
+    assert update == pytest.approx(7 * 4 * weights, rel=0.01)
+    assert {row["kind"] for row in rows if row["operations"]} <= {
+        "matrix products",
+        "attention",
+    }
+    for call in products.values():
+        assert 0 < roofline.alone(*call, tries=2) < 1
+
+
+def test_a_product_alone_has_the_strides_that_it_had(roofline):
+    seen = []
+    call = (
+        lambda a, b: seen.append(a.stride()),
+        (roofline.Like(torch.ones(6, 4).t()),),
+    )
+    roofline.alone(call[0], (*call[1], 3), {}, tries=1)
+    assert seen == [(1, 4)]
+
+
+def test_the_roofline_of_a_record():
+    render = renderer()
+    rows = [
+        # 2 ms of arithmetic, then 3 ms of copying, twice
+        {"kind": "matrix products", "operations": 2e6, "bytes": 1e3, "calls": 1},
+        {"kind": "update", "operations": 0, "bytes": 3e6, "calls": 2},
+    ]
+    rows[0]["alone"] = 0.004
+    turn = {"peak": 1e9, "bandwidth": 1e9, "ftlib": 0.02, "Trainer": 0.024}
+    shares = {"matrix products": 0.5, "update": 0.4, "calls and Python": 0.1}
+    part = {"precision": "float32", "operations": rows, "shares": shares}
+    part["rounds"] = [turn]
+    found = render.bounds(part)
+    assert found["matrix products"]["bound"] == pytest.approx(2)
+    assert found["matrix products"]["alone"] == pytest.approx(4)
+    assert found["update"]["bound"] == found["update"]["alone"] == pytest.approx(6)
+    assert found["calls and Python"]["measured"] == pytest.approx(2)
+    assert render.roof_ratios(part) == pytest.approx([1.2, 3.0, 2.4])
+    assert render.roof_mfu(part) == pytest.approx([0.25, 0.2])
+    for trainer, judged in ((0.0221, "within reach"), (0.0219, "below the goal")):
+        turn["Trainer"] = trainer
+        (words,) = render.roof_words({"roofline": {"parts": [part]}})
+        assert judged in words
+    part["precision"] = "bfloat16"
+    assert "below the goal" in render.roof_mfu_words({"roofline": {"parts": [part]}})[0]
 
 
 @pytest.mark.parametrize("kind", ["mlm", "clm", "classify"])

@@ -155,7 +155,7 @@ def test_development_is_judged_by_the_validation_reviews(stored):
 
 def test_the_pool_holds_no_labelled_and_no_test_review():
     splits = sources.load("imdb")
-    rows = tables.subset(splits["train"], 1000 + 8000, 3)["text"]
+    rows = tables.subset(splits["train"], 1000 + 19_000, 3)["text"]
     labelled = set(tables.subset(splits["train"], 1000, 3)["text"])
     assert set(rows[:1000]) == labelled and not labelled & set(rows[1000:])
     assert not set(rows) & set(splits["test"]["text"])
