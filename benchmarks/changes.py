@@ -149,7 +149,6 @@ def main():
     a.add_argument("--rounds", type=int, default=4)
     a.add_argument("--steps", type=int, default=12)
     a = a.parse_args()
-    distributed.reuse_memory()  # as every recipe does
     kinds = (
         ["float32", "bfloat16"]
         if distributed.native_bf16(torch.device("cpu"))

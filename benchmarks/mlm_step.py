@@ -9,16 +9,14 @@ transformers' Trainer, equal weights and batches.
     python benchmarks/mlm_step.py --quick    tiny, to see that it runs; writes nothing
     python benchmarks/render.py              makes the table
 
-The contenders take turns, so that a slow minute of the machine meets all of them, each
-turn in a process of its own, because what one frees is memory that the next may use:
+The contenders take turns in one process, so that a slow minute of the machine meets all
+of them:
   ftlib      train.steps + mlm.mlm_loss + ftlib's model, which makes logits at the asked
-             places only; freed memory is used again, as in every recipe
-  freed      the same without that: glibc as it comes
+             places only
   loop       train.steps with transformers' model, to tell the loop's part from the
              model's
   Trainer    transformers' Trainer with transformers' model
              (RobertaPreLayerNormForMaskedLM), fused AdamW, the same clipping
-  reused     the same, and freed memory is used again
   Lightning  Lightning's Trainer with transformers' model and the same optimizer, where
              `pip install lightning` was run before
 Batches are made beforehand, so nobody reads or masks text while the clock runs. The
@@ -28,13 +26,11 @@ well: the fastest of some large matrix products in each precision.
 
 import argparse
 import json
-import multiprocessing
 import pathlib
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -50,7 +46,7 @@ from transformers.utils import logging
 from ftlib.course import reproducibility
 from ftlib.models import hf_format, transformer
 from ftlib.objectives import mlm
-from ftlib.training import distributed, optim, train
+from ftlib.training import optim, train
 
 try:
     import lightning.pytorch as lightning
@@ -227,41 +223,11 @@ def arithmetic(net, batch, loss_fn):
     return counter.get_total_flops()
 
 
-def one(name, kind, sizes, steps, folder, threads):
-    """Tokens a second of one contender, and its mean loss."""
-    torch.set_num_threads(threads)
-    logging.set_verbosity_error(), logging.disable_progress_bar()
-    if name in ("ftlib", "loop", "reused"):
-        distributed.setup(device="cpu")
-    data = batches(steps + WARM, sizes["batch"], sizes["tokens"], sizes["vocab"])
-    dtype = torch.bfloat16 if kind == "bfloat16" else None
-    if name in ("ftlib", "freed"):
-        net = transformer.from_state(*hf_format.load(folder))
-        times, loss = with_steps(net, data, mlm.mlm_loss, dtype)
-    else:
-        net = AutoModelForMaskedLM.from_pretrained(folder)
-        if name == "loop":
-            times, loss = with_steps(net, data, their_loss, dtype)
-        elif name == "Lightning":
-            times, loss = with_lightning(net, data, dtype)
-        else:
-            times, loss = with_trainer(net, data, dtype)
-    tokens = sizes["batch"] * sizes["tokens"]
-    return tokens / statistics.median(times[WARM:]), loss
-
-
-def apart(*words):
-    """one(*words), in a process of its own."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(one, *words).result()
-
-
 def measure(sizes, rounds, steps, kinds=("float32", "bfloat16")):
     """Rows {contender, precision, tokens_per_second: [one per round]}, the operations
     of a step of either model, and the peaks.
     """
-    (data,) = batches(1, sizes["batch"], sizes["tokens"], sizes["vocab"])
+    data = batches(steps + WARM, sizes["batch"], sizes["tokens"], sizes["vocab"])
     config = transformer.Config(
         sizes["vocab"],
         sizes["width"],
@@ -272,30 +238,46 @@ def measure(sizes, rounds, steps, kinds=("float32", "bfloat16")):
     )
     torch.manual_seed(0)
     start = transformer.LanguageModel(config)
-    names = ["ftlib", "freed", "loop", "Trainer", "reused"]
-    names += ["Lightning"] * bool(lightning)
+    names = ("ftlib", "loop", "Trainer", *(["Lightning"] if lightning else []))
     rates = {(name, kind): [] for kind in kinds for name in names}
     peaks = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         hf_format.save(start, folder, half=False)  # the same weights for all
         operations = {
             "ftlib": arithmetic(
-                transformer.from_state(*hf_format.load(folder)), data, mlm.mlm_loss
+                transformer.from_state(*hf_format.load(folder)), data[0], mlm.mlm_loss
             ),
             "transformers": arithmetic(
-                AutoModelForMaskedLM.from_pretrained(folder), data, their_loss
+                AutoModelForMaskedLM.from_pretrained(folder), data[0], their_loss
             ),
         }
         for turn in range(rounds):
             for kind in kinds:
                 peaks[kind].append(peak(getattr(torch, kind)))
             for name, kind in rates:
-                how = (sizes, steps, folder, torch.get_num_threads())
-                rate, loss = apart(name, kind, *how)
-                rates[name, kind].append(rate)
+                dtype = torch.bfloat16 if kind == "bfloat16" else None
+                net = (
+                    transformer.from_state(*hf_format.load(folder))
+                    if name == "ftlib"
+                    else AutoModelForMaskedLM.from_pretrained(folder)
+                )
+                if name == "Trainer":
+                    times, loss = with_trainer(net, data, dtype)
+                elif name == "Lightning":
+                    times, loss = with_lightning(net, data, dtype)
+                else:
+                    times, loss = with_steps(
+                        net,
+                        data,
+                        mlm.mlm_loss if name == "ftlib" else their_loss,
+                        dtype,
+                    )
+                rates[name, kind].append(
+                    sizes["batch"] * sizes["tokens"] / statistics.median(times[WARM:])
+                )
                 print(
                     f"round {turn + 1} {name:9} {kind:9} "
-                    f"{rate:8,.0f} tokens/s  loss {loss:.3f}",
+                    f"{rates[name, kind][-1]:8,.0f} tokens/s  loss {loss:.3f}",
                     flush=True,
                 )
     return (

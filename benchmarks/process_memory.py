@@ -10,8 +10,8 @@ or mostly activations.
 Measured is the largest resident memory of process 0 (VmHWM) after three steps in
 float32, less what it held after the same three steps of a tiny model: Python, torch,
 the libraries and the group of processes are not the formula's. glibc keeps freed
-memory of less than 32 MB for later, and `distributed.setup` asks it to keep all of it;
-MALLOC_MMAP_THRESHOLD_=65536 makes it give tensors back. Some rows are without that.
+memory of less than 32 MB for later; MALLOC_MMAP_THRESHOLD_=65536 makes it give tensors
+back. The rows "as it comes" are without that.
 """
 
 import argparse

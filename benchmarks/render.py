@@ -58,31 +58,10 @@ def mfu(record, contender, precision):
     product.
     """
     sizes = record["sizes"]
-    model = "ftlib" if contender in ("ftlib", "freed") else "transformers"
+    model = "ftlib" if contender == "ftlib" else "transformers"
     each = record["operations"][model] / (sizes["batch"] * sizes["tokens"])
     values = [v * each for v in rates_of(record)[contender, precision]]
     return median_ratio(values, record["peaks"][precision])
-
-
-def reuse_words(rates):
-    """What the reuse of freed memory gives either of the two."""
-    gains = [
-        f"{median_ratio(rates[name, kind], rates[other, kind]):.2f} times {whose} in "
-        f"{kind}"
-        for name, other, whose in (
-            ("ftlib", "freed", "the speed of ftlib's step"),
-            ("reused", "Trainer", "that of the Trainer's"),
-        )
-        for kind in ("float32", "bfloat16")
-        if (other, kind) in rates and (name, kind) in rates
-    ]
-    if not gains:
-        return ""
-    return (
-        " `distributed.setup` asks\nglibc to use freed memory again, which gives "
-        + ", ".join(gains)
-        + "."
-    )
 
 
 def mlm_step(record):
@@ -90,10 +69,8 @@ def mlm_step(record):
     peaks, operations = record.get("peaks", {}), record.get("operations", {})
     names = {
         "ftlib": "ftlib's loop and model",
-        "freed": "the same, freed memory given back to the system",
         "loop": "ftlib's loop, transformers' model",
         "Trainer": "transformers' `Trainer` and model",
-        "reused": "the same, freed memory used again",
         "Lightning": "Lightning's `Trainer`, transformers' model",
     }
     rows, limits = [], []
@@ -139,12 +116,12 @@ At the same speed of arithmetic that makes a ratio of {counted["transformers"] /
 
 {sizes["layers"]} layers, width {sizes["width"]}, vocabulary {sizes["vocab"]:,}, {sizes["batch"]} rows of {sizes["tokens"]} tokens, equal weights,
 equal batches, fused AdamW, clipping. Each number is the median of {len(record["rows"][0]["tokens_per_second"])} rounds of {record["steps_per_round"]} steps; the contenders take turns
-in {"processes of their own" if ("freed", "float32") in rates else "one process"}. The last column compares each round with the Trainer's next to it.
+in one process. The last column compares each round with the Trainer's next to it.
 
 {table(["what", "precision", "tokens/s", "lowest to highest", "against Trainer"] + ["share of peak"] * bool(peaks), rows)}
 
 ftlib's model makes logits, and the second half of its last block, only at the asked places; transformers' makes them
-everywhere. ftlib's loop with transformers' model shows how much of the difference is the loop's.{reuse_words(rates)}{" This record: " + record["note"] + "." if "note" in record else ""}
+everywhere. The middle rows show how much of the difference is the loop's.{" This record: " + record["note"] + "." if "note" in record else ""}
 {words}
 {where(record)}
 """
@@ -435,7 +412,7 @@ The largest resident memory of process 0 over three steps in float32 with AdamW,
 
 {table(head, rows)}
 
-These processes ran with `MALLOC_MMAP_THRESHOLD_=65536`, so that glibc gives freed tensors back. Without it the first
+These processes ran with `MALLOC_MMAP_THRESHOLD_=65536`, so that glibc gives freed tensors back. As it comes, the first
 model took: {as_it_comes}. There two processes save {"nothing" if saved < 0.01 else f"{saved:.0%}"} by sharding, whatever the formula says.
 
 {where(record)}
@@ -1054,7 +1031,7 @@ def memory_goal(stored, gives_back):
     text += ", freed memory " + ("given back" if gives_back else "kept")
     reached = [f"{way} {at_most(part)} off" for way, part in off.items()]
     setting = "`MALLOC_MMAP_THRESHOLD_=65536`"
-    words = f"With {setting}" if gives_back else f"Without {setting}"
+    words = f"With {setting}" if gives_back else f"As glibc comes, without {setting}"
     passed = [part <= MEMORY_OFF for part in off.values()]
     return goal(text, reached, passed, [words] * bool(off))
 

@@ -13,8 +13,8 @@ fastest copy of any size, such as fit into a cache too. Both speeds are the best
 this machine reached in the round. A second, nearer bound takes each product at the
 fastest that it ran alone, with the shapes and strides that it has in the step. The
 measured time of a kind of operation is its share in torch's profiler, of a step timed
-without the profiler. The Trainer's step is timed in the same rounds, in a process of
-its own, so both bounds are also ratios to it.
+without the profiler. The Trainer's step is timed in the same rounds, so both bounds are
+also ratios to it.
 """
 
 import argparse
@@ -27,11 +27,12 @@ import tempfile
 import time
 
 import torch
-from mlm_step import RATE, WARM, apart, batches, peak, with_steps
+from mlm_step import RATE, WARM, batches, peak, with_steps, with_trainer
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
+from transformers import AutoModelForMaskedLM
 from transformers.utils import logging
 
 from ftlib.course import reproducibility
@@ -211,7 +212,7 @@ def profiled(net, data, dtype):
     return dict(shares)
 
 
-def one_precision(folder, data, kind, rounds, sizes):
+def one_precision(folder, data, kind, rounds):
     """Rows of the step's operations, shares of its time, and the rounds."""
     dtype = torch.bfloat16 if kind == "bfloat16" else None
 
@@ -224,10 +225,9 @@ def one_precision(folder, data, kind, rounds, sizes):
         found = {"peak": peak(getattr(torch, kind)), "bandwidth": bandwidth()}
         times, _ = with_steps(ours(), data, mlm.mlm_loss, dtype)
         found["ftlib"] = statistics.median(times[WARM:])
-        rate, _ = apart(
-            "Trainer", kind, sizes, len(data) - WARM, folder, torch.get_num_threads()
-        )
-        found["Trainer"] = sizes["batch"] * sizes["tokens"] / rate
+        theirs = AutoModelForMaskedLM.from_pretrained(folder)
+        times, _ = with_trainer(theirs, data, dtype)
+        found["Trainer"] = statistics.median(times[WARM:])
         for row, call in products.items():
             fastest[row] = min(alone(*call), fastest.get(row, float("inf")))
         turns.append(found)
@@ -248,7 +248,7 @@ def measure(sizes, rounds, steps, kinds):
     start = transformer.LanguageModel(transformer.Config(sizes["vocab"], *inner))
     with tempfile.TemporaryDirectory() as folder:
         hf_format.save(start, folder, half=False)
-        return [one_precision(folder, data, kind, rounds, sizes) for kind in kinds]
+        return [one_precision(folder, data, kind, rounds) for kind in kinds]
 
 
 def main():
@@ -261,7 +261,6 @@ def main():
     a.add_argument("--rows", type=int, default=16)
     a = a.parse_args()
     logging.set_verbosity_error(), logging.disable_progress_bar()
-    distributed.setup(device="cpu")  # as every recipe begins
     kinds = ["float32"]
     if distributed.native_bf16(torch.device("cpu")):
         kinds.append("bfloat16")

@@ -19,7 +19,6 @@ WORLD_SIZE and LOCAL_RANK (torch.distributed's env:// convention).
 What it is not: a launcher. Needs: torch only.
 """
 
-import ctypes
 import functools
 import os
 import sys
@@ -100,32 +99,9 @@ def _bf16_gain(size=512, tries=5):
     return best[0] / best[1]
 
 
-def reuse_memory():
-    """Ask the C library to use freed memory again -> whether it does so now.
-
-    glibc gives the memory of large tensors back to the system, which hands it out again
-    page by page, each filled with zeros first: on a CPU about a tenth of a training
-    step in float32, and a sixth in bfloat16 (benchmarks/mlm_step.py). Tensors of at
-    most 32 MB are kept, glibc's limit. Nothing is asked of another C library, or where
-    the environment sets glibc's allocator (MALLOC_TRIM_THRESHOLD_ and its kind).
-    """
-    names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
-    chosen = any(name in os.environ for name in names)
-    if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
-        return False
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    # malloc.h: M_MMAP_THRESHOLD -3, M_TRIM_THRESHOLD -1, M_TOP_PAD -2
-    options = {-3: 32 << 20, -1: 2**31 - 1, -2: 64 << 20}
-    return mallopt is not None and all(
-        mallopt(number, value) for number, value in options.items()
-    )
-
-
 def setup(seed=None, device=None, bf16=None):
     """Read RANK, WORLD_SIZE and LOCAL_RANK, join the other processes, choose the
-    device; returns a DistributedContext. On a CPU it calls reuse_memory().
+    device; returns a DistributedContext.
 
     bf16: True or False to insist; None uses it where the hardware has it, and
         `FTLIB_BF16=0` or `1` decides instead.
@@ -147,8 +123,6 @@ def setup(seed=None, device=None, bf16=None):
     )
     if device.type == "cuda":  # else every process keeps some memory of GPU 0
         torch.cuda.set_device(device)
-    if device.type == "cpu":
-        reuse_memory()
     if world_size > 1 and not dist.is_initialized():
         # imported later, its default arguments would keep the group alive
         from torch.distributed.nn import functional  # noqa: F401

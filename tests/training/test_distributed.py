@@ -3,9 +3,6 @@ precision.
 """
 
 import contextlib
-import os
-import platform
-import subprocess
 import sys
 
 import pytest
@@ -342,87 +339,3 @@ def test_no_thread_of_gloo_outlives_the_model(way, left, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.split() == ["2", str(left)]
-
-
-FREED = """
-import resource, sys, torch
-from ftlib.training import distributed
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-def step():  # 48 MB, made and freed
-    return [torch.ones(4_000_000) for _ in range(3)]
-
-way = sys.argv[1]
-if way == "setup":
-    distributed.setup(device="cpu")
-if way == "function":
-    print(distributed.reuse_memory())
-for _ in range(8):  # until every tensor has its place
-    step()
-before = faults()
-for _ in range(5):
-    step()
-print((faults() - before) // 5)
-"""
-
-
-@pytest.mark.skipif(
-    "glibc" not in " ".join(platform.libc_ver()), reason="glibc's allocator"
-)
-@pytest.mark.parametrize(
-    "way, environment, asked",
-    [
-        ("setup", {}, []),
-        ("function", {}, ["True"]),
-        # who has set the allocator keeps what he set: here, that nothing is kept
-        ("setup", {"MALLOC_MMAP_THRESHOLD_": "65536"}, []),
-        ("function", {"MALLOC_MMAP_THRESHOLD_": "65536"}, ["False"]),
-        (
-            "function",
-            {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=65536"},
-            ["False"],
-        ),
-    ],
-)
-def test_freed_memory_is_used_again(way, environment, asked, tmp_path):
-    """Page faults of a step that makes and frees 48 MB: pages of 4 KB that the system
-    fills with zeros, 11,719 of them where nothing is kept.
-    """
-    (tmp_path / "x.py").write_text(FREED, encoding="utf-8")
-    kept = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
-    kept.pop("LD_PRELOAD", None)
-    ended = subprocess.run(
-        [sys.executable, tmp_path / "x.py", way],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**kept, "PYTHONPATH": str(ROOT), **environment},
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    *told, faults = ended.stdout.split()
-    assert told == asked
-    # huge pages, where the system gives them, are fewer: 8 for each tensor
-    assert int(faults) > 20 if environment else int(faults) < 10
-
-
-def test_another_c_library_is_left_alone(monkeypatch):
-    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
-        monkeypatch.delenv(name, raising=False)
-    calls = []
-
-    class Library:
-        def mallopt(self, *option):
-            calls.append(option)
-            return 1
-
-    monkeypatch.setattr(distributed.ctypes, "CDLL", lambda name: Library())
-    monkeypatch.setattr(distributed.sys, "platform", "linux")
-    assert distributed.reuse_memory() and len(calls) == 3
-    # musl has no mallopt, and macOS and Windows have neither
-    monkeypatch.setattr(distributed.ctypes, "CDLL", lambda name: object())
-    assert not distributed.reuse_memory()
-    monkeypatch.setattr(distributed.ctypes, "CDLL", lambda name: Library())
-    monkeypatch.setattr(distributed.sys, "platform", "darwin")
-    assert not distributed.reuse_memory() and len(calls) == 3
