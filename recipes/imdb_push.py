@@ -227,7 +227,7 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name, value in dict(
-        labels=1000, tokens=256, pool=19000, sure=3200, tests=0, draws=5, threads=1
+        labels=1000, tokens=256, pool=8000, sure=3200, tests=0, draws=5, threads=1
     ).items():
         a.add_argument(f"--{name}", type=int, default=value)
     a.add_argument("--adapter", type=Path, help="a folder of adapt_minilm.py")
