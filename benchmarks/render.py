@@ -4,6 +4,7 @@ it is typed by hand.
     python benchmarks/render.py
 """
 
+import collections
 import json
 import math
 import operator
@@ -128,39 +129,48 @@ everywhere. The middle rows show how much of the difference is the loop's.{" Thi
 
 
 def bounds(part):
-    """{kind: its operations, bytes, and milliseconds of a step: at least ("bound"),
-    with each product as fast as it ran alone ("alone"), and measured}.
+    """{kind: Counter of its operations and bytes, and of its milliseconds in a step: at
+    least ("bound"), with each product as fast as it ran alone ("alone"), measured}. The
+    speeds of the bound are the best of all rounds, as those of the products alone are.
     """
-    speed, copying, step = (
-        statistics.median(turn[name] for turn in part["rounds"])
-        for name in ("peak", "bandwidth", "ftlib")
+    speed, copying = (
+        max(turn[name] for turn in part["rounds"]) for name in ("peak", "bandwidth")
     )
-    kinds = {}
+    step = statistics.median(turn["ftlib"] for turn in part["rounds"])
+    kinds = collections.defaultdict(collections.Counter)
     for row in part["operations"]:
+        found, calls = kinds[row["kind"]], row["calls"]
         least = max(row["operations"] / speed, row["bytes"] / copying)
-        found = kinds.setdefault(row["kind"], dict.fromkeys(ROOF, 0.0))
-        for name, value in zip(
-            ROOF, (row["operations"], row["bytes"], least, row.get("alone", least))
-        ):
-            found[name] += row["calls"] * value * (1 if name in ROOF[:2] else 1000)
+        found["operations"] += calls * row["operations"]
+        found["bytes"] += calls * row["bytes"]
+        found["bound"] += 1000 * calls * least
+        found["alone"] += 1000 * calls * row.get("alone", least)
     for kind, share in part["shares"].items():
-        found = kinds.setdefault(kind, dict.fromkeys(ROOF, 0.0))
-        found["measured"] = 1000 * share * step
+        kinds[kind]["measured"] = 1000 * share * step
     return kinds
 
 
-ROOF = ("operations", "bytes", "bound", "alone")
+def in_all(part):
+    """The sums of bounds() over the kinds."""
+    return sum(bounds(part).values(), collections.Counter())
 
 
 def roof_ratios(part):
     """How many times as fast as the Trainer's step ftlib's is, at its bound, and with
     each product as fast as alone.
     """
-    theirs = 1000 * statistics.median(turn["Trainer"] for turn in part["rounds"])
-    kinds = bounds(part).values()
-    ours = 1000 * statistics.median(turn["ftlib"] for turn in part["rounds"])
-    sums = [ours, *(sum(kind[name] for kind in kinds) for name in ROOF[2:])]
-    return [theirs / milliseconds for milliseconds in sums]
+    ours, theirs = (
+        statistics.median(turn[name] for turn in part["rounds"])
+        for name in ("ftlib", "Trainer")
+    )
+    total = in_all(part)
+    return [theirs / ours, *(1000 * theirs / total[n] for n in ("bound", "alone"))]
+
+
+def roof_row(name, found):
+    numbers = [found["operations"] / 1e9, found["bytes"] / 1e6]
+    numbers += [found[column] for column in ("bound", "alone", "measured")]
+    return [name, *(f"{number:,.1f}" for number in numbers)]
 
 
 def roofline(record):
@@ -168,22 +178,12 @@ def roofline(record):
     head = ["what", "operations (10^9)", "read and written (MB)", "at least (ms)"]
     head += ["products as alone (ms)", "measured (ms)"]
     for part in record["parts"]:
-        kinds, rows = bounds(part), []
-        names = sorted(kinds, key=lambda kind: -kinds[kind].get("measured", 0))
-        for kind in names:
-            found = kinds[kind]
-            numbers = [found["operations"] / 1e9, found["bytes"] / 1e6]
-            numbers += [found["bound"], found["alone"], found.get("measured", 0)]
-            rows.append([kind, *(f"{number:,.1f}" for number in numbers)])
-        total = [
-            sum(kinds[kind].get(name, 0) for kind in kinds)
-            for name in (*ROOF, "measured")
-        ]
-        total = [total[0] / 1e9, total[1] / 1e6, *total[2:]]
-        rows.append(["the step", *(f"{number:,.1f}" for number in total)])
+        kinds = sorted(bounds(part).items(), key=lambda kind: -kind[1]["measured"])
+        rows = [roof_row(*kind) for kind in kinds]
+        rows.append(roof_row("the step", in_all(part)))
         measured, bound, near = roof_ratios(part)
         speed, copying = (
-            statistics.median(turn[name] for turn in part["rounds"]) / 1e9
+            max(turn[name] for turn in part["rounds"]) / 1e9
             for name in ("peak", "bandwidth")
         )
         parts.append(
@@ -200,7 +200,7 @@ def roofline(record):
 The masked-LM step of {sizes["batch"]} rows, operation by operation, one after the other. *At least*: each takes the longer of two times,
 its arithmetic at the speed of the fastest large product, and the numbers that it reads and writes, each once, at the
 speed of the fastest copy. *Products as alone*: the same, and each product as fast as it ran by itself, with its own shapes. *Measured*: shares of torch's
-profiler of the time of a step. Medians of {len(record["parts"][0]["rounds"])} rounds.
+profiler of the time of a step. Speeds and products alone: the best of {len(record["parts"][0]["rounds"])} rounds; steps: their medians.
 
 {tables}
 
@@ -901,7 +901,7 @@ def roof_parts(stored, precision):
 def within(near, most):
     if near < most:
         return "which is below the goal: not with these operations in this order"
-    return "which leaves the goal within reach of these operations"
+    return "which does not rule the goal out"
 
 
 def roof_words(stored):
@@ -918,11 +918,9 @@ def roof_words(stored):
 
 def roof_mfu(part):
     """MFU at the bound, and with each product as fast as it ran alone."""
-    kinds = bounds(part).values()
-    operations = sum(kind["operations"] for kind in kinds)
-    speed = statistics.median(turn["peak"] for turn in part["rounds"])
-    sums = [sum(kind[name] for kind in kinds) for name in ROOF[2:]]
-    return [1000 * operations / speed / milliseconds for milliseconds in sums]
+    total, speed = in_all(part), max(turn["peak"] for turn in part["rounds"])
+    arithmetic = 1000 * total["operations"] / speed
+    return [arithmetic / total[name] for name in ("bound", "alone")]
 
 
 def roof_mfu_words(stored):
