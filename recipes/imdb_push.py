@@ -6,6 +6,8 @@ labels, on every test review. Chapter 14's section on unlabelled text.
         --draws 1 --out runs/try.json                      # a small trial
     python recipes/imdb_push.py --adapter data/results/reviews_adapter \\
         --out data/results/imdb_1000_adapted.json          # after adapt_minilm.py
+    python recipes/imdb_push.py --adapter data/results/reviews_adapter --pool 19000 \\
+        --out data/results/imdb_1000_pool.json             # all other training reviews
     python recipes/imdb_push.py --exam validation --first 10 --draws 12 \\
         --out runs/develop.json         # to change a step: the test stays unread
 
@@ -207,7 +209,9 @@ class Draw:
         }.items():
             learned = taught(texts, labels, self.pool["text"], marks)
             out[step] = learned(self.test["text"])
-        student = self.kept("student", lambda: self.student(teacher))
+        # rate and MiniLM are the same however many of its marks are used
+        name = f"student-{self.a.sure}"
+        student = self.kept(name, lambda: self.student(teacher))
         out["MiniLM, student"] = student["windows"]
         last = [out["words, student"], out["MiniLM, student"], own["windows"]]
         out["all"] = sum(last) / 3

@@ -111,7 +111,7 @@ def test_the_kept_steps_are_the_stored_ones(stored):
     for step, predicted in (
         ("MiniLM", kept["minilm"]["cut"]),
         ("two windows", kept["minilm"]["windows"]),
-        ("MiniLM, student", kept["student"]["windows"]),
+        ("MiniLM, student", kept["student-10"]["windows"]),
     ):
         (cell,) = [c for c in result["cells"] if c["step"] == step]
         accuracy = (predicted.argmax(-1) == truth).double().mean()
@@ -133,7 +133,7 @@ def test_words_of_words_know_nothing_of_minilm(monkeypatch):
     made = {
         "rate": {"losses": torch.zeros(len(recipe.RATES))},
         "minilm": {"cut": anything, "windows": anything, "pool": wrong},
-        "student": {"windows": anything},
+        "student-20": {"windows": anything},
     }
     monkeypatch.setattr(draw, "kept", lambda name, make: made[name])
     found, _ = draw.steps()
