@@ -10,6 +10,7 @@ import pytest
 import torch
 from finetune import encoder_of
 
+from ftlib.course import hub
 from ftlib.models import lora
 from ftlib.training import train
 
@@ -114,3 +115,15 @@ def test_the_record_says_both_losses(folder):
     assert set(record["loss_apart"]) == {"hidden", "unigram", "visible", "copy"}
     assert record["tokens"] == 6 * 2 * 16 and record["base"] == recipe.NAME
     assert record["curve"][-1][0] == 6
+
+
+def test_the_stored_runs_differ_in_the_adapters_rate_alone():
+    """And the run whose adapter learns at the rate of the head ends lower."""
+    stored = hub.checkpoints().parent / "results" / "adapter_rates.json"
+    same, lower = json.loads(stored.read_text(encoding="utf-8"))
+    apart = {k for k, v in same["options"].items() if v != lower["options"][k]}
+    assert apart == {"encoder_lr", "work", "out"}
+    assert [float(run["options"]["encoder_lr"]) for run in (same, lower)] == [1e-3, 3e-4]
+    for run in (same, lower):
+        assert [step for step, *_ in run["curve"]] == [100, 200, 300, 360]
+    assert same["curve"][-1][2] < lower["curve"][-1][2]
